@@ -1,0 +1,43 @@
+//! The accessors of an `attach` field.
+
+use quote::quote;
+
+use crate::accessor::{Access, Accessor, Context};
+
+pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
+    let (runtime, value, shared) = (context.runtime, &context.field.value, context.shared_value());
+    let none = quote!();
+    vec![
+        Accessor {
+            output: quote!(::core::option::Option<#shared>),
+            body: context.call(Access::Shared, "get", &none),
+            ..context.accessor(Access::Shared, context.field.getter(), "The shadow field {}, if it is attached.")
+        },
+        Accessor {
+            sections: "# Errors\n\nIf it is attached already: the error hands the value back.",
+            track_caller: true,
+            arguments: quote!(__value: #value,),
+            output: quote!(::core::result::Result<#shared, #runtime::AlreadyAttached<#value>>),
+            body: context.call(Access::Shared, "attach", &quote!(, __value)),
+            ..context.accessor(Access::Shared, context.named("attach_", ""), "Attaches the shadow field {}, once.")
+        },
+        Accessor {
+            output: quote!(::core::option::Option<&mut #value>),
+            body: context.call(Access::Exclusive, "get_mut", &none),
+            ..context.accessor(
+                Access::Exclusive,
+                context.named("", "_mut"),
+                "The shadow field {}, to be changed, if it is attached.",
+            )
+        },
+        Accessor {
+            output: quote!(::core::option::Option<#value>),
+            body: context.call(Access::Exclusive, "detach", &none),
+            ..context.accessor(
+                Access::Exclusive,
+                context.named("detach_", ""),
+                "Detaches the shadow field {} and returns its value, if it is attached.",
+            )
+        },
+    ]
+}

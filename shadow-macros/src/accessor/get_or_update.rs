@@ -1,0 +1,61 @@
+//! The accessors of a `get_or_update` field.
+
+use quote::quote;
+
+use crate::accessor::{Access, Accessor, Context};
+
+pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
+    let value = &context.field.value;
+    let none = quote!();
+    let maybe = quote!(::core::option::Option<#value>);
+    vec![
+        Accessor {
+            output: maybe.clone(),
+            body: context.call(Access::Shared, "get", &none),
+            ..context.accessor(
+                Access::Shared,
+                context.field.getter(),
+                "A clone of the newest value of the shadow field {}, if it is attached.",
+            )
+        },
+        Accessor {
+            arguments: quote!(__value: #value,),
+            output: maybe.clone(),
+            body: context.call(Access::Shared, "update", &quote!(, __value)),
+            ..context.accessor(
+                Access::Shared,
+                context.named("update_", ""),
+                "Replaces the value of the shadow field {}, or attaches it, and returns the previous one.",
+            )
+        },
+        Accessor {
+            arguments: quote!(__next: impl ::core::ops::FnMut(::core::option::Option<&#value>) -> #value,),
+            output: maybe.clone(),
+            body: context.call(Access::Shared, "update_with", &quote!(, __next)),
+            ..context.accessor(
+                Access::Shared,
+                context.named("update_", "_with"),
+                "Replaces the value of the shadow field {} by what the closure makes of it, and returns the previous \
+                 one. The closure runs again if another update came between.",
+            )
+        },
+        Accessor {
+            output: quote!(::core::option::Option<&mut #value>),
+            body: context.call(Access::Exclusive, "get_mut", &none),
+            ..context.accessor(
+                Access::Exclusive,
+                context.named("", "_mut"),
+                "The shadow field {}, to be changed, if it is attached.",
+            )
+        },
+        Accessor {
+            output: maybe,
+            body: context.call(Access::Exclusive, "detach", &none),
+            ..context.accessor(
+                Access::Exclusive,
+                context.named("detach_", ""),
+                "Detaches the shadow field {} and returns its value, if it is attached.",
+            )
+        },
+    ]
+}

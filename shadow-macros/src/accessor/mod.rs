@@ -1,0 +1,134 @@
+//! The accessors of a field: what they are called, take and return. One file per policy, each a list.
+//!
+//! In: a field. Out: its accessors, which `expand/accessors.rs` writes as methods of a type or of a trait.
+
+mod attach;
+mod get_or_attach;
+mod get_or_update;
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, quote};
+use syn::Path;
+
+use crate::model::{Declaration, Field, Form, self_in};
+use crate::policy::Policy;
+
+/// One method that a field gets.
+pub(crate) struct Accessor {
+    pub(crate) name: Ident,
+    /// What it does, in one line; the user's own docs follow.
+    pub(crate) doc: String,
+    /// Sections of its docs, after the user's.
+    pub(crate) sections: &'static str,
+    pub(crate) access: Access,
+    pub(crate) track_caller: bool,
+    pub(crate) generics: TokenStream,
+    /// The arguments after `self`, each with its comma.
+    pub(crate) arguments: TokenStream,
+    pub(crate) output: TokenStream,
+    /// The call that it is, with `self` as [`Context::receiver`].
+    pub(crate) body: TokenStream,
+    /// What `self` is called, which matters where the user's initialiser says `self`.
+    pub(crate) receiver: Ident,
+}
+
+/// How an accessor borrows its host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Shared,
+    Exclusive,
+}
+
+/// The accessors of `field`, which is field number `index` of `declaration`.
+pub(crate) fn accessors(declaration: &Declaration, field: &Field, index: usize) -> Vec<Accessor> {
+    let fixed = declaration.fixed().is_some();
+    let context = Context { declaration, runtime: &declaration.runtime, field, fixed, index };
+    match field.policy {
+        Policy::Attach => attach::accessors(&context),
+        Policy::GetOrAttach => get_or_attach::accessors(&context),
+        Policy::GetOrUpdate => get_or_update::accessors(&context),
+    }
+}
+
+/// What the files of this folder write their lists with.
+struct Context<'a> {
+    declaration: &'a Declaration,
+    runtime: &'a Path,
+    field: &'a Field,
+    /// Whether the host is a `&'static T`: then what is returned is `'static`, and nothing is exclusive.
+    fixed: bool,
+    index: usize,
+}
+
+impl Context<'_> {
+    /// An accessor that takes and returns nothing yet.
+    fn accessor(&self, access: Access, name: Ident, does: &str) -> Accessor {
+        let word = self.field.word();
+        Accessor {
+            name,
+            doc: does.replace("{}", &format!("`{word}`")),
+            sections: "",
+            access,
+            track_caller: false,
+            generics: TokenStream::new(),
+            arguments: TokenStream::new(),
+            output: TokenStream::new(),
+            body: TokenStream::new(),
+            receiver: self.receiver(),
+        }
+    }
+
+    fn named(&self, prefix: &str, suffix: &str) -> Ident {
+        self.field.accessor(&format!("{prefix}{}{suffix}", self.field.word()))
+    }
+
+    /// `&V`, or `&'static V`.
+    fn shared_value(&self) -> TokenStream {
+        let value = &self.field.value;
+        if self.fixed { quote!(&'static #value) } else { quote!(&#value) }
+    }
+
+    /// A call of the runtime's function for this field, with `self` and then `arguments`.
+    fn call(&self, access: Access, function: &str, arguments: &TokenStream) -> TokenStream {
+        self.call_inferring(&quote!(_), access, function, arguments)
+    }
+
+    /// The same, for a function that has other type parameters than the host to be inferred.
+    fn call_inferring(
+        &self,
+        inferred: &TokenStream,
+        access: Access,
+        function: &str,
+        arguments: &TokenStream,
+    ) -> TokenStream {
+        let Self { runtime, fixed, .. } = self;
+        let receiver = self.receiver();
+        let host = match access {
+            Access::Exclusive if *fixed => return quote!(#runtime::__private::never_called()),
+            Access::Shared if *fixed => quote!(#runtime::__private::Fixed::of(#receiver)),
+            _ => receiver.to_token_stream(),
+        };
+        let module = self.field.accessor(self.field.policy.word());
+        let function = self.field.accessor(function);
+        let index = Literal::usize_unsuffixed(self.index);
+        quote!(#runtime::__private::#module::#function::<__Declaration, #index, #inferred>(#host #arguments))
+    }
+
+    /// The field's getter as a path, so that no method of the same name comes before it.
+    fn getter_path(&self) -> TokenStream {
+        let getter = self.field.getter();
+        match &self.declaration.form {
+            Form::Derive { .. } | Form::Impl => quote!(Self::#getter),
+            Form::Trait { name, .. } => {
+                let (_, generics, _) = self.declaration.generics.split_for_impl();
+                quote!(<Self as #name #generics>::#getter)
+            }
+        }
+    }
+
+    /// `self`; if the initialiser says `self`, then from where that one comes.
+    fn receiver(&self) -> Ident {
+        let own = || Ident::new("self", proc_macro2::Span::call_site());
+        self.field.initialiser.as_ref().and_then(self_in).unwrap_or_else(own)
+    }
+}

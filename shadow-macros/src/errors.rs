@@ -1,0 +1,36 @@
+//! The errors of one expansion, collected, so that all of them are reported at once.
+//!
+//! In: a place in the source and what to write there instead. Out: one `compile_error!` for each.
+
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+
+/// Collects errors. [`run`](crate::run) is the one place that makes one of these, and turns it into tokens.
+#[derive(Default)]
+pub(crate) struct Errors {
+    all: Option<syn::Error>,
+}
+
+impl Errors {
+    /// Reports an error at `place`.
+    pub(crate) fn at(&mut self, place: impl ToTokens, message: impl std::fmt::Display) {
+        self.push(syn::Error::new_spanned(place, message));
+    }
+
+    /// Reports an error of the parser.
+    pub(crate) fn push(&mut self, error: syn::Error) {
+        match &mut self.all {
+            Some(all) => all.combine(error),
+            None => self.all = Some(error),
+        }
+    }
+
+    /// The value, or its error kept for later.
+    pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
+    pub(crate) fn into_compile_errors(self) -> TokenStream {
+        self.all.map(syn::Error::into_compile_error).unwrap_or_default()
+    }
+}

@@ -1,0 +1,120 @@
+//! The accessors: methods of the host's own type, or of the trait that was declared for it.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use crate::accessor::{Access, Accessor, accessors};
+use crate::model::{Declaration, Field, Form};
+use crate::words::words;
+
+/// The `impl` that holds the accessors.
+pub(super) fn expand(declaration: &Declaration) -> TokenStream {
+    let Declaration { host, generics, .. } = declaration;
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let for_trait = match &declaration.form {
+        Form::Trait { name, .. } => Some(quote!(#name #type_generics for)),
+        Form::Derive { .. } | Form::Impl => None,
+    };
+    let methods = each(declaration, |field, accessor| {
+        let body = &accessor.body;
+        let head = if for_trait.is_some() {
+            head(declaration, accessor)
+        } else {
+            let (documentation, visibility) = (documentation(field, accessor), &field.visibility);
+            let head = head(declaration, accessor);
+            quote!(#documentation #visibility #head)
+        };
+        let track_caller = accessor.track_caller.then(|| quote!(#[track_caller]));
+        quote! {
+            #[inline]
+            #track_caller
+            #head {
+                #body
+            }
+        }
+    });
+    let refuse_zero_sized = refuse_zero_sized(declaration);
+    quote! {
+        impl #impl_generics #for_trait #host #where_clause {
+            #methods
+        }
+        #refuse_zero_sized
+    }
+}
+
+/// The trait that was declared, if one was.
+pub(super) fn trait_item(declaration: &Declaration) -> TokenStream {
+    let Form::Trait { docs, visibility, name } = &declaration.form else { return TokenStream::new() };
+    let Declaration { host, generics, attributes, .. } = declaration;
+    let where_clause = &generics.where_clause;
+    let own_docs = docs.is_empty().then(|| {
+        let text = format!("Shadow fields of `{}`.", words(host));
+        quote!(#[doc = #text])
+    });
+    let methods = each(declaration, |field, accessor| {
+        let documentation = documentation(field, accessor);
+        let head = head(declaration, accessor);
+        let track_caller = accessor.track_caller.then(|| quote!(#[track_caller]));
+        quote!(#documentation #track_caller #head;)
+    });
+    quote! {
+        #(#attributes)*
+        #(#docs)*
+        #own_docs
+        #visibility trait #name #generics: ::core::marker::Sized #where_clause {
+            #methods
+        }
+    }
+}
+
+/// All accessors of all fields, each as `write` writes it.
+fn each(declaration: &Declaration, write: impl Fn(&Field, &Accessor) -> TokenStream) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    for (index, field) in declaration.fields.iter().enumerate() {
+        let accessors = accessors(declaration, field, index);
+        tokens.extend(accessors.iter().map(|accessor| write(field, accessor)));
+    }
+    tokens
+}
+
+/// What the accessor does, then the user's own words, then its sections; and the other attributes of the field.
+fn documentation(field: &Field, accessor: &Accessor) -> TokenStream {
+    let (docs, attributes, doc) = (&field.docs, &field.attributes, &accessor.doc);
+    let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
+    let sections = (!accessor.sections.is_empty()).then(|| {
+        let sections = accessor.sections;
+        quote!(#[doc = ""] #[doc = #sections])
+    });
+    quote!(#[doc = #doc] #gap #(#docs)* #sections #(#attributes)*)
+}
+
+/// `fn name<generics>(self, arguments) -> output where ...`
+fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
+    let Accessor { name, generics, arguments, output, receiver, .. } = accessor;
+    let runtime = &declaration.runtime;
+    let fixed = declaration.fixed().is_some();
+    let is_trait = matches!(declaration.form, Form::Trait { .. });
+    let (borrow, bound) = match accessor.access {
+        Access::Shared if fixed => (None, None),
+        Access::Shared => (Some(quote!(&)), None),
+        // With a lifetime in it, the bound is asked for by who calls the accessor, and not by the declaration, which
+        // stands for shared hosts as well.
+        Access::Exclusive => {
+            let bound = is_trait.then(|| quote!(where for<'__unused> Self: #runtime::ExclusiveHost<'__unused>));
+            (Some(quote!(&mut)), bound)
+        }
+    };
+    quote!(fn #name #generics(#borrow #receiver, #arguments) -> #output #bound)
+}
+
+/// Where the type is known, a zero-sized static is refused at its declaration; otherwise the runtime does it on use.
+fn refuse_zero_sized(declaration: &Declaration) -> Option<TokenStream> {
+    let object = &declaration.fixed()?.elem;
+    let runtime = &declaration.runtime;
+    declaration
+        .generics
+        .params
+        .is_empty()
+        .then(|| quote_spanned!(object.span()=> const _: () = #runtime::__private::refuse_zero_sized::<#object>();))
+}

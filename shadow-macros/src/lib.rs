@@ -1,0 +1,81 @@
+//! The macros of [`shadow-runtime`](https://docs.rs/shadow-runtime): a declaration of shadow fields in, a field set and
+//! its accessors out. Depend on `shadow-runtime`, which re-exports them.
+//!
+//! The way of a declaration, one module after the other:
+//!
+//! ```text
+//! attribute or block → parse (one field grammar) → model → check (all errors, collected) → expand
+//! ```
+//!
+//! These macros know nothing of storage: what an accessor does is in the runtime, and generated code only calls it.
+#![forbid(unsafe_code)]
+
+mod accessor;
+mod check;
+mod errors;
+mod expand;
+mod model;
+mod parse;
+mod policy;
+mod words;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct a host, and declares shadow fields for it.
+///
+/// The struct embeds its fields in one member of type `ShadowFields`, which is found by its type, or marked
+/// `#[shadow(fields)]`. Each `#[shadow_field(...)]` declares one field:
+///
+/// ```text
+/// docs* visibility? policy name: Type (= initialiser)?
+/// ```
+///
+/// where the policy is `attach`, `get_or_attach` or `get_or_update`. Only `get_or_attach` takes an initialiser, an
+/// expression in which `self` is the host; without one the value starts as `Default`. Attributes other than docs are
+/// carried to the accessors.
+///
+/// | policy | accessors of `f: V` |
+/// |---|---|
+/// | `attach` | `f`, `attach_f`, `f_mut`, `detach_f` |
+/// | `get_or_attach` | `f`, `peek_f`, `get_or_attach_f`, `get_or_try_attach_f`, `f_mut`, `detach_f` |
+/// | `get_or_update` | `f`, `update_f`, `update_f_with`, `f_mut`, `detach_f` |
+///
+/// `#[shadow(crate = path)]` on the struct says where the runtime is, for crates that re-export it.
+///
+/// The documentation of `shadow-runtime` has the examples.
+#[proc_macro_derive(Shadow, attributes(shadow, shadow_field))]
+pub fn derive_shadow(input: TokenStream) -> TokenStream {
+    run(|errors| parse::derive(input.into(), errors).into_iter().collect())
+}
+
+/// Declares shadow fields for a type that is a host already.
+///
+/// ```text
+/// shadow! {
+///     impl<generics> Type where ... { fields }
+///     visibility trait Name<generics> for Type where ... { fields }
+/// }
+/// ```
+///
+/// `impl` adds accessors to a type of this crate that derives `Shadow`; `trait` makes an extension trait, for types of
+/// other crates, `Shadowed<T>`, `Arc<T>` and `&'static T`. Each field is declared as in `#[shadow_field(...)]` and ends
+/// with a semicolon; in a `trait` it has no visibility of its own. `#[shadow(crate = path)]` before an `impl` or a
+/// `trait` says where the runtime is.
+///
+/// The documentation of `shadow-runtime` has the examples.
+#[proc_macro]
+pub fn shadow(input: TokenStream) -> TokenStream {
+    run(|errors| parse::blocks(input.into(), errors))
+}
+
+/// Parses, checks and expands; the errors of all stages come out together, beside what could be expanded.
+fn run(parse: impl FnOnce(&mut errors::Errors) -> Vec<model::Declaration>) -> TokenStream {
+    let mut errors = errors::Errors::default();
+    let mut declarations = parse(&mut errors);
+    for declaration in &mut declarations {
+        check::check(declaration, &mut errors);
+    }
+    let mut output = errors.into_compile_errors();
+    output.extend(declarations.iter().map(expand::expand));
+    output.into()
+}

@@ -1,0 +1,116 @@
+//! The model of a declaration: the same for the derive and for both blocks.
+//!
+//! In: what `parse` found. Out: what `check` judges and `expand` writes. Every part keeps its tokens, so that a later
+//! stage can point at the source.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::{Attribute, Generics, Member, Path, Type, TypeReference, Visibility};
+
+use crate::policy::Policy;
+
+/// One `#[derive(Shadow)]`, or one `impl` or `trait` of a `shadow!`.
+pub(crate) struct Declaration {
+    /// Where the runtime is.
+    pub(crate) runtime: Path,
+    pub(crate) form: Form,
+    /// The generics of the host's type, with their `where` clause.
+    pub(crate) generics: Generics,
+    /// The type that the fields are for.
+    pub(crate) host: Type,
+    /// Attributes that concern the declaration as a whole, but for docs: `#[cfg]` above all.
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// What a declaration was written as.
+pub(crate) enum Form {
+    /// A struct that derives `Shadow`, and the member that holds its fields; `None` if none was found, which is an
+    /// error already.
+    Derive { member: Option<Member> },
+    /// `impl Type { ... }`
+    Impl,
+    /// `trait Name for Type { ... }`
+    Trait { docs: Vec<Attribute>, visibility: Visibility, name: Ident },
+}
+
+/// One declared field.
+pub(crate) struct Field {
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) visibility: Visibility,
+    pub(crate) policy: Policy,
+    pub(crate) name: Ident,
+    pub(crate) value: Type,
+    pub(crate) initialiser: Option<TokenStream>,
+}
+
+impl Declaration {
+    /// The host, if it is a `&'static T`, whose accessors take and return what is `'static`.
+    pub(crate) fn fixed(&self) -> Option<&TypeReference> {
+        match (&self.form, &self.host) {
+            (Form::Trait { .. }, Type::Reference(reference)) => Some(reference),
+            _ => None,
+        }
+    }
+}
+
+impl Field {
+    /// The name in messages, and as a part of other names: without `r#`.
+    pub(crate) fn word(&self) -> String {
+        self.name.unraw().to_string()
+    }
+
+    /// A name of an accessor: where the field's name is, and the macro's own in all else, lints above all.
+    pub(crate) fn accessor(&self, name: &str) -> Ident {
+        Ident::new(name, self.generated_span())
+    }
+
+    /// The accessor that is called as the field is.
+    pub(crate) fn getter(&self) -> Ident {
+        let mut name = self.name.clone();
+        name.set_span(self.generated_span());
+        name
+    }
+
+    fn generated_span(&self) -> Span {
+        Span::call_site().located_at(self.name.span())
+    }
+}
+
+/// Generics for generated code: the lifetimes are declared with the macro's own span, since what a lint says of how
+/// often generated code uses them does not concern the user.
+pub(crate) fn generated(mut generics: Generics) -> Generics {
+    for parameter in generics.lifetimes_mut() {
+        let ident = &mut parameter.lifetime.ident;
+        ident.set_span(Span::call_site().located_at(ident.span()));
+    }
+    generics
+}
+
+/// What somebody called `self` in an initialiser: a method's `self` must come from the same place to be the same.
+pub(crate) fn self_in(tokens: &TokenStream) -> Option<Ident> {
+    tokens.clone().into_iter().find_map(|token| match token {
+        proc_macro2::TokenTree::Ident(ident) if ident == "self" => Some(ident),
+        proc_macro2::TokenTree::Group(group) => self_in(&group.stream()),
+        _ => None,
+    })
+}
+
+/// `Self`, where it does not mean the type that the user means: put there what does.
+pub(crate) fn replace_self(tokens: TokenStream, host: &Type) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|token| match token {
+            proc_macro2::TokenTree::Ident(ident) if ident == "Self" => host.to_token_stream(),
+            proc_macro2::TokenTree::Group(group) => {
+                let inner = replace_self(group.stream(), host);
+                let mut replaced = proc_macro2::Group::new(group.delimiter(), inner);
+                replaced.set_span(group.span());
+                proc_macro2::TokenTree::Group(replaced).into()
+            }
+            other => other.into(),
+        })
+        .collect()
+}

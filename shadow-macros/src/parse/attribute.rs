@@ -1,0 +1,38 @@
+//! `#[shadow(...)]`, and how attributes are sorted.
+//!
+//! In: the attributes of an item. Out: where the runtime is, docs, and the rest.
+
+use syn::{Attribute, Path, parse_quote};
+
+use crate::errors::Errors;
+
+/// The runtime that `#[shadow(crate = path)]` names among `attributes`, or the usual one.
+pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Path {
+    let mut found: Option<Path> = None;
+    for attribute in attributes.iter().filter(|attribute| is_shadow(attribute)) {
+        let parsed = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("fields") {
+                return Err(meta.error("`fields` marks a member of the struct, not the struct: write it there"));
+            }
+            if !meta.path.is_ident("crate") {
+                return Err(meta.error("unknown option: only `crate = path` can be written here"));
+            }
+            let path = Path::parse_mod_style(meta.value()?)?;
+            if found.replace(path).is_some() {
+                return Err(meta.error("`crate` is written twice: write it once"));
+            }
+            Ok(())
+        });
+        errors.keep(parsed);
+    }
+    found.unwrap_or_else(|| parse_quote!(::shadow_runtime))
+}
+
+pub(super) fn is_shadow(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("shadow")
+}
+
+/// Takes the docs out of `attributes`.
+pub(super) fn split_docs(attributes: Vec<Attribute>) -> (Vec<Attribute>, Vec<Attribute>) {
+    attributes.into_iter().partition(|attribute| attribute.path().is_ident("doc"))
+}

@@ -1,0 +1,107 @@
+//! `shadow! { impl ... }` and `shadow! { trait ... for ... }`.
+//!
+//! In: any number of blocks. Out: a declaration for each.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::parse::{ParseStream, Parser};
+use syn::{Attribute, Generics, Result, Token, Type, Visibility, braced};
+
+use crate::errors::Errors;
+use crate::model::{Declaration, Field, Form, generated};
+use crate::parse::attribute::{is_shadow, runtime, split_docs};
+
+pub(crate) fn blocks(input: TokenStream, errors: &mut Errors) -> Vec<Declaration> {
+    let mut declarations = Vec::new();
+    let parser = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            declarations.push(block(input, errors)?);
+        }
+        Ok(())
+    };
+    let parsed = parser.parse2(input);
+    errors.keep(parsed);
+    declarations
+}
+
+/// The head of a block, before its fields.
+struct Head {
+    form: Form,
+    generics: Generics,
+    host: Type,
+}
+
+fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
+    let attributes = input.call(Attribute::parse_outer)?;
+    let runtime = runtime(&attributes, errors);
+    let (docs, mut attributes) = split_docs(attributes);
+    attributes.retain(|attribute| !is_shadow(attribute));
+    let head = if input.peek(Token![impl]) { impl_head(input)? } else { trait_head(input, docs)? };
+    let content;
+    braced!(content in input);
+    let mut fields = Vec::new();
+    while !content.is_empty() {
+        let field = field(&content);
+        if field.is_err() {
+            skip_field(&content)?;
+        }
+        fields.extend(errors.keep(field));
+    }
+    Ok(Declaration {
+        runtime,
+        form: head.form,
+        generics: generated(head.generics),
+        host: head.host,
+        attributes,
+        fields,
+    })
+}
+
+/// `impl<generics> Type where ...`
+fn impl_head(input: ParseStream<'_>) -> Result<Head> {
+    input.parse::<Token![impl]>()?;
+    let mut generics: Generics = input.parse()?;
+    let host = input.parse()?;
+    generics.where_clause = input.parse()?;
+    Ok(Head { form: Form::Impl, generics, host })
+}
+
+/// `visibility trait Name<generics> for Type where ...`
+fn trait_head(input: ParseStream<'_>, docs: Vec<Attribute>) -> Result<Head> {
+    let visibility: Visibility = input.parse()?;
+    if !input.peek(Token![trait]) {
+        return Err(input.error("expected `impl Type { ... }` or `trait Name for Type { ... }`"));
+    }
+    input.parse::<Token![trait]>()?;
+    let name: Ident = input.parse()?;
+    let mut generics: Generics = input.parse()?;
+    if !input.peek(Token![for]) {
+        return Err(
+            input.error(format!("expected `for`: say what `{name}` is for, as in `trait {name} for Arc<Type>`"))
+        );
+    }
+    input.parse::<Token![for]>()?;
+    let host = input.parse()?;
+    generics.where_clause = input.parse()?;
+    Ok(Head { form: Form::Trait { docs, visibility, name }, generics, host })
+}
+
+fn field(content: ParseStream<'_>) -> Result<Field> {
+    let field = content.parse::<Field>()?;
+    if !content.peek(Token![;]) {
+        let name = field.word();
+        return Err(content.error(format!("expected `;` at the end of field `{name}`")));
+    }
+    content.parse::<Token![;]>()?;
+    Ok(field)
+}
+
+/// Goes on behind the next `;`.
+fn skip_field(content: ParseStream<'_>) -> Result<()> {
+    while !content.is_empty() {
+        if content.parse::<Option<Token![;]>>()?.is_some() {
+            break;
+        }
+        content.parse::<TokenTree>()?;
+    }
+    Ok(())
+}

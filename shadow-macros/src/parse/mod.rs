@@ -1,0 +1,12 @@
+//! From tokens to the model. One file for each thing that is written: the derive, the blocks, a field, `#[shadow]`.
+//!
+//! In: the macro's input. Out: declarations. Whatever can be understood is, beside what is wrong: a field that does not
+//! parse is reported and left out, and the rest goes on.
+
+mod attribute;
+mod block;
+mod derive;
+mod field;
+
+pub(crate) use block::blocks;
+pub(crate) use derive::derive;

@@ -1,0 +1,77 @@
+//! A type as people write it: `Arc<TcpStream>`, where tokens print as `Arc < TcpStream >`.
+//!
+//! In: tokens. Out: text, for messages, reports and docs.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::ToTokens;
+
+/// The text of a type.
+pub(crate) fn words(tokens: &impl ToTokens) -> String {
+    let mut text = String::new();
+    write(tokens.to_token_stream(), &mut text);
+    text
+}
+
+fn write(tokens: TokenStream, text: &mut String) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::Brace => ("{ ", " }"),
+                    Delimiter::None => ("", ""),
+                };
+                if ["dyn", "mut", "const", "as", "for"].iter().any(|word| text.ends_with(word)) {
+                    text.push(' ');
+                }
+                text.push_str(open);
+                write(group.stream(), text);
+                text.push_str(close);
+            }
+            TokenTree::Punct(punct) => match punct.as_char() {
+                mark @ (',' | ';') => text.extend([mark, ' ']),
+                mark @ ('+' | '=') => text.extend([' ', mark, ' ']),
+                '-' => text.push_str(" -"),
+                '>' if text.ends_with('-') => text.push_str("> "),
+                '\'' => separate(text, "'"),
+                mark => text.push(mark),
+            },
+            word => separate(text, &word.to_string()),
+        }
+    }
+}
+
+/// Writes a word, with a space before it if another word stands there.
+fn separate(text: &mut String, word: &str) {
+    if text.ends_with(|last: char| last.is_alphanumeric() || last == '_') {
+        text.push(' ');
+    }
+    text.push_str(word);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use super::{TokenStream, words};
+
+    #[test]
+    fn types_read_as_they_are_written() {
+        for text in [
+            "u32",
+            "Arc<TcpStream>",
+            "&'static Config",
+            "Mutex<HashMap<String, Vec<u8>>>",
+            "Arc<dyn Fn(u8, &str) -> bool + Send + 'static>",
+            "[u8; 32]",
+            "(A, B)",
+            "crate::net::Connection<'a, T>",
+            "<T as Iterator>::Item",
+            "*const ()",
+            "dyn for<'a> Fn(&'a u8)",
+        ] {
+            assert_eq!(words(&TokenStream::from_str(text).unwrap()), text);
+        }
+    }
+}

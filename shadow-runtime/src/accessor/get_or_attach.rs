@@ -1,0 +1,96 @@
+//! Accessors of `get_or_attach` fields.
+//!
+//! `f` and `get_or_attach_f` are one function with different initialisers; `f_mut` is `f` and then [`get_mut`].
+
+use std::convert::Infallible;
+
+use crate::accessor::field;
+use crate::cell::GetOrAttach;
+use crate::field_set::Declares;
+use crate::host::ExclusiveHost;
+use crate::value::Value;
+
+/// Field `I` of `D` is declared `get_or_attach`.
+pub trait GetOrAttachField<D, const I: usize>: Declares<D> {
+    /// The declared type.
+    type Value: Value;
+
+    /// The field's cell.
+    fn cell(set: &Self::Set) -> &GetOrAttach<Self::Value>;
+
+    /// The field's cell, exclusively.
+    fn cell_mut(set: &mut Self::Set) -> &mut GetOrAttach<Self::Value>;
+}
+
+/// `peek_f(&self) -> Option<&V>`
+#[inline]
+pub fn peek<D, const I: usize, H: GetOrAttachField<D, I>>(host: &H) -> Option<&H::Value> {
+    H::cell(H::look(host)?).get()
+}
+
+/// `f(&self) -> &V` and `get_or_attach_f(&self, impl FnOnce() -> V) -> &V`
+///
+/// # Panics
+///
+/// If `init` does, or asks for the field that it initialises.
+#[inline]
+pub fn get_or_attach<D, const I: usize, H: GetOrAttachField<D, I>>(
+    host: &H,
+    init: impl FnOnce() -> H::Value,
+) -> &H::Value {
+    match get_or_try_attach(host, || Ok::<_, Infallible>(init())) {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+/// `get_or_try_attach_f(&self, impl FnOnce() -> Result<V, E>) -> Result<&V, E>`
+///
+/// # Errors
+///
+/// What `init` returns; then nothing is attached.
+///
+/// # Panics
+///
+/// If `init` does, or asks for the field that it initialises.
+#[inline]
+pub fn get_or_try_attach<D, const I: usize, H: GetOrAttachField<D, I>, E>(
+    host: &H,
+    init: impl FnOnce() -> Result<H::Value, E>,
+) -> Result<&H::Value, E> {
+    match peek(host) {
+        Some(value) => Ok(value),
+        None => initialise(host, init),
+    }
+}
+
+#[cold]
+fn initialise<D, const I: usize, H: GetOrAttachField<D, I>, E>(
+    host: &H,
+    init: impl FnOnce() -> Result<H::Value, E>,
+) -> Result<&H::Value, E> {
+    H::cell(H::reach(host)).get_or_try_attach(field::<H, D, I>(), init)
+}
+
+/// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.
+///
+/// # Panics
+///
+/// If the field is not attached, which the generated accessor rules out.
+#[inline]
+pub fn get_mut<D, const I: usize, H>(host: &mut H) -> &mut H::Value
+where
+    H: GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+{
+    let set = H::fields_mut(host).look_mut();
+    set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
+}
+
+/// `detach_f(&mut self) -> Option<V>`
+#[inline]
+pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
+where
+    H: GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+{
+    H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+}

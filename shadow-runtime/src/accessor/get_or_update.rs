@@ -1,0 +1,58 @@
+//! Accessors of `get_or_update` fields.
+
+use crate::accessor::field;
+use crate::cell::GetOrUpdate;
+use crate::field_set::Declares;
+use crate::host::ExclusiveHost;
+use crate::value::{Replaceable, Value};
+
+/// Field `I` of `D` is declared `get_or_update`.
+pub trait GetOrUpdateField<D, const I: usize>: Declares<D> {
+    /// The declared type.
+    type Value: Value + Replaceable;
+
+    /// The field's cell.
+    fn cell(set: &Self::Set) -> &GetOrUpdate<Self::Value>;
+
+    /// The field's cell, exclusively.
+    fn cell_mut(set: &mut Self::Set) -> &mut GetOrUpdate<Self::Value>;
+}
+
+/// `f(&self) -> Option<V>`
+#[inline]
+pub fn get<D, const I: usize, H: GetOrUpdateField<D, I>>(host: &H) -> Option<H::Value> {
+    H::cell(H::look(host)?).get()
+}
+
+/// `update_f(&self, V) -> Option<V>`
+#[inline]
+pub fn update<D, const I: usize, H: GetOrUpdateField<D, I>>(host: &H, value: H::Value) -> Option<H::Value> {
+    H::cell(H::reach(host)).update(field::<H, D, I>(), value)
+}
+
+/// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
+#[inline]
+pub fn update_with<D, const I: usize, H: GetOrUpdateField<D, I>>(
+    host: &H,
+    next: impl FnMut(Option<&H::Value>) -> H::Value,
+) -> Option<H::Value> {
+    H::cell(H::reach(host)).update_with(field::<H, D, I>(), next)
+}
+
+/// `f_mut(&mut self) -> Option<&mut V>`
+#[inline]
+pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
+where
+    H: GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
+{
+    H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
+}
+
+/// `detach_f(&mut self) -> Option<V>`
+#[inline]
+pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
+where
+    H: GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
+{
+    H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+}

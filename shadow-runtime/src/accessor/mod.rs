@@ -1,0 +1,32 @@
+//! What the generated accessors call: one function for each, generic over the host.
+//!
+//! In: a host, and the declaration `D` and index `I` of one of its fields. Out: what the field's policy promises. One
+//! file per policy, each with the trait by which a declaration says "field `I` of `D` has this policy and this value
+//! type": `type Value = ...` there is the one place where a value's bounds are asked for, so that a value that lacks
+//! one is reported once.
+//!
+//! All of them go the same way: host → field set → cell → value.
+#![forbid(unsafe_code)]
+
+pub mod attach;
+pub mod get_or_attach;
+pub mod get_or_update;
+
+use crate::field_set::{Declares, FieldSet};
+use crate::registry::Field;
+
+/// What was declared as field `I` of `D`.
+fn field<H: Declares<D>, D, const I: usize>() -> &'static Field {
+    &H::Set::fields()[I]
+}
+
+/// The body of an accessor that asks for exclusive access to a kind of host that never grants it.
+///
+/// # Panics
+///
+/// Never: no such host implements the bound of the accessor, so it cannot be called.
+#[cold]
+#[must_use]
+pub fn never_called<T>() -> T {
+    unreachable!("a shared host has no exclusive accessors")
+}

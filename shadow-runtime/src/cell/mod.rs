@@ -1,0 +1,27 @@
+//! Cells: what holds one field of one host.
+//!
+//! In: a value, from an accessor. Out: the value, as the field's policy allows. One file per policy.
+//!
+//! **Invariant V** (values): a cell is filled only by its own methods, and each of those asks for
+//! [`V: Value`](crate::value::Value), that is `Send + Sync + 'static`. A cell that holds nothing is harmless whatever
+//! `V` is. So a cell is `Send` and `Sync` for every `V`, which lets a field set be `Send + Sync` without bounds of its
+//! own, and a value that is neither is reported once, where it stands in the declaration.
+
+mod attach;
+mod get_or_attach;
+mod get_or_update;
+
+pub use attach::Attach;
+pub use get_or_attach::GetOrAttach;
+pub use get_or_update::GetOrUpdate;
+
+use crate::registry::Field;
+
+/// What every cell can do, whatever its policy.
+pub trait Cell {
+    /// Whether it holds a value.
+    fn is_attached(&self) -> bool;
+
+    /// Takes the value out, counts it as detached, and then drops it, which may panic.
+    fn end(&mut self, field: &'static Field);
+}

@@ -1,0 +1,93 @@
+//! The error of a refused attach.
+//!
+//! In: the value that was refused and the field that refused it. Out: [`AlreadyAttached`], and the warning in the log.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+
+use crate::registry::Field;
+
+/// An attach was refused, because the field is attached already. It hands the value back.
+///
+/// The value that was attached first is untouched. Two attachers of one `attach` field are a bug in the program, so
+/// the refusal is also a warning in the log (feature `log`), with the places of both attempts.
+///
+/// ```
+/// use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields};
+///
+/// #[derive(Shadow, Default)]
+/// #[shadow_field(attach newpid: u32)]
+/// struct Task { shadow: ShadowFields }
+///
+/// let task = Task::default();
+/// task.attach_newpid(1).unwrap();
+/// let refused: AlreadyAttached<u32> = task.attach_newpid(2).unwrap_err();
+/// assert_eq!(refused.to_string(), "shadow field `newpid` is already attached to this `Task`");
+/// assert_eq!((refused.field(), refused.host()), ("newpid", "Task"));
+/// assert_eq!(refused.into_value(), 2);
+/// assert_eq!(task.newpid(), Some(&1));
+/// ```
+#[must_use]
+pub struct AlreadyAttached<V> {
+    value: V,
+    field: &'static Field,
+}
+
+impl<V> AlreadyAttached<V> {
+    /// Refuses `value`: counts it, and warns with the places of both attempts.
+    #[cold]
+    pub(crate) fn refuse(field: &'static Field, value: V, first: &Location<'_>, second: &Location<'_>) -> Self {
+        field.counts().duplicate();
+        warn(field, first, second);
+        Self { value, field }
+    }
+
+    /// The name of the field, as declared.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        self.field.name()
+    }
+
+    /// The type of the host, as declared.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        self.field.host()
+    }
+
+    /// The value that was refused.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+}
+
+#[cfg(feature = "log")]
+fn warn(field: &Field, first: &Location<'_>, second: &Location<'_>) {
+    log::warn!(
+        target: "shadow_runtime",
+        "{field} is already attached, at {first}; the second attach, at {second}, is refused",
+    );
+}
+
+#[cfg(not(feature = "log"))]
+fn warn(_: &Field, _: &Location<'_>, _: &Location<'_>) {}
+
+// Neither needs `V: Debug`, so that `unwrap` works for every value.
+impl<V> fmt::Debug for AlreadyAttached<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AlreadyAttached")
+            .field("field", &self.field())
+            .field("host", &self.host())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> fmt::Display for AlreadyAttached<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "shadow field `{}` is already attached to this `{}`", self.field(), self.host())
+    }
+}
+
+impl<V> Error for AlreadyAttached<V> {}

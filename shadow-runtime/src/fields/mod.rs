@@ -1,0 +1,142 @@
+//! All field sets of one host.
+//!
+//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `chain.rs` holds the memory;
+//! this file is what users see of it.
+
+mod chain;
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::field_set::FieldSet;
+use crate::panics::Panics;
+use chain::Chain;
+
+/// The shadow fields of one host: 8 bytes, to be embedded in it.
+///
+/// A struct that derives [`Shadow`](crate::Shadow) has one member of this type. Nothing is allocated until the first
+/// field is attached; then each declaration whose fields are used costs one allocation, for all its fields together.
+/// All values are dropped with it, each exactly once.
+///
+/// It takes no part in what the host is: a clone starts with no fields, all are equal to one another, and they add
+/// nothing to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and [`Default`].
+///
+/// It is `Send` and `Sync`, since every value in it is. Reads take no lock.
+///
+/// ```
+/// use shadow_runtime::{Shadow, ShadowFields};
+///
+/// #[derive(Shadow, Clone, Debug, Default, PartialEq)]
+/// #[shadow_field(attach newpid: u32)]
+/// struct Task { pid: u32, shadow: ShadowFields }
+///
+/// let task = Task { pid: 1, shadow: ShadowFields::new() };
+/// task.attach_newpid(10).unwrap();
+/// assert_eq!(format!("{task:?}"), r#"Task { pid: 1, shadow: ShadowFields {"newpid"} }"#);
+///
+/// let copy = task.clone();
+/// assert_eq!(copy, task);
+/// assert_eq!(copy.newpid(), None);
+/// assert_eq!(size_of::<ShadowFields>(), 8);
+/// ```
+pub struct ShadowFields {
+    chain: Chain,
+}
+
+impl ShadowFields {
+    /// No fields. Allocates nothing.
+    ///
+    /// ```
+    /// use shadow_runtime::ShadowFields;
+    ///
+    /// static NONE: ShadowFields = ShadowFields::new();
+    /// assert_eq!(format!("{NONE:?}"), "ShadowFields {}");
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { chain: Chain::new() }
+    }
+
+    /// The field set `S`, if any of its fields has ever been attached to this host.
+    #[inline]
+    pub(crate) fn look<S: FieldSet>(&self) -> Option<&S> {
+        self.chain.look()
+    }
+
+    /// The field set `S`, made if it is not there.
+    #[inline]
+    pub(crate) fn reach<S: FieldSet>(&self) -> &S {
+        self.chain.look().unwrap_or_else(|| self.chain.append())
+    }
+
+    #[inline]
+    pub(crate) fn look_mut<S: FieldSet>(&mut self) -> Option<&mut S> {
+        self.chain.look_mut()
+    }
+
+    /// Drops every value, containing their panics.
+    pub(crate) fn end(&mut self, panics: &mut Panics) {
+        self.chain.end(panics);
+    }
+}
+
+impl Drop for ShadowFields {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.chain.is_empty() {
+            let mut panics = Panics::none();
+            self.end(&mut panics);
+            panics.raise();
+        }
+    }
+}
+
+impl Default for ShadowFields {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A clone has no fields: they belong to the object, not to its value.
+impl Clone for ShadowFields {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for ShadowFields {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ShadowFields {}
+
+impl PartialOrd for ShadowFields {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ShadowFields {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for ShadowFields {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// Lists the names of the fields that are attached.
+impl fmt::Debug for ShadowFields {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ShadowFields ")?;
+        let mut names = formatter.debug_set();
+        self.chain.attached(&mut |field| {
+            names.entry(&field.name());
+        });
+        names.finish()
+    }
+}

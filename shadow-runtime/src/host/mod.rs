@@ -1,0 +1,54 @@
+//! Hosts: the objects that fields are attached to.
+//!
+//! In: an accessor's host. Out: the field set of that host that the accessor asks for. One file per kind of host;
+//! structs that embed their fields get their implementation from `#[derive(Shadow)]`.
+
+mod arc;
+pub mod embedded;
+mod fixed;
+mod shadowed;
+
+pub use fixed::{Fixed, refuse_zero_sized};
+pub use shadowed::Shadowed;
+
+pub(crate) use arc::sweep;
+
+use crate::field_set::FieldSet;
+use crate::fields::ShadowFields;
+
+/// An object that shadow fields can be attached to.
+///
+/// Implemented by `#[derive(Shadow)]` for structs that embed [`ShadowFields`], and here for [`Shadowed<T>`], for
+/// `Arc<T>`, and for what `&'static T` refers to. Nobody implements it by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a host: shadow fields cannot be attached to it",
+    label = "not a host",
+    note = "if the struct is yours, embed its fields: `#[derive(Shadow)]` and a member of type `ShadowFields`",
+    note = "if it is not, wrap the value that you own in `Shadowed<{Self}>`, or share it as `Arc<{Self}>`",
+    note = "an `Arc` is a host when what it holds is `Send + Sync + 'static`, a `&'static T` for every sized `T`"
+)]
+pub trait Host {
+    /// The field set `S` of `host`, if any of its fields was ever attached.
+    #[doc(hidden)]
+    fn look<S: FieldSet>(host: &Self) -> Option<&S>;
+
+    /// The field set `S` of `host`, made if it is not there.
+    #[doc(hidden)]
+    fn reach<S: FieldSet>(host: &Self) -> &S;
+}
+
+/// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.
+///
+/// Embedded hosts and [`Shadowed<T>`] are; an `Arc` and a `&'static T` are shared. The lifetime means nothing: it keeps
+/// the compiler from asking, at the declaration for a shared host, for what only a call needs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is a shared host: its fields can be neither detached nor borrowed mutably",
+    label = "a shared host",
+    note = "somebody else may hold a reference to the value; it is dropped when its host is gone",
+    note = "what has to change belongs into the value (a `Mutex`, an atomic) or into a `get_or_update` field"
+)]
+pub trait ExclusiveHost<'unused>: Host {
+    /// Where its fields are embedded.
+    #[doc(hidden)]
+    fn fields_mut(host: &mut Self) -> &mut ShadowFields;
+}

@@ -1,0 +1,115 @@
+//! `Shadowed<T>`: a value of a foreign type, with its fields embedded beside it.
+//!
+//! In: a value that the program owns. Out: the same value, as a host.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::field_set::FieldSet;
+use crate::fields::ShadowFields;
+use crate::host::{ExclusiveHost, Host};
+
+/// A value of any type, and its shadow fields: makes a host of what is no host by itself.
+///
+/// Costs 8 bytes beside the value, and one allocation per declaration whose fields are used. Fields are dropped with
+/// the wrapper, before the value. It dereferences to the value; an accessor hides a method of the value of the same
+/// name, which then is called as `(*wrapped).method()`. What `Shadowed` itself can do is therefore in associated
+/// functions, not in methods.
+///
+/// ```
+/// use shadow_runtime::{Shadowed, shadow};
+///
+/// shadow! {
+///     trait ListFields for Shadowed<Vec<u8>> {
+///         attach origin: String;
+///     }
+/// }
+///
+/// let mut list = Shadowed::new(vec![1, 2]);
+/// list.attach_origin("a file".to_owned()).unwrap();
+/// list.push(3);
+/// assert_eq!(list.origin().unwrap(), "a file");
+/// assert_eq!(list.detach_origin().as_deref(), Some("a file"));
+/// assert_eq!(Shadowed::into_inner(list), [1, 2, 3]);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shadowed<T> {
+    fields: ShadowFields,
+    value: T,
+}
+
+impl<T> Shadowed<T> {
+    /// Makes a host of `value`. Allocates nothing.
+    ///
+    /// ```
+    /// let host = shadow_runtime::Shadowed::new(1);
+    /// assert_eq!(*host, 1);
+    /// ```
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self { fields: ShadowFields::new(), value }
+    }
+
+    /// Drops the fields and returns the value.
+    ///
+    /// ```
+    /// use shadow_runtime::Shadowed;
+    ///
+    /// assert_eq!(Shadowed::into_inner(Shadowed::new(1)), 1);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a destructor of a field does, after all others have run.
+    pub fn into_inner(this: Self) -> T {
+        this.value
+    }
+}
+
+impl<T> From<T> for Shadowed<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T> Deref for Shadowed<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Shadowed<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shadowed<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shadowed").field("value", &self.value).field("fields", &self.fields).finish()
+    }
+}
+
+impl<T> Host for Shadowed<T> {
+    #[inline]
+    fn look<S: FieldSet>(host: &Self) -> Option<&S> {
+        host.fields.look()
+    }
+
+    #[inline]
+    fn reach<S: FieldSet>(host: &Self) -> &S {
+        host.fields.reach()
+    }
+}
+
+impl<T> ExclusiveHost<'_> for Shadowed<T> {
+    #[inline]
+    fn fields_mut(host: &mut Self) -> &mut ShadowFields {
+        &mut host.fields
+    }
+}

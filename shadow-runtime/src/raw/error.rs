@@ -1,0 +1,180 @@
+//! The errors of the raw interface.
+//!
+//! In: what was refused, and why. Out: errors that say it, and hand back what was refused.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fmt;
+
+use crate::error::AlreadyAttached;
+use crate::raw::kind::{Kind, Wanted};
+
+/// A number was used for another type, or another kind of id, than it names in this process.
+///
+/// ```
+/// use shadow_runtime::raw;
+///
+/// const SIZE: raw::Id<usize> = raw::Id::new(7);
+/// const NAME: raw::UpdateId<&str> = raw::UpdateId::new(7);
+///
+/// let object = 0_u8;
+/// let key = (&raw const object).cast();
+/// // SAFETY: the object outlives its fields, and no reference to a value is kept.
+/// unsafe {
+///     SIZE.attach(key, 8).unwrap();
+///     let mismatch = NAME.get_or_update(key, "first").unwrap_err();
+///     assert_eq!(mismatch.to_string(), "raw id 7 names `Id<usize>` in this process, not `UpdateId<&str>`");
+///     assert_eq!(mismatch.id(), 7);
+///     assert_eq!(mismatch.into_value(), "first");
+///     raw::detach_object(key);
+/// }
+/// ```
+#[must_use]
+pub struct TypeMismatch<V = ()> {
+    number: u64,
+    known: &'static Kind,
+    wanted: Wanted,
+    value: V,
+}
+
+impl TypeMismatch {
+    pub(super) fn new(number: u64, known: &'static Kind, wanted: Wanted) -> Self {
+        Self { number, known, wanted, value: () }
+    }
+
+    /// The same, with the value that is handed back.
+    pub(super) fn refusing<V>(self, value: V) -> TypeMismatch<V> {
+        TypeMismatch { number: self.number, known: self.known, wanted: self.wanted, value }
+    }
+}
+
+impl<V> TypeMismatch<V> {
+    /// The number that both use.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.number
+    }
+
+    /// The value that was refused.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+}
+
+impl<V> fmt::Display for TypeMismatch<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, known, wanted, .. } = self;
+        write!(formatter, "raw id {number} names `{}` in this process, not `{wanted}`", known.names())
+    }
+}
+
+impl<V> fmt::Debug for TypeMismatch<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TypeMismatch")
+            .field("id", &self.number)
+            .field("names", &format_args!("{}", self.known.names()))
+            .field("wanted", &format_args!("{}", self.wanted))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> Error for TypeMismatch<V> {}
+
+/// Why [`Id::attach`](super::Id::attach) refused a value. Both variants hand it back.
+///
+/// ```
+/// use shadow_runtime::raw::{self, AttachError};
+///
+/// const SIZE: raw::Id<usize> = raw::Id::new(1);
+///
+/// let object = 0_u8;
+/// let key = (&raw const object).cast();
+/// // SAFETY: the object outlives its fields, and no reference to a value is kept.
+/// unsafe {
+///     SIZE.attach(key, 8).unwrap();
+///     let refused = SIZE.attach(key, 9).unwrap_err();
+///     assert!(matches!(refused, AttachError::AlreadyAttached(_)));
+///     assert_eq!(refused.into_value(), 9);
+///     raw::detach_object(key);
+/// }
+/// ```
+#[must_use]
+#[non_exhaustive]
+pub enum AttachError<V> {
+    /// The object has a field of this id.
+    AlreadyAttached(AlreadyAttached<V>),
+    /// The id names another type or kind.
+    TypeMismatch(TypeMismatch<V>),
+}
+
+impl<V> AttachError<V> {
+    /// The value that was refused.
+    pub fn into_value(self) -> V {
+        match self {
+            Self::AlreadyAttached(error) => error.into_value(),
+            Self::TypeMismatch(error) => error.into_value(),
+        }
+    }
+}
+
+impl<V> fmt::Display for AttachError<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyAttached(error) => error.fmt(formatter),
+            Self::TypeMismatch(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl<V> fmt::Debug for AttachError<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyAttached(error) => error.fmt(formatter),
+            Self::TypeMismatch(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl<V> Error for AttachError<V> {}
+
+/// Why [`Id::get_or_attach`](super::Id::get_or_attach) attached nothing.
+///
+/// ```
+/// use shadow_runtime::raw::{self, InitError};
+///
+/// const SIZE: raw::Id<usize> = raw::Id::new(1);
+///
+/// // SAFETY: nothing is attached.
+/// let failed = unsafe { SIZE.get_or_attach(std::ptr::null(), || "x".parse()) }.unwrap_err();
+/// assert!(matches!(failed, InitError::Init(_)));
+/// assert_eq!(failed.to_string(), "invalid digit found in string");
+/// ```
+#[derive(Debug)]
+#[must_use]
+#[non_exhaustive]
+pub enum InitError<E> {
+    /// The initialiser failed.
+    Init(E),
+    /// The id names another type or kind.
+    TypeMismatch(TypeMismatch),
+}
+
+impl<E: fmt::Display> fmt::Display for InitError<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Init(error) => error.fmt(formatter),
+            Self::TypeMismatch(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl<E: Error> Error for InitError<E> {
+    /// This error speaks for the one inside it, so its source is the inner one's.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Init(error) => error.source(),
+            Self::TypeMismatch(error) => error.source(),
+        }
+    }
+}

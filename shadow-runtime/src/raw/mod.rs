@@ -1,0 +1,98 @@
+//! Fields of any address: the kernel's own interface, typed.
+//!
+//! This is the interface of the Linux kernel's shadow variables (`Documentation/livepatch/shadow-vars.rst`) for objects
+//! that safe Rust cannot vouch for: those of C, those behind a plugin interface, those whose life only the program
+//! knows. A field is named by a number; [`Id<V>`] adds the type of its values, which are written once, [`UpdateId<V>`]
+//! is for values that are replaced.
+//!
+//! ```
+//! use std::sync::Mutex;
+//! use shadow_runtime::raw;
+//!
+//! const PS_LOCK: raw::Id<Mutex<()>> = raw::Id::new(1);
+//!
+//! let object = Box::into_raw(Box::new(0_u8));
+//! let key = object.cast_const().cast();
+//! // SAFETY: the object lives until the end of this block, where its fields are detached first; nobody else knows it.
+//! unsafe {
+//!     let lock = PS_LOCK.get_or_attach(key, || Ok::<_, ()>(Mutex::new(()))).unwrap();
+//!     drop(lock.lock());
+//!     assert_eq!(raw::detach_object(key), 1);
+//!     drop(Box::from_raw(object));
+//! }
+//! ```
+//!
+//! # What the caller promises
+//!
+//! Every method is unsafe, for the two reasons that the kernel's documentation gives its callers:
+//!
+//! 1. **The object outlives its fields.** Fields are detached before the object goes ([`detach_object`] does it for
+//!    all). Otherwise the next object at this address has them.
+//! 2. **Nobody uses what is detached.** While somebody holds a `&V` that `get`, `attach` or `get_or_attach` returned,
+//!    the field is not detached: not by [`Id::detach`], not by [`Id::detach_all`], not by [`detach_object`]. The
+//!    lifetime of that `&V` is the caller's to choose, and to keep.
+//!
+//! Values that [`UpdateId::get`] returned are clones, and may be kept.
+//!
+//! Everything else is safe to do from any thread at any time: methods may race with one another on one object or on
+//! many. Nothing looks behind the address; it need not even be valid.
+//!
+//! # One number, one type
+//!
+//! One number names one value type of one kind in this process, from the first time that something is attached by it,
+//! for good. Any other type or kind that uses it gets a [`TypeMismatch`], which names both, whatever the object.
+//!
+//! # Cost
+//!
+//! Each field of an object is one allocation. Look-ups lock a part of the table for reading, attach and detach for
+//! writing; a clash of numbers is found by one more look-up. No code of the caller runs under a lock.
+
+mod error;
+mod id;
+mod kind;
+mod table;
+mod update_id;
+
+pub use error::{AttachError, InitError, TypeMismatch};
+pub use id::Id;
+pub use update_id::UpdateId;
+
+use crate::panics::Panics;
+
+/// Detaches every field of one address, whatever their ids, and returns how many there were.
+///
+/// ```
+/// use shadow_runtime::raw;
+///
+/// const SIZE: raw::Id<usize> = raw::Id::new(1);
+/// const NAME: raw::UpdateId<&str> = raw::UpdateId::new(2);
+///
+/// let object = 0_u8;
+/// let key = (&raw const object).cast();
+/// // SAFETY: the object outlives its fields, and no reference to a value is kept.
+/// unsafe {
+///     SIZE.attach(key, 8).unwrap();
+///     NAME.get_or_update(key, "first").unwrap();
+///     assert_eq!(raw::detach_object(key), 2);
+///     assert_eq!(SIZE.get(key).unwrap(), None);
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If destructors do: the first panic is raised again after all of them have run.
+///
+/// # Safety
+///
+/// Nobody holds a reference to a value of this object. See [the module](self#what-the-caller-promises).
+#[expect(clippy::must_use_candidate, reason = "mostly called for what it does")]
+pub unsafe fn detach_object(object: *const ()) -> usize {
+    let fields = table::take_object(object.addr());
+    let count = fields.len();
+    let mut panics = Panics::none();
+    for field in fields {
+        panics.contain(|| drop(field.end_any()));
+    }
+    panics.raise();
+    count
+}

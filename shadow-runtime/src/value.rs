@@ -1,0 +1,51 @@
+//! What a type must be to be the value of a field, as traits that say so in the compiler's words.
+//!
+//! In: a value type. Out: the bounds that the field traits of `accessor/` put on it, each with the message that a user
+//! reads when it is missing. All three are implemented for every type that qualifies; nobody implements them by hand.
+#![forbid(unsafe_code)]
+
+/// A value that may be reached from every thread, and may live as long as its host does.
+///
+/// Invariant V of `ARCHITECTURE.md` rests on this bound: a cell is filled only with a `Value`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a shadow field: it is not `Send + Sync`",
+    label = "not `Send + Sync`",
+    note = "a host may be shared between threads, and its fields with it",
+    note = "instead of `Rc` use `Arc`, instead of `Cell` an atomic, instead of `RefCell` a `Mutex` or a `RwLock`"
+)]
+pub trait Value: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<V: Send + Sync + 'static> Value for V {}
+
+/// A value that may be replaced while others look at it: they keep their clone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a `get_or_update` field: it is not `Clone`",
+    label = "not `Clone`, so it cannot be replaced while somebody reads it",
+    note = "a lock, an atomic or a condition variable must not be replaced while somebody uses it: declare the field \
+            `get_or_attach`, which attaches one value and hands out references to it",
+    note = "plain data is made `Clone` by `#[derive(Clone)]`"
+)]
+pub trait Replaceable: Clone {}
+
+#[diagnostic::do_not_recommend]
+impl<V: Clone> Replaceable for V {}
+
+/// A value that a `get_or_attach` field without an initialiser starts with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no initial value: it is not `Default`",
+    label = "not `Default`",
+    note = "write an initialiser after the type, as in `get_or_attach name: {Self} = ...`, or implement `Default`"
+)]
+pub trait InitialValue {
+    /// The value that the field starts with.
+    fn initial() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Default> InitialValue for V {
+    #[inline]
+    fn initial() -> Self {
+        V::default()
+    }
+}
