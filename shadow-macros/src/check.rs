@@ -29,7 +29,7 @@ pub(crate) fn check(declaration: &mut Declaration, errors: &mut Errors) {
     names(declaration, errors);
 }
 
-/// A reference is a host only if it is `&'static T`.
+/// A reference is a host only if it is a `&'static T` of a sized `T`.
 fn host(host: &mut Type, errors: &mut Errors) {
     let Type::Reference(reference) = host else { return };
     if reference.mutability.is_some() {
@@ -37,14 +37,29 @@ fn host(host: &mut Type, errors: &mut Errors) {
             &*reference,
             "an exclusive reference is no host: write `&'static T`, or wrap the value in `Shadowed<T>`",
         );
-        reference.mutability = None;
+    } else if is_unsized(&reference.elem) {
+        errors.at(
+            &*reference,
+            "only a `&'static T` of a sized `T` is a host: refer to a struct that holds it, or use `Arc<T>`",
+        );
     } else if !reference.lifetime.as_ref().is_some_and(is_static) {
         errors.at(
             &*reference,
             "a borrowed object is no host: write `&'static T`, or embed its fields by `#[derive(Shadow)]`",
         );
+    } else {
+        return;
     }
-    reference.lifetime = Some(parse_quote!('static));
+    // Some host, so that the trait is there.
+    *host = parse_quote!(&'static u8);
+}
+
+fn is_unsized(object: &Type) -> bool {
+    match object {
+        Type::Slice(_) | Type::TraitObject(_) => true,
+        Type::Path(path) => path.path.is_ident("str"),
+        _ => false,
+    }
 }
 
 fn visibility(field: &mut Field, errors: &mut Errors) {

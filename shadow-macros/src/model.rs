@@ -3,7 +3,7 @@
 //! In: what `parse` found. Out: what `check` judges and `expand` writes. Every part keeps its tokens, so that a later
 //! stage can point at the source.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Attribute, Generics, Member, Path, Type, TypeReference, Visibility};
@@ -92,8 +92,8 @@ pub(crate) fn generated(mut generics: Generics) -> Generics {
 /// What somebody called `self` in an initialiser: a method's `self` must come from the same place to be the same.
 pub(crate) fn self_in(tokens: &TokenStream) -> Option<Ident> {
     tokens.clone().into_iter().find_map(|token| match token {
-        proc_macro2::TokenTree::Ident(ident) if ident == "self" => Some(ident),
-        proc_macro2::TokenTree::Group(group) => self_in(&group.stream()),
+        TokenTree::Ident(ident) if ident == "self" => Some(ident),
+        TokenTree::Group(group) => self_in(&group.stream()),
         _ => None,
     })
 }
@@ -103,12 +103,12 @@ pub(crate) fn replace_self(tokens: TokenStream, host: &Type) -> TokenStream {
     tokens
         .into_iter()
         .map(|token| match token {
-            proc_macro2::TokenTree::Ident(ident) if ident == "Self" => host.to_token_stream(),
-            proc_macro2::TokenTree::Group(group) => {
+            TokenTree::Ident(ident) if ident == "Self" => host.to_token_stream(),
+            TokenTree::Group(group) => {
                 let inner = replace_self(group.stream(), host);
-                let mut replaced = proc_macro2::Group::new(group.delimiter(), inner);
+                let mut replaced = Group::new(group.delimiter(), inner);
                 replaced.set_span(group.span());
-                proc_macro2::TokenTree::Group(replaced).into()
+                TokenTree::Group(replaced).into()
             }
             other => other.into(),
         })

@@ -14,7 +14,7 @@ use crate::registry::Field;
 ///
 /// `Send + Sync` is what lets [`ShadowFields`](crate::ShadowFields) be both; cells are, whatever their value type,
 /// because nothing but a [`Value`](crate::value::Value) ever fills one.
-pub trait FieldSet: Send + Sync + 'static {
+pub trait FieldSet: Send + Sync {
     /// A set with nothing attached. Runs no code of the user.
     fn empty() -> Self
     where
@@ -35,5 +35,5 @@ pub trait FieldSet: Send + Sync + 'static {
 /// `Self` has the fields of the declaration `D`, a hidden type that each declaration makes for itself.
 pub trait Declares<D>: Host {
     /// The field set of that declaration, with this host's value types.
-    type Set: FieldSet;
+    type Set: FieldSet + 'static;
 }

@@ -4,19 +4,24 @@
 //! reads when it is missing. All three are implemented for every type that qualifies; nobody implements them by hand.
 #![forbid(unsafe_code)]
 
-/// A value that may be reached from every thread, and may live as long as its host does.
+use std::sync::Arc;
+
+/// A value that may be reached from every thread.
 ///
-/// Invariant V of `ARCHITECTURE.md` rests on this bound: a cell is filled only with a `Value`.
+/// Invariant V of `cell/mod.rs` rests on this bound: the one implementation is for `Send + Sync`, and no other can be
+/// written, since nobody else can name the trait. That a value does not borrow is asked of its field set.
+///
+/// `Send` and `Sync` are no supertraits, here and below, since the compiler would report those instead of the message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a shadow field: it is not `Send + Sync`",
     label = "not `Send + Sync`",
     note = "a host may be shared between threads, and its fields with it",
     note = "instead of `Rc` use `Arc`, instead of `Cell` an atomic, instead of `RefCell` a `Mutex` or a `RwLock`"
 )]
-pub trait Value: Send + Sync + 'static {}
+pub trait Value: Sized {}
 
 #[diagnostic::do_not_recommend]
-impl<V: Send + Sync + 'static> Value for V {}
+impl<V: Send + Sync> Value for V {}
 
 /// A value that may be replaced while others look at it: they keep their clone.
 #[diagnostic::on_unimplemented(
@@ -26,10 +31,23 @@ impl<V: Send + Sync + 'static> Value for V {}
             `get_or_attach`, which attaches one value and hands out references to it",
     note = "plain data is made `Clone` by `#[derive(Clone)]`"
 )]
-pub trait Replaceable: Clone {}
+pub trait Replaceable: Sized {
+    /// A clone.
+    fn duplicate(&self) -> Self;
+
+    /// The value, or a clone of it if somebody reads it now.
+    fn take(shared: Arc<Self>) -> Self {
+        Arc::try_unwrap(shared).unwrap_or_else(|shared| Self::duplicate(&shared))
+    }
+}
 
 #[diagnostic::do_not_recommend]
-impl<V: Clone> Replaceable for V {}
+impl<V: Clone> Replaceable for V {
+    #[inline]
+    fn duplicate(&self) -> Self {
+        self.clone()
+    }
+}
 
 /// A value that a `get_or_attach` field without an initialiser starts with.
 #[diagnostic::on_unimplemented(

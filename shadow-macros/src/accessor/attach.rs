@@ -5,7 +5,7 @@ use quote::quote;
 use crate::accessor::{Access, Accessor, Context};
 
 pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
-    let (runtime, value, shared) = (context.runtime, &context.field.value, context.shared_value());
+    let (runtime, value, shared) = (&context.runtime, &context.field.value, context.shared_value());
     let none = quote!();
     vec![
         Accessor {

@@ -1,21 +1,19 @@
 //! The accessors of a `get_or_attach` field.
 
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
+use quote::quote;
 
 use crate::accessor::{Access, Accessor, Context};
 
 const PANICS: &str = "# Panics\n\nIf the initialiser does, or asks for this very field.";
 
 pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
-    let (runtime, value, shared) = (context.runtime, &context.field.value, context.shared_value());
+    let (value, shared) = (&context.field.value, context.shared_value());
     let none = quote!();
     let getter = context.field.getter();
     let initial = if let Some(initialiser) = &context.field.initialiser {
         quote!(|| { #initialiser })
     } else {
-        // The span is where the compiler reports that there is no `Default`.
-        quote_spanned!(value.span()=> <#value as #runtime::__private::InitialValue>::initial)
+        quote!(|| <#value as __rt::InitialValue>::initial())
     };
     let get_mut = context.call(Access::Exclusive, "get_mut", &none);
     let (receiver, getter_path) = (context.receiver(), context.getter_path());

@@ -8,7 +8,6 @@ mod get_or_update;
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
-use syn::Path;
 
 use crate::model::{Declaration, Field, Form, self_in};
 use crate::policy::Policy;
@@ -42,7 +41,11 @@ pub(crate) enum Access {
 /// The accessors of `field`, which is field number `index` of `declaration`.
 pub(crate) fn accessors(declaration: &Declaration, field: &Field, index: usize) -> Vec<Accessor> {
     let fixed = declaration.fixed().is_some();
-    let context = Context { declaration, runtime: &declaration.runtime, field, fixed, index };
+    let runtime = match &declaration.form {
+        Form::Derive { .. } | Form::Impl => quote!(__rt),
+        Form::Trait { .. } => declaration.runtime.to_token_stream(),
+    };
+    let context = Context { declaration, runtime, field, fixed, index };
     match field.policy {
         Policy::Attach => attach::accessors(&context),
         Policy::GetOrAttach => get_or_attach::accessors(&context),
@@ -53,7 +56,8 @@ pub(crate) fn accessors(declaration: &Declaration, field: &Field, index: usize) 
 /// What the files of this folder write their lists with.
 struct Context<'a> {
     declaration: &'a Declaration,
-    runtime: &'a Path,
+    /// Where the runtime is in a signature: that of a trait stands outside of what knows `__rt`.
+    runtime: TokenStream,
     field: &'a Field,
     /// Whether the host is a `&'static T`: then what is returned is `'static`, and nothing is exclusive.
     fixed: bool,
@@ -101,17 +105,17 @@ impl Context<'_> {
         function: &str,
         arguments: &TokenStream,
     ) -> TokenStream {
-        let Self { runtime, fixed, .. } = self;
+        let fixed = self.fixed;
         let receiver = self.receiver();
         let host = match access {
-            Access::Exclusive if *fixed => return quote!(#runtime::__private::never_called()),
-            Access::Shared if *fixed => quote!(#runtime::__private::Fixed::of(#receiver)),
+            Access::Exclusive if fixed => return quote!(__rt::never_called()),
+            Access::Shared if fixed => quote!(__rt::Fixed::of(#receiver)),
             _ => receiver.to_token_stream(),
         };
         let module = self.field.accessor(self.field.policy.word());
         let function = self.field.accessor(function);
         let index = Literal::usize_unsuffixed(self.index);
-        quote!(#runtime::__private::#module::#function::<__Declaration, #index, #inferred>(#host #arguments))
+        quote!(__rt::#module::#function::<__Declaration, #index, #inferred>(#host #arguments))
     }
 
     /// The field's getter as a path, so that no method of the same name comes before it.

@@ -12,9 +12,12 @@ use crate::words::words;
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let Declaration { host, generics, .. } = declaration;
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let for_trait = match &declaration.form {
-        Form::Trait { name, .. } => Some(quote!(#name #type_generics for)),
-        Form::Derive { .. } | Form::Impl => None,
+    let (lint, for_trait) = match &declaration.form {
+        Form::Trait { name, .. } => (None, Some(quote!(#name #type_generics for))),
+        // The one lint that looks at generated code all the same.
+        Form::Derive { .. } | Form::Impl => {
+            (Some(quote!(#[allow(clippy::impl_trait_in_params, reason = "it reads better in the docs")])), None)
+        }
     };
     let methods = each(declaration, |field, accessor| {
         let body = &accessor.body;
@@ -36,6 +39,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     });
     let refuse_zero_sized = refuse_zero_sized(declaration);
     quote! {
+        #lint
         impl #impl_generics #for_trait #host #where_clause {
             #methods
         }
@@ -94,14 +98,14 @@ fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
     let Accessor { name, generics, arguments, output, receiver, .. } = accessor;
     let runtime = &declaration.runtime;
     let fixed = declaration.fixed().is_some();
-    let is_trait = matches!(declaration.form, Form::Trait { .. });
+    let derived = matches!(declaration.form, Form::Derive { .. });
     let (borrow, bound) = match accessor.access {
         Access::Shared if fixed => (None, None),
         Access::Shared => (Some(quote!(&)), None),
-        // With a lifetime in it, the bound is asked for by who calls the accessor, and not by the declaration, which
-        // stands for shared hosts as well.
+        // With a lifetime in it, the bound is asked of who calls the accessor, and not of the declaration, which may
+        // be for a shared host, or for no host at all.
         Access::Exclusive => {
-            let bound = is_trait.then(|| quote!(where for<'__unused> Self: #runtime::ExclusiveHost<'__unused>));
+            let bound = (!derived).then(|| quote!(where for<'__unused> Self: #runtime::ExclusiveHost<'__unused>));
             (Some(quote!(&mut)), bound)
         }
     };
@@ -111,10 +115,6 @@ fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
 /// Where the type is known, a zero-sized static is refused at its declaration; otherwise the runtime does it on use.
 fn refuse_zero_sized(declaration: &Declaration) -> Option<TokenStream> {
     let object = &declaration.fixed()?.elem;
-    let runtime = &declaration.runtime;
-    declaration
-        .generics
-        .params
-        .is_empty()
-        .then(|| quote_spanned!(object.span()=> const _: () = #runtime::__private::refuse_zero_sized::<#object>();))
+    let known = declaration.generics.params.is_empty();
+    known.then(|| quote_spanned!(object.span()=> const _: () = __rt::refuse_zero_sized::<#object>();))
 }

@@ -8,7 +8,7 @@ use crate::model::{Declaration, Form};
 
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let Form::Derive { member } = &declaration.form else { return TokenStream::new() };
-    let Declaration { runtime, host, generics, .. } = declaration;
+    let Declaration { host, generics, .. } = declaration;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let mut exclusive_generics = generics.clone();
     exclusive_generics.params.insert(0, parse_quote!('__unused));
@@ -16,28 +16,28 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     // Without a member there is an error already; the host is there all the same, so that nothing else fails.
     let (look, reach, fields_mut) = match member {
         Some(member) => (
-            quote!(#runtime::__private::embedded::look(&__host.#member)),
-            quote!(#runtime::__private::embedded::reach(&__host.#member)),
+            quote!(__rt::embedded::look(&__host.#member)),
+            quote!(__rt::embedded::reach(&__host.#member)),
             quote!(&mut __host.#member),
         ),
         None => (quote!(loop {}), quote!(loop {}), quote!(loop {})),
     };
     quote! {
         #[automatically_derived]
-        impl #impl_generics #runtime::Host for #host #where_clause {
+        impl #impl_generics __rt::Host for #host #where_clause {
             #[inline]
-            fn look<__S: #runtime::__private::FieldSet>(__host: &Self) -> ::core::option::Option<&__S> {
+            fn look<__S: __rt::FieldSet + 'static>(__host: &Self) -> ::core::option::Option<&__S> {
                 #look
             }
             #[inline]
-            fn reach<__S: #runtime::__private::FieldSet>(__host: &Self) -> &__S {
+            fn reach<__S: __rt::FieldSet + 'static>(__host: &Self) -> &__S {
                 #reach
             }
         }
         #[automatically_derived]
-        impl #exclusive_generics #runtime::ExclusiveHost<'__unused> for #host #where_clause {
+        impl #exclusive_generics __rt::ExclusiveHost<'__unused> for #host #where_clause {
             #[inline]
-            fn fields_mut(__host: &mut Self) -> &mut #runtime::ShadowFields {
+            fn fields_mut(__host: &mut Self) -> &mut __rt::ShadowFields {
                 #fields_mut
             }
         }

@@ -3,7 +3,7 @@
 //! In: a declaration that was checked. Out: what this file's [`expand`] puts together, in this order: the field set, the
 //! host of a derive, the facts that tie fields to the host, the accessors.
 //!
-//! Names are absolute, and those that generated code introduces begin with two underscores. Spans are the macro's own,
+//! `__rt` is the runtime's `__private` in there. All other names are absolute, and those that generated code introduces begin with two underscores. Spans are the macro's own,
 //! so that no lint looks at generated code, but for what the user wrote, and where an error is to point.
 
 mod accessors;
@@ -17,7 +17,7 @@ use quote::quote;
 use crate::model::Declaration;
 
 pub(crate) fn expand(declaration: &Declaration) -> TokenStream {
-    let attributes = &declaration.attributes;
+    let (attributes, runtime) = (&declaration.attributes, &declaration.runtime);
     let embedded = embedded::expand(declaration);
     let trait_item = accessors::trait_item(declaration);
     let (field_set, ties, accessors) = if declaration.fields.is_empty() {
@@ -30,6 +30,8 @@ pub(crate) fn expand(declaration: &Declaration) -> TokenStream {
 
         #(#attributes)*
         const _: () = {
+            use #runtime::__private as __rt;
+
             #embedded
             #field_set
             #ties

@@ -10,7 +10,7 @@ use syn::Type;
 use crate::model::{Declaration, Field, replace_self};
 
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
-    let Declaration { runtime, generics, fields, .. } = declaration;
+    let Declaration { generics, fields, .. } = declaration;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let host = host(declaration);
     let values: Vec<TokenStream> = fields.iter().map(|field| value(declaration, field)).collect();
@@ -19,14 +19,14 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         let index = Literal::usize_unsuffixed(index);
         quote! {
             #[automatically_derived]
-            impl #impl_generics #runtime::__private::#field_trait<__Declaration, #index> for #host #where_clause {
+            impl #impl_generics __rt::#field_trait<__Declaration, #index> for #host #where_clause {
                 type Value = #value;
                 #[inline]
-                fn cell(__set: &Self::Set) -> &#runtime::__private::#cell<Self::Value> {
+                fn cell(__set: &<Self as __rt::Declares<__Declaration>>::Set) -> &__rt::#cell<Self::Value> {
                     &__set.#member
                 }
                 #[inline]
-                fn cell_mut(__set: &mut Self::Set) -> &mut #runtime::__private::#cell<Self::Value> {
+                fn cell_mut(__set: &mut <Self as __rt::Declares<__Declaration>>::Set) -> &mut __rt::#cell<Self::Value> {
                     &mut __set.#member
                 }
             }
@@ -34,7 +34,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     });
     quote! {
         #[automatically_derived]
-        impl #impl_generics #runtime::__private::Declares<__Declaration> for #host #where_clause {
+        impl #impl_generics __rt::Declares<__Declaration> for #host #where_clause {
             type Set = __FieldSet<#(#values),*>;
         }
         #(#ties)*
@@ -43,13 +43,12 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
 
 /// The type that the runtime takes for the host: of a `&'static T`, what it refers to.
 fn host(declaration: &Declaration) -> TokenStream {
-    let (runtime, host) = (&declaration.runtime, &declaration.host);
     match declaration.fixed() {
         Some(reference) => {
             let object: &Type = &reference.elem;
-            quote!(#runtime::__private::Fixed<#object>)
+            quote!(__rt::Fixed<#object>)
         }
-        None => host.to_token_stream(),
+        None => declaration.host.to_token_stream(),
     }
 }
 

@@ -40,11 +40,18 @@ fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
     braced!(content in input);
     let mut fields = Vec::new();
     while !content.is_empty() {
-        let field = field(&content);
-        if field.is_err() {
-            skip_field(&content)?;
+        match content.parse::<Field>() {
+            Ok(field) => {
+                if content.parse::<Option<Token![;]>>()?.is_none() {
+                    errors.push(content.error(format!("expected `;` after field `{}`", field.word())));
+                }
+                fields.push(field);
+            }
+            Err(error) => {
+                errors.push(error);
+                skip_field(&content)?;
+            }
         }
-        fields.extend(errors.keep(field));
     }
     Ok(Declaration {
         runtime,
@@ -83,16 +90,6 @@ fn trait_head(input: ParseStream<'_>, docs: Vec<Attribute>) -> Result<Head> {
     let host = input.parse()?;
     generics.where_clause = input.parse()?;
     Ok(Head { form: Form::Trait { docs, visibility, name }, generics, host })
-}
-
-fn field(content: ParseStream<'_>) -> Result<Field> {
-    let field = content.parse::<Field>()?;
-    if !content.peek(Token![;]) {
-        let name = field.word();
-        return Err(content.error(format!("expected `;` at the end of field `{name}`")));
-    }
-    content.parse::<Token![;]>()?;
-    Ok(field)
 }
 
 /// Goes on behind the next `;`.

@@ -10,20 +10,24 @@ use crate::host::ExclusiveHost;
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `attach`.
-pub trait AttachField<D, const I: usize>: Declares<D> {
+pub trait AttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
 
     /// The field's cell.
-    fn cell(set: &Self::Set) -> &Attach<Self::Value>;
+    fn cell(set: &Self::Set) -> &Attach<Self::Value>
+    where
+        Self: Declares<D>;
 
     /// The field's cell, exclusively.
-    fn cell_mut(set: &mut Self::Set) -> &mut Attach<Self::Value>;
+    fn cell_mut(set: &mut Self::Set) -> &mut Attach<Self::Value>
+    where
+        Self: Declares<D>;
 }
 
 /// `f(&self) -> Option<&V>`
 #[inline]
-pub fn get<D, const I: usize, H: AttachField<D, I>>(host: &H) -> Option<&H::Value> {
+pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I>>(host: &H) -> Option<&H::Value> {
     H::cell(H::look(host)?).get()
 }
 
@@ -34,7 +38,7 @@ pub fn get<D, const I: usize, H: AttachField<D, I>>(host: &H) -> Option<&H::Valu
 /// If the field is attached already.
 #[inline]
 #[track_caller]
-pub fn attach<D, const I: usize, H: AttachField<D, I>>(
+pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I>>(
     host: &H,
     value: H::Value,
 ) -> Result<&H::Value, AlreadyAttached<H::Value>> {
@@ -45,7 +49,7 @@ pub fn attach<D, const I: usize, H: AttachField<D, I>>(
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
-    H: AttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + AttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
 }
@@ -54,7 +58,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: AttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + AttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
 }

@@ -11,20 +11,24 @@ use crate::host::ExclusiveHost;
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `get_or_attach`.
-pub trait GetOrAttachField<D, const I: usize>: Declares<D> {
+pub trait GetOrAttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
 
     /// The field's cell.
-    fn cell(set: &Self::Set) -> &GetOrAttach<Self::Value>;
+    fn cell(set: &Self::Set) -> &GetOrAttach<Self::Value>
+    where
+        Self: Declares<D>;
 
     /// The field's cell, exclusively.
-    fn cell_mut(set: &mut Self::Set) -> &mut GetOrAttach<Self::Value>;
+    fn cell_mut(set: &mut Self::Set) -> &mut GetOrAttach<Self::Value>
+    where
+        Self: Declares<D>;
 }
 
 /// `peek_f(&self) -> Option<&V>`
 #[inline]
-pub fn peek<D, const I: usize, H: GetOrAttachField<D, I>>(host: &H) -> Option<&H::Value> {
+pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>>(host: &H) -> Option<&H::Value> {
     H::cell(H::look(host)?).get()
 }
 
@@ -34,7 +38,7 @@ pub fn peek<D, const I: usize, H: GetOrAttachField<D, I>>(host: &H) -> Option<&H
 ///
 /// If `init` does, or asks for the field that it initialises.
 #[inline]
-pub fn get_or_attach<D, const I: usize, H: GetOrAttachField<D, I>>(
+pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>>(
     host: &H,
     init: impl FnOnce() -> H::Value,
 ) -> &H::Value {
@@ -54,7 +58,7 @@ pub fn get_or_attach<D, const I: usize, H: GetOrAttachField<D, I>>(
 ///
 /// If `init` does, or asks for the field that it initialises.
 #[inline]
-pub fn get_or_try_attach<D, const I: usize, H: GetOrAttachField<D, I>, E>(
+pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E> {
@@ -65,7 +69,7 @@ pub fn get_or_try_attach<D, const I: usize, H: GetOrAttachField<D, I>, E>(
 }
 
 #[cold]
-fn initialise<D, const I: usize, H: GetOrAttachField<D, I>, E>(
+fn initialise<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E> {
@@ -80,7 +84,7 @@ fn initialise<D, const I: usize, H: GetOrAttachField<D, I>, E>(
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> &mut H::Value
 where
-    H: GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
 {
     let set = H::fields_mut(host).look_mut();
     set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
@@ -90,7 +94,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
 }

@@ -7,32 +7,39 @@ use crate::host::ExclusiveHost;
 use crate::value::{Replaceable, Value};
 
 /// Field `I` of `D` is declared `get_or_update`.
-pub trait GetOrUpdateField<D, const I: usize>: Declares<D> {
+pub trait GetOrUpdateField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Replaceable;
 
     /// The field's cell.
-    fn cell(set: &Self::Set) -> &GetOrUpdate<Self::Value>;
+    fn cell(set: &Self::Set) -> &GetOrUpdate<Self::Value>
+    where
+        Self: Declares<D>;
 
     /// The field's cell, exclusively.
-    fn cell_mut(set: &mut Self::Set) -> &mut GetOrUpdate<Self::Value>;
+    fn cell_mut(set: &mut Self::Set) -> &mut GetOrUpdate<Self::Value>
+    where
+        Self: Declares<D>;
 }
 
 /// `f(&self) -> Option<V>`
 #[inline]
-pub fn get<D, const I: usize, H: GetOrUpdateField<D, I>>(host: &H) -> Option<H::Value> {
+pub fn get<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(host: &H) -> Option<H::Value> {
     H::cell(H::look(host)?).get()
 }
 
 /// `update_f(&self, V) -> Option<V>`
 #[inline]
-pub fn update<D, const I: usize, H: GetOrUpdateField<D, I>>(host: &H, value: H::Value) -> Option<H::Value> {
+pub fn update<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(
+    host: &H,
+    value: H::Value,
+) -> Option<H::Value> {
     H::cell(H::reach(host)).update(field::<H, D, I>(), value)
 }
 
 /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
 #[inline]
-pub fn update_with<D, const I: usize, H: GetOrUpdateField<D, I>>(
+pub fn update_with<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(
     host: &H,
     next: impl FnMut(Option<&H::Value>) -> H::Value,
 ) -> Option<H::Value> {
@@ -43,7 +50,7 @@ pub fn update_with<D, const I: usize, H: GetOrUpdateField<D, I>>(
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
-    H: GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
 }
@@ -52,7 +59,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
 }

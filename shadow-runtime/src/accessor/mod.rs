@@ -3,7 +3,7 @@
 //! In: a host, and the declaration `D` and index `I` of one of its fields. Out: what the field's policy promises. One
 //! file per policy, each with the trait by which a declaration says "field `I` of `D` has this policy and this value
 //! type": `type Value = ...` there is the one place where a value's bounds are asked for, so that a value that lacks
-//! one is reported once.
+//! one is reported once. (They do not follow from [`Declares`], so that a type that is no host is reported once, too.)
 //!
 //! All of them go the same way: host → field set → cell → value.
 #![forbid(unsafe_code)]

@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::cell::Cell;
 use crate::registry::Field;
-use crate::value::Value;
+use crate::value::{Replaceable, Value};
 
 /// Holds one `get_or_update` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
@@ -41,15 +41,15 @@ impl<V> GetOrUpdate<V> {
     #[inline]
     pub(crate) fn get(&self) -> Option<V>
     where
-        V: Clone,
+        V: Replaceable,
     {
-        self.value.load().as_deref().cloned()
+        self.value.load().as_deref().map(V::duplicate)
     }
 
     /// Replaces the value and returns the previous one, or a clone of it if a reader still holds it.
     pub(crate) fn update(&self, field: &'static Field, value: V) -> Option<V>
     where
-        V: Value + Clone,
+        V: Value + Replaceable,
     {
         let previous = self.value.swap(Some(Arc::new(value)));
         Self::replaced(field, previous)
@@ -58,7 +58,7 @@ impl<V> GetOrUpdate<V> {
     /// Replaces the value by what `next` makes of it; `next` runs again if another update came between.
     pub(crate) fn update_with(&self, field: &'static Field, mut next: impl FnMut(Option<&V>) -> V) -> Option<V>
     where
-        V: Value + Clone,
+        V: Value + Replaceable,
     {
         let previous = self.value.rcu(|current| Some(Arc::new(next(current.as_deref()))));
         Self::replaced(field, previous)
@@ -67,11 +67,11 @@ impl<V> GetOrUpdate<V> {
     /// Counts the update first: the user's code that hands the previous value out may panic.
     fn replaced(field: &'static Field, previous: Option<Arc<V>>) -> Option<V>
     where
-        V: Clone,
+        V: Replaceable,
     {
         if let Some(previous) = previous {
             field.counts().updated();
-            Some(Arc::unwrap_or_clone(previous))
+            Some(V::take(previous))
         } else {
             field.attached();
             None
@@ -88,11 +88,11 @@ impl<V> GetOrUpdate<V> {
     /// By invariant U the value itself comes out; the clone is for a compiler that cannot know.
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V>
     where
-        V: Clone,
+        V: Replaceable,
     {
         let value = self.value.swap(None)?;
         field.counts().detached();
-        Some(Arc::unwrap_or_clone(value))
+        Some(V::take(value))
     }
 }
 

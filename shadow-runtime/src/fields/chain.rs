@@ -72,7 +72,7 @@ impl Chain {
     }
 
     #[inline]
-    pub(super) fn look<S: FieldSet>(&self) -> Option<&S> {
+    pub(super) fn look<S: FieldSet + 'static>(&self) -> Option<&S> {
         let link = self.find(TypeId::of::<S>())?;
         // SAFETY: by C1 it is the start of a live `Node<S>`, which by C3 lives while `self` is borrowed.
         let node = unsafe { link.cast::<Node<S>>().as_ref() };
@@ -80,7 +80,7 @@ impl Chain {
     }
 
     #[inline]
-    pub(super) fn look_mut<S: FieldSet>(&mut self) -> Option<&mut S> {
+    pub(super) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
         let link = self.find(TypeId::of::<S>())?;
         // SAFETY: as in `look`; and since `self` is borrowed exclusively, nothing else refers into the chain.
         let node = unsafe { link.cast::<Node<S>>().as_mut() };
@@ -105,7 +105,7 @@ impl Chain {
 
     /// Appends an empty `S`, or finds the one that another thread has just appended.
     #[cold]
-    pub(super) fn append<S: FieldSet>(&self) -> &S {
+    pub(super) fn append<S: FieldSet + 'static>(&self) -> &S {
         let link = Link { type_id: TypeId::of::<S>(), widen: widen::<S>, next: AtomicPtr::new(ptr::null_mut()) };
         let node = Box::into_raw(Box::new(Node { link, set: S::empty() }));
         // SAFETY: `node` is fresh from `Box`, as C1 asks, and has no next.
@@ -202,6 +202,6 @@ impl<S: FieldSet> AnyNode for Node<S> {
 /// # Safety
 ///
 /// `link` is the start of a `Node<S>`, by a pointer that may be used for the whole node.
-unsafe fn widen<S: FieldSet>(link: NonNull<Link>) -> NonNull<dyn AnyNode> {
+unsafe fn widen<S: FieldSet + 'static>(link: NonNull<Link>) -> NonNull<dyn AnyNode> {
     link.cast::<Node<S>>()
 }

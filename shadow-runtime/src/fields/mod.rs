@@ -60,18 +60,18 @@ impl ShadowFields {
 
     /// The field set `S`, if any of its fields has ever been attached to this host.
     #[inline]
-    pub(crate) fn look<S: FieldSet>(&self) -> Option<&S> {
+    pub(crate) fn look<S: FieldSet + 'static>(&self) -> Option<&S> {
         self.chain.look()
     }
 
     /// The field set `S`, made if it is not there.
     #[inline]
-    pub(crate) fn reach<S: FieldSet>(&self) -> &S {
+    pub(crate) fn reach<S: FieldSet + 'static>(&self) -> &S {
         self.chain.look().unwrap_or_else(|| self.chain.append())
     }
 
     #[inline]
-    pub(crate) fn look_mut<S: FieldSet>(&mut self) -> Option<&mut S> {
+    pub(crate) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
         self.chain.look_mut()
     }
 

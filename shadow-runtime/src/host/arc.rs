@@ -92,7 +92,7 @@ impl<T: ?Sized + Send + Sync> Object for Weak<T> {
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
-    fn look<S: FieldSet>(host: &Self) -> Option<&S> {
+    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
         let key = key_of(host);
         let shard = read(TABLE.shard(key));
         let set = shard.entries[*shard.index.get(&key)?].fields.look::<S>()?;
@@ -101,7 +101,7 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         Some(unsafe { outlive(set) })
     }
 
-    fn reach<S: FieldSet>(host: &Self) -> &S {
+    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
         if let Some(set) = Self::look(host) {
             return set;
         }

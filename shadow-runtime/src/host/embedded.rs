@@ -8,12 +8,12 @@ use crate::fields::ShadowFields;
 
 /// The field set `S`, if any of its fields was ever attached.
 #[inline]
-pub fn look<S: FieldSet>(fields: &ShadowFields) -> Option<&S> {
+pub fn look<S: FieldSet + 'static>(fields: &ShadowFields) -> Option<&S> {
     fields.look()
 }
 
 /// The field set `S`, made if it is not there.
 #[inline]
-pub fn reach<S: FieldSet>(fields: &ShadowFields) -> &S {
+pub fn reach<S: FieldSet + 'static>(fields: &ShadowFields) -> &S {
     fields.reach()
 }

@@ -55,13 +55,13 @@ pub const fn refuse_zero_sized<T>() {
 }
 
 impl<T> Host for Fixed<T> {
-    fn look<S: FieldSet>(host: &Self) -> Option<&S> {
+    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
         let key = host.key();
         let fields = read(TABLE.shard(key.0)).get(&key).copied();
         fields?.look()
     }
 
-    fn reach<S: FieldSet>(host: &Self) -> &S {
+    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
         let key = host.key();
         let shard = TABLE.shard(key.0);
         let known = read(shard).get(&key).copied();

@@ -30,11 +30,11 @@ use crate::fields::ShadowFields;
 pub trait Host {
     /// The field set `S` of `host`, if any of its fields was ever attached.
     #[doc(hidden)]
-    fn look<S: FieldSet>(host: &Self) -> Option<&S>;
+    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S>;
 
     /// The field set `S` of `host`, made if it is not there.
     #[doc(hidden)]
-    fn reach<S: FieldSet>(host: &Self) -> &S;
+    fn reach<S: FieldSet + 'static>(host: &Self) -> &S;
 }
 
 /// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.

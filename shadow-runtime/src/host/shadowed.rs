@@ -97,12 +97,12 @@ impl<T: fmt::Debug> fmt::Debug for Shadowed<T> {
 
 impl<T> Host for Shadowed<T> {
     #[inline]
-    fn look<S: FieldSet>(host: &Self) -> Option<&S> {
+    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
         host.fields.look()
     }
 
     #[inline]
-    fn reach<S: FieldSet>(host: &Self) -> &S {
+    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
         host.fields.reach()
     }
 }

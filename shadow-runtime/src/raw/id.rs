@@ -16,7 +16,6 @@ use crate::policy::Policy;
 use crate::raw::kind::{self, Kind, Wanted};
 use crate::raw::table::{self, Attached};
 use crate::raw::{AttachError, InitError, TypeMismatch};
-use crate::value::Value;
 
 /// A number that names a field of any object, and the type of its values, which are written once.
 ///
@@ -56,7 +55,7 @@ impl<V> Id<V> {
     }
 }
 
-impl<V: Value> Id<V> {
+impl<V: Send + Sync + 'static> Id<V> {
     /// The value of this field of `object`.
     ///
     /// ```

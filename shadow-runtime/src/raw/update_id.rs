@@ -14,7 +14,6 @@ use crate::policy::Policy;
 use crate::raw::TypeMismatch;
 use crate::raw::kind::{self, Wanted};
 use crate::raw::table::{self, Attached};
-use crate::value::{Replaceable, Value};
 
 /// A number that names a field of any object, and the type of its values, of which only the newest counts.
 ///
@@ -45,7 +44,7 @@ impl<V> UpdateId<V> {
     }
 }
 
-impl<V: Value + Replaceable> UpdateId<V> {
+impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     /// A clone of the newest value of this field of `object`.
     ///
     /// ```

@@ -1,0 +1,14 @@
+use std::sync::Arc;
+
+use shadow_runtime::shadow;
+
+shadow! {
+    trait PeerFields for Arc<u32> {
+        get_or_attach hits: u64;
+    }
+}
+
+fn main() {
+    let mut peer = Arc::new(1);
+    let _ = peer.detach_hits();
+}

@@ -1,0 +1,9 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow_field(attach name: &str)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {}

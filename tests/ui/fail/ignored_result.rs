@@ -1,0 +1,13 @@
+#![deny(unused_must_use)]
+
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow_field(attach newpid: u32)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {
+    Task { shadow: ShadowFields::new() }.attach_newpid(1);
+}

@@ -1,0 +1,9 @@
+use shadow_runtime::shadow;
+
+shadow! {
+    trait PeerFields {
+        attach name: String;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use shadow_runtime::shadow;
+
+shadow! {
+    struct PeerFields {
+        attach name: String;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use std::sync::MutexGuard;
+
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow_field(attach state: MutexGuard<'static, u32>)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {
+    let _ = Task { shadow: ShadowFields::new() }.state();
+}

@@ -1,0 +1,13 @@
+use std::rc::Rc;
+
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow_field(attach state: Rc<u32>)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {
+    let _ = Task { shadow: ShadowFields::new() }.state();
+}

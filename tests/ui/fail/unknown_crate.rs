@@ -1,0 +1,10 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow(crate = elsewhere)]
+#[shadow_field(attach newpid: u32)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {}
