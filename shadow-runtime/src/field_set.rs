@@ -13,7 +13,7 @@ use crate::registry::Field;
 /// The hidden struct of one declaration: one cell per field.
 ///
 /// `Send + Sync` is what lets [`ShadowFields`](crate::ShadowFields) be both; cells are, whatever their value type,
-/// because nothing but a [`Value`](crate::value::Value) ever fills one.
+/// because nothing but a `Value` (`value.rs`) ever fills one.
 pub trait FieldSet: Send + Sync {
     /// A set with nothing attached. Runs no code of the user.
     fn empty() -> Self

@@ -1,5 +1,98 @@
 //! Typed fields that a program adds to objects that already exist, without changing their types.
-#![doc = ""]
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use shadow_runtime::shadow;
+//!
+//! /// A type of somebody else.
+//! struct Connection;
+//!
+//! shadow! {
+//!     trait ConnectionFields for Arc<Connection> {
+//!         get_or_attach sent: AtomicU64;
+//!     }
+//! }
+//!
+//! let connection = Arc::new(Connection);
+//! connection.sent().fetch_add(1, Ordering::Relaxed);
+//! assert_eq!(Arc::clone(&connection).sent().load(Ordering::Relaxed), 1);
+//! ```
+//!
+//! The idea is the shadow variable of the Linux kernel's livepatching
+//! ([`Documentation/livepatch/shadow-vars.rst`](https://docs.kernel.org/livepatch/shadow-vars.html)), where a fix for a
+//! running kernel adds, say, a lock to a struct of which thousands are allocated already.
+//!
+//! # Words
+//!
+//! A **host** is an object that fields are attached to. A **shadow field** is declared by the type of its hosts, its
+//! name, the type of its value and its **policy**:
+//!
+//! - `attach`: attached once; a second attach is an error that hands the value back. For what is paired with the
+//!   creation of the object.
+//! - `get_or_attach`: made by an initialiser when it is first asked for. For values whose identity matters.
+//! - `get_or_update`: replaced; readers get clones. For data of which only the newest counts.
+//!
+//! # Declaring
+//!
+//! [`#[derive(Shadow)]`](derive@Shadow) makes hosts of your own structs; [`shadow!`] adds fields to those, and to hosts
+//! that you do not own: [`Shadowed<T>`], [`Arc<T>`](std::sync::Arc), `&'static T`. All have one grammar for a field:
+//! `docs* visibility? policy name: Type (= initialiser)?`. [`raw`] is for plain addresses, and unsafe.
+//!
+//! ```
+//! use shadow_runtime::{Shadow, ShadowFields, shadow};
+//!
+//! #[derive(Shadow, Default)]
+//! #[shadow_field(pub attach newpid: u32)]
+//! #[shadow_field(get_or_attach name: String = format!("task {}", self.pid))]
+//! struct Task { pid: u32, shadow: ShadowFields }
+//!
+//! shadow! {
+//!     impl Task { get_or_update priority: u8; }
+//! }
+//!
+//! let mut task = Task { pid: 7, ..Task::default() };
+//! assert_eq!(task.newpid(), None);
+//! assert_eq!(task.attach_newpid(8).unwrap(), &8);
+//! assert_eq!(task.name(), "task 7");
+//! assert_eq!(task.update_priority(1), None);
+//! assert_eq!(task.update_priority(2), Some(1));
+//! assert_eq!(task.priority(), Some(2));
+//! assert_eq!(task.detach_newpid(), Some(8));
+//! ```
+//!
+//! # What accessors promise
+//!
+//! Of a field `f: V`:
+//!
+//! | accessor | policy | blocks | allocates | panics | runs code of yours |
+//! |---|---|---|---|---|---|
+//! | `f`, `peek_f` | `attach`, `get_or_attach` on a hit | no | no | no | no |
+//! | `f` | `get_or_update` | no | as `Clone` does | as `Clone` does | `Clone` |
+//! | `attach_f` | `attach` | while another moves its value in | on the first attach to a host | no | the logger, on a refusal |
+//! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach to a host | as the initialiser does; if it asks for its own field | the initialiser |
+//! | `update_f` | `get_or_update` | no | yes | as `Clone` and `Drop` do | `Clone`, `Drop` |
+//! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
+//! | `f_mut`, `detach_f` | all | no | no | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
+//!
+//! On hosts in a side table (`Arc`, `&'static T`) each of them locks a part of the table for the look-up besides, and
+//! one that attaches may drop the fields of other hosts that are gone; what their destructors do, panics included, does
+//! not reach the caller.
+//!
+//! - **References.** A `&V` borrows the host. A value is dropped only with its host, or by an accessor that borrows the
+//!   host exclusively; until then it does not move.
+//! - **Threads.** Everything can be called from any thread; values are `Send + Sync`. What one thread did before it
+//!   attached or updated a value, another sees once it sees the value.
+//! - **Initialisers** run at most once per attached value, under no lock: they may use every other field, of any host.
+//!   Losers of a race wait. If one fails or panics, nothing is attached, and the next caller runs its own. One that asks
+//!   for the field that it initialises, itself or through threads that wait for one another, panics and says so.
+//! - **Destructors** run once per value, under no lock. One that panics does not keep others from running; its panic is
+//!   raised again when all are done.
+//! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.
+//!
+//! # Features
+//!
+//! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts.
 
 mod accessor;
 mod cell;
@@ -21,7 +114,46 @@ pub use fields::ShadowFields;
 pub use host::{ExclusiveHost, Host, Shadowed};
 pub use policy::Policy;
 pub use registry::{Registry, Report, Row, registry};
-pub use shadow_macros::{Shadow, shadow};
+
+/// A host that embeds its fields:
+///
+/// ```
+/// use std::sync::Mutex;
+/// use shadow_runtime::{Shadow, ShadowFields};
+///
+/// #[derive(Shadow)]
+/// #[shadow_field(pub attach newpid: u32)]
+/// #[shadow_field(get_or_attach lock: Mutex<()>)]
+/// #[shadow_field(get_or_attach name: String = format!("task {}", self.pid))]
+/// #[shadow_field(get_or_update priority: u8)]
+/// struct Task { pid: u32, shadow: ShadowFields }
+///
+/// let task = Task { pid: 7, shadow: ShadowFields::new() };
+/// drop(task.lock().lock());
+/// assert_eq!((task.newpid(), task.name().as_str(), task.priority()), (None, "task 7", None));
+/// ```
+pub use shadow_macros::Shadow;
+
+/// Fields for hosts of any kind:
+///
+/// ```
+/// use std::sync::Arc;
+/// use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
+///
+/// #[derive(Shadow, Default)]
+/// struct Task { shadow: ShadowFields }
+///
+/// shadow! {
+///     impl Task { get_or_attach hits: u64; }
+///     trait TextFields for Arc<str> { get_or_attach words: usize = self.split(' ').count(); }
+///     trait ListFields<T> for Shadowed<Vec<T>> { attach origin: String; }
+/// }
+///
+/// assert_eq!(Task::default().hits(), &0);
+/// assert_eq!(Arc::<str>::from("two words").words(), &2);
+/// assert_eq!(Shadowed::new(vec![1]).origin(), None);
+/// ```
+pub use shadow_macros::shadow;
 
 /// What generated code calls. Not for use by hand, and not covered by semantic versioning.
 #[doc(hidden)]
@@ -39,3 +171,8 @@ pub mod __private {
     pub use crate::registry::Field;
     pub use crate::value::InitialValue;
 }
+
+/// The snippets of the README are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

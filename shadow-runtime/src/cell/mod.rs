@@ -3,7 +3,7 @@
 //! In: a value, from an accessor. Out: the value, as the field's policy allows. One file per policy.
 //!
 //! **Invariant V** (values): a cell is filled only by its own methods, and each of those asks for
-//! [`V: Value`](crate::value::Value), that is `Send + Sync + 'static`. A cell that holds nothing is harmless whatever
+//! `V: Value` (`value.rs`), that is `Send + Sync + 'static`. A cell that holds nothing is harmless whatever
 //! `V` is. So a cell is `Send` and `Sync` for every `V`, which lets a field set be `Send + Sync` without bounds of its
 //! own, and a value that is neither is reported once, where it stands in the declaration.
 

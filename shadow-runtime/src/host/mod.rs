@@ -20,6 +20,15 @@ use crate::fields::ShadowFields;
 ///
 /// Implemented by `#[derive(Shadow)]` for structs that embed [`ShadowFields`], and here for [`Shadowed<T>`], for
 /// `Arc<T>`, and for what `&'static T` refers to. Nobody implements it by hand.
+///
+/// ```
+/// use shadow_runtime::{Host, Shadowed};
+///
+/// fn is_host<H: Host>(_: &H) {}
+///
+/// is_host(&Shadowed::new(1));
+/// is_host(&std::sync::Arc::new(1));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a host: shadow fields cannot be attached to it",
     label = "not a host",
@@ -41,6 +50,14 @@ pub trait Host {
 ///
 /// Embedded hosts and [`Shadowed<T>`] are; an `Arc` and a `&'static T` are shared. The lifetime means nothing: it keeps
 /// the compiler from asking, at the declaration for a shared host, for what only a call needs.
+///
+/// ```
+/// use shadow_runtime::{ExclusiveHost, Shadowed};
+///
+/// fn can_be_detached_from<H: for<'unused> ExclusiveHost<'unused>>(_: &mut H) {}
+///
+/// can_be_detached_from(&mut Shadowed::new(1));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is a shared host: its fields can be neither detached nor borrowed mutably",
     label = "a shared host",
