@@ -2,7 +2,7 @@
 //! `forbid`, which `allow` would break. `cargo clippy --all-targets -- -D warnings` is the test; what is forbidden fails
 //! in every build.
 
-#![forbid(unsafe_code, dead_code, unused, missing_docs)]
+#![forbid(unsafe_code, dead_code, missing_docs, unused_variables)]
 #![warn(
     future_incompatible,
     let_underscore,

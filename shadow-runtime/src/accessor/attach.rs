@@ -27,7 +27,7 @@ pub trait AttachField<D, const I: usize> {
 
 /// `f(&self) -> Option<&V>`
 #[inline]
-pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I>>(host: &H) -> Option<&H::Value> {
+pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
     H::cell(H::look(host)?).get()
 }
 
@@ -38,7 +38,7 @@ pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I>>(host: &H) -> O
 /// If the field is attached already.
 #[inline]
 #[track_caller]
-pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I>>(
+pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     host: &H,
     value: H::Value,
 ) -> Result<&H::Value, AlreadyAttached<H::Value>> {
@@ -49,7 +49,7 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I>>(
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
-    H: Declares<D> + AttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
 }
@@ -58,7 +58,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: Declares<D> + AttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
 }

@@ -28,7 +28,7 @@ pub trait GetOrAttachField<D, const I: usize> {
 
 /// `peek_f(&self) -> Option<&V>`
 #[inline]
-pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>>(host: &H) -> Option<&H::Value> {
+pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
     H::cell(H::look(host)?).get()
 }
 
@@ -38,7 +38,7 @@ pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>>(host: &H
 ///
 /// If `init` does, or asks for the field that it initialises.
 #[inline]
-pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>>(
+pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(
     host: &H,
     init: impl FnOnce() -> H::Value,
 ) -> &H::Value {
@@ -58,7 +58,7 @@ pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>>
 ///
 /// If `init` does, or asks for the field that it initialises.
 #[inline]
-pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>, E>(
+pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E> {
@@ -69,7 +69,7 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
 }
 
 #[cold]
-fn initialise<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>, E>(
+fn initialise<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E> {
@@ -84,7 +84,7 @@ fn initialise<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I>, E>(
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> &mut H::Value
 where
-    H: Declares<D> + GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     let set = H::fields_mut(host).look_mut();
     set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
@@ -94,7 +94,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: Declares<D> + GetOrAttachField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
 }

@@ -24,13 +24,13 @@ pub trait GetOrUpdateField<D, const I: usize> {
 
 /// `f(&self) -> Option<V>`
 #[inline]
-pub fn get<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(host: &H) -> Option<H::Value> {
+pub fn get<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Sized>(host: &H) -> Option<H::Value> {
     H::cell(H::look(host)?).get()
 }
 
 /// `update_f(&self, V) -> Option<V>`
 #[inline]
-pub fn update<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(
+pub fn update<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Sized>(
     host: &H,
     value: H::Value,
 ) -> Option<H::Value> {
@@ -39,7 +39,7 @@ pub fn update<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(
 
 /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
 #[inline]
-pub fn update_with<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(
+pub fn update_with<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Sized>(
     host: &H,
     next: impl FnMut(Option<&H::Value>) -> H::Value,
 ) -> Option<H::Value> {
@@ -50,7 +50,7 @@ pub fn update_with<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I>>(
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
-    H: Declares<D> + GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrUpdateField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
 }
@@ -59,7 +59,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: Declares<D> + GetOrUpdateField<D, I> + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrUpdateField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
 }

@@ -16,7 +16,7 @@ use crate::field_set::{Declares, FieldSet};
 use crate::registry::Field;
 
 /// What was declared as field `I` of `D`.
-fn field<H: Declares<D>, D, const I: usize>() -> &'static Field {
+fn field<H: Declares<D> + ?Sized, D, const I: usize>() -> &'static Field {
     &H::Set::fields()[I]
 }
 
