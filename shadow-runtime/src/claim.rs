@@ -21,7 +21,7 @@
 
 use std::{fmt, ptr};
 
-use crate::sync::{Condvar, Mutex, lock};
+use crate::sync::{Condvar, Mutex, PoisonError, lock};
 
 /// What is being initialised: a cell, or an address and a numeric id of the raw interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,13 +40,15 @@ impl Place {
 /// The right to initialise one place, held by one thread.
 #[must_use]
 pub(crate) struct Claim {
-    place: Place,
+    number: u64,
 }
 
 /// A thread, named by the address of a thread-local that has no destructor, so that it can be asked for at any time.
 type Thread = usize;
 
 struct Claimed {
+    /// No two claims have the same, so that a place that is claimed anew, by whomever, is not taken for the old claim.
+    number: u64,
     place: Place,
     owner: Thread,
     /// Whether somebody has to be woken.
@@ -55,15 +57,16 @@ struct Claimed {
 
 struct Waiting {
     thread: Thread,
-    place: Place,
+    claim: u64,
 }
 
 struct Table {
     claimed: Vec<Claimed>,
     waiting: Vec<Waiting>,
+    next_number: u64,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { claimed: Vec::new(), waiting: Vec::new() });
+static TABLE: Mutex<Table> = Mutex::new(Table { claimed: Vec::new(), waiting: Vec::new(), next_number: 0 });
 static RELEASED: Condvar = Condvar::new();
 
 impl Claim {
@@ -77,21 +80,20 @@ impl Claim {
         let me = this_thread();
         let mut table = lock(&TABLE);
         let Some(held) = table.claimed.iter_mut().find(|claimed| claimed.place == place) else {
-            table.claimed.push(Claimed { place, owner: me, awaited: false });
-            return Some(Self { place });
+            let number = table.next_number;
+            table.next_number += 1;
+            table.claimed.push(Claimed { number, place, owner: me, awaited: false });
+            return Some(Self { number });
         };
         held.awaited = true;
-        let owner = held.owner;
+        let (claim, owner) = (held.number, held.owner);
         if table.leads_to(owner, me) {
             drop(table);
             circle(field, owner == me);
         }
-        table.waiting.push(Waiting { thread: me, place });
-        // The claim may be dropped and taken anew by a third thread before this one wakes up; it then looks again, and
-        // waits again if it must.
-        let owns = |table: &mut Table| table.claimed.iter().any(|held| held.place == place && held.owner == owner);
-        let mut table =
-            RELEASED.wait_while(table, |table| owns(table)).unwrap_or_else(std::sync::PoisonError::into_inner);
+        table.waiting.push(Waiting { thread: me, claim });
+        let held = |table: &mut Table| table.holds(claim).is_some();
+        let mut table = RELEASED.wait_while(table, held).unwrap_or_else(PoisonError::into_inner);
         table.waiting.retain(|waiting| waiting.thread != me);
         None
     }
@@ -100,7 +102,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut table = lock(&TABLE);
-        let Some(index) = table.claimed.iter().position(|held| held.place == self.place) else { return };
+        let Some(index) = table.claimed.iter().position(|held| held.number == self.number) else { return };
         let awaited = table.claimed.swap_remove(index).awaited;
         drop(table);
         if awaited {
@@ -110,6 +112,10 @@ impl Drop for Claim {
 }
 
 impl Table {
+    fn holds(&self, claim: u64) -> Option<&Claimed> {
+        self.claimed.iter().find(|held| held.number == claim)
+    }
+
     /// Whether `thread` is `goal`, or waits for it, directly or through others.
     fn leads_to(&self, mut thread: Thread, goal: Thread) -> bool {
         loop {
@@ -117,8 +123,8 @@ impl Table {
                 return true;
             }
             let Some(waiting) = self.waiting.iter().find(|waiting| waiting.thread == thread) else { return false };
-            // No owner: its claim is dropped, and `thread` is about to wake up.
-            let Some(held) = self.claimed.iter().find(|held| held.place == waiting.place) else { return false };
+            // If the claim is dropped, `thread` is about to wake up.
+            let Some(held) = self.holds(waiting.claim) else { return false };
             thread = held.owner;
         }
     }
