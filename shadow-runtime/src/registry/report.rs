@@ -186,9 +186,9 @@ impl Row {
     fn words(&self) -> [String; 10] {
         let place = self.declared_at();
         [
-            self.host().to_owned(),
+            without_paths(self.host()),
             self.field().to_owned(),
-            self.value_type().to_owned(),
+            without_paths(self.value_type()),
             self.policy().to_string(),
             short(self.live()),
             short(self.attached),
@@ -224,6 +224,22 @@ fn write_line(formatter: &mut fmt::Formatter<'_>, widths: &[usize; 10], words: &
     Ok(())
 }
 
+/// A type without the modules that its names are in, which tell the least in the narrow columns of a table.
+fn without_paths(name: &str) -> String {
+    let mut text = String::new();
+    for (index, part) in name.split("::").enumerate() {
+        if index > 0 {
+            let module = text.len() - text.trim_end_matches(|last: char| last.is_alphanumeric() || last == '_').len();
+            if module == 0 {
+                text.push_str("::");
+            }
+            text.truncate(text.len() - module);
+        }
+        text.push_str(part);
+    }
+    text
+}
+
 fn cut_end(word: &str, width: usize) -> String {
     if word.chars().count() <= width {
         return word.to_owned();
@@ -246,5 +262,37 @@ fn short(number: u64) -> String {
         100_000_000..=999_999_999_999 => format!("{}M", number / 1_000_000),
         1_000_000_000_000..=999_999_999_999_999 => format!("{}G", number / 1_000_000_000),
         _ => format!("{}T", number / 1_000_000_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{short, without_paths};
+
+    #[test]
+    fn a_type_is_shown_without_its_modules() {
+        for (name, shown) in [
+            ("u32", "u32"),
+            ("core::sync::atomic::AtomicU32", "AtomicU32"),
+            ("alloc::vec::Vec<crate::net::Peer>", "Vec<Peer>"),
+            ("&'static a::B", "&'static B"),
+            ("<T as a::Iterator>::Item", "<T as Iterator>::Item"),
+        ] {
+            assert_eq!(without_paths(name), shown);
+        }
+    }
+
+    #[test]
+    fn numbers_are_exact_as_long_as_they_fit() {
+        for (number, shown) in [
+            (0, "0"),
+            (99_999_999, "99999999"),
+            (100_000_000, "100M"),
+            (999_999_999_999, "999999M"),
+            (1_000_000_000_000, "1000G"),
+            (u64::MAX, "18446744T"),
+        ] {
+            assert_eq!(short(number), shown);
+        }
     }
 }

@@ -1,0 +1,147 @@
+//! Fields for types that one does not own: a socket and a file of std, and whatever implements a trait.
+//!
+//! `cargo run --release --example foreign`
+//!
+//! Shared objects are hosts as `Arc<T>`, owned ones as `Shadowed<T>`. The accessors come in a trait that one names, so
+//! they are there where that trait is in scope.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shadow_runtime::{Shadowed, registry, shadow};
+
+shadow! {
+    /// What this program keeps beside each socket.
+    trait SocketFields for Arc<TcpStream> {
+        /// Bytes sent so far, by all threads together.
+        get_or_attach sent: AtomicU64;
+        /// When something was last sent.
+        get_or_update last_sent: Instant;
+    }
+
+    /// What a `File` does not know of itself.
+    trait FileFields for Shadowed<File> {
+        /// Where the file was opened.
+        attach path: PathBuf;
+        /// Lines written so far.
+        get_or_attach lines: u32;
+    }
+
+    /// What this program keeps beside each plugin, whoever wrote it.
+    trait PluginFields for Arc<dyn Plugin> {
+        /// How often it was asked.
+        get_or_attach calls: AtomicU64;
+        /// What it said last.
+        get_or_update last_answer: String;
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    shared_socket()?;
+    owned_file()?;
+    plugins();
+
+    // The file's fields went with the file. Those of an `Arc` go at some later attach, or now.
+    let swept = registry().sweep();
+    println!("\nThe sweep found {swept} hosts whose last `Arc` is gone. Nothing is left:\n\n{}", registry().report());
+    assert!(registry().report().iter().all(|row| row.live() == 0));
+    Ok(())
+}
+
+/// Two threads send on one socket, and count into one field.
+fn shared_socket() -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let socket = Arc::new(TcpStream::connect(listener.local_addr()?)?);
+    let (mut other_end, _) = listener.accept()?;
+    other_end.set_read_timeout(Some(Duration::from_secs(5)))?;
+
+    thread::scope(|scope| {
+        let senders = ["one and ", "another "].map(|text| {
+            let socket = Arc::clone(&socket);
+            scope.spawn(move || send(&socket, text))
+        });
+        senders.into_iter().try_for_each(|sender| sender.join().unwrap_or(Err(io::Error::other("a panic"))))
+    })?;
+
+    let mut received = [0; 16];
+    other_end.read_exact(&mut received)?;
+    let (sent, last) = (socket.sent().load(Ordering::Relaxed), socket.last_sent().ok_or("nothing was sent")?);
+    println!("Arc<TcpStream>:  {sent} bytes sent, the last of them {:.1?} ago", last.elapsed());
+    assert_eq!(sent, 16);
+    Ok(())
+}
+
+fn send(socket: &Arc<TcpStream>, text: &str) -> io::Result<()> {
+    socket.as_ref().write_all(text.as_bytes())?;
+    socket.sent().fetch_add(text.len() as u64, Ordering::Relaxed);
+    socket.update_last_sent(Instant::now());
+    Ok(())
+}
+
+/// A file that knows its path, and so can be removed by whoever has it.
+fn owned_file() -> Result<(), Box<dyn Error>> {
+    let name = format!("shadow-fields-example-{}.txt", std::process::id());
+    let mut file = open(&std::env::temp_dir().join(name))?;
+    for line in ["first", "second"] {
+        // The wrapper is a file to everybody else, ...
+        writeln!(file, "{line}")?;
+        // ... and as it is owned, its fields need no atomics.
+        *file.lines_mut() += 1;
+    }
+    println!("Shadowed<File>:  {} lines in {} bytes", file.lines(), file.metadata()?.len());
+    assert_eq!(*file.lines(), 2);
+
+    let path = file.detach_path().ok_or("the file has no path")?;
+    drop(file);
+    fs::remove_file(path)?;
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<Shadowed<File>> {
+    let file = Shadowed::new(File::create_new(path)?);
+    file.attach_path(path.to_owned()).map_err(io::Error::other)?;
+    Ok(file)
+}
+
+/// What a plugin can do: nothing in it is about counts.
+trait Plugin: Send + Sync {
+    fn answer(&self, question: &str) -> String;
+}
+
+struct Shout;
+struct Reverse;
+
+impl Plugin for Shout {
+    fn answer(&self, question: &str) -> String {
+        question.to_uppercase()
+    }
+}
+
+impl Plugin for Reverse {
+    fn answer(&self, question: &str) -> String {
+        question.chars().rev().collect()
+    }
+}
+
+/// Each plugin has fields of its own, and all clones of its `Arc` have the same ones.
+fn plugins() {
+    let plugins: [Arc<dyn Plugin>; 2] = [Arc::new(Shout), Arc::new(Reverse)];
+    let again = Arc::clone(&plugins[0]);
+    for (plugin, question) in plugins.iter().chain([&again]).zip(["who", "why", "when"]) {
+        plugin.calls().fetch_add(1, Ordering::Relaxed);
+        plugin.update_last_answer(plugin.answer(question));
+    }
+    for plugin in &plugins {
+        let (calls, last) = (plugin.calls().load(Ordering::Relaxed), plugin.last_answer().unwrap_or_default());
+        println!("Arc<dyn Plugin>: called {calls}x, the last answer was {last}");
+    }
+    assert_eq!(plugins[0].calls().load(Ordering::Relaxed), 2);
+    assert_eq!(again.last_answer().as_deref(), Some("WHEN"));
+}

@@ -1,2 +1,0 @@
-//! The example.
-fn main() {}
