@@ -100,7 +100,6 @@ impl<V> Error for TypeMismatch<V> {}
 /// }
 /// ```
 #[must_use]
-#[non_exhaustive]
 pub enum AttachError<V> {
     /// The object has a field of this id.
     AlreadyAttached(AlreadyAttached<V>),
@@ -152,7 +151,6 @@ impl<V> Error for AttachError<V> {}
 /// ```
 #[derive(Debug)]
 #[must_use]
-#[non_exhaustive]
 pub enum InitError<E> {
     /// The initialiser failed.
     Init(E),
