@@ -12,7 +12,7 @@ use syn::{
 
 use crate::accessor::accessors;
 use crate::errors::Errors;
-use crate::model::{Declaration, Field, Form};
+use crate::model::{Declaration, Field, Form, bare};
 
 pub(crate) fn check(declaration: &mut Declaration, errors: &mut Errors) {
     if let Form::Trait { .. } = declaration.form {
@@ -31,20 +31,18 @@ pub(crate) fn check(declaration: &mut Declaration, errors: &mut Errors) {
 
 /// A reference is a host only if it is a `&'static T` of a sized `T`.
 fn host(host: &mut Type, errors: &mut Errors) {
-    let Type::Reference(reference) = host else { return };
+    let Type::Reference(reference) = bare(host) else { return };
     if reference.mutability.is_some() {
-        errors.at(
-            &*reference,
-            "an exclusive reference is no host: write `&'static T`, or wrap the value in `Shadowed<T>`",
-        );
+        errors
+            .at(reference, "an exclusive reference is no host: write `&'static T`, or wrap the value in `Shadowed<T>`");
     } else if is_unsized(&reference.elem) {
         errors.at(
-            &*reference,
+            reference,
             "only a `&'static T` of a sized `T` is a host: refer to a struct that holds it, or use `Arc<T>`",
         );
     } else if !reference.lifetime.as_ref().is_some_and(is_static) {
         errors.at(
-            &*reference,
+            reference,
             "a borrowed object is no host: write `&'static T`, or embed its fields by `#[derive(Shadow)]`",
         );
     } else {
@@ -55,7 +53,7 @@ fn host(host: &mut Type, errors: &mut Errors) {
 }
 
 fn is_unsized(object: &Type) -> bool {
-    match object {
+    match bare(object) {
         Type::Slice(_) | Type::TraitObject(_) => true,
         Type::Path(path) => path.path.is_ident("str"),
         _ => false,

@@ -19,7 +19,9 @@ pub(crate) struct Declaration {
     pub(crate) generics: Generics,
     /// The type that the fields are for.
     pub(crate) host: Type,
-    /// Attributes that concern the declaration as a whole, but for docs: `#[cfg]` above all.
+    /// `#[cfg]`, for all that the declaration expands to.
+    pub(crate) conditions: Vec<Attribute>,
+    /// The other attributes, docs too, for the trait, or for the `impl` with the accessors.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) fields: Vec<Field>,
 }
@@ -32,7 +34,7 @@ pub(crate) enum Form {
     /// `impl Type { ... }`
     Impl,
     /// `trait Name for Type { ... }`
-    Trait { docs: Vec<Attribute>, visibility: Visibility, name: Ident },
+    Trait { visibility: Visibility, name: Ident },
 }
 
 /// One declared field.
@@ -49,7 +51,7 @@ pub(crate) struct Field {
 impl Declaration {
     /// The host, if it is a `&'static T`, whose accessors take and return what is `'static`.
     pub(crate) fn fixed(&self) -> Option<&TypeReference> {
-        match (&self.form, &self.host) {
+        match (&self.form, bare(&self.host)) {
             (Form::Trait { .. }, Type::Reference(reference)) => Some(reference),
             _ => None,
         }
@@ -60,6 +62,11 @@ impl Field {
     /// The name in messages, and as a part of other names: without `r#`.
     pub(crate) fn word(&self) -> String {
         self.name.unraw().to_string()
+    }
+
+    /// Whether the user has written this attribute.
+    pub(crate) fn has(&self, attribute: &str) -> bool {
+        self.attributes.iter().any(|own| own.path().is_ident(attribute))
     }
 
     /// A name of an accessor: where the field's name is, and the macro's own in all else, lints above all.
@@ -89,13 +96,31 @@ pub(crate) fn generated(mut generics: Generics) -> Generics {
     generics
 }
 
-/// What somebody called `self` in an initialiser: a method's `self` must come from the same place to be the same.
+/// `self`, as the initialiser in `tokens` would say it: a method's `self` must come from the same place to be the same.
+/// That is the place of a `self` in it, or else of its first word, since `self` may be in a format string.
 pub(crate) fn self_in(tokens: &TokenStream) -> Option<Ident> {
+    let is_self = |token: &TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "self");
+    let origin = find(tokens, &is_self).or_else(|| find(tokens, &|_| true))?;
+    Some(Ident::new("self", origin.span()))
+}
+
+/// The first token, in groups too, that is not a group and is `wanted`.
+fn find(tokens: &TokenStream, wanted: &impl Fn(&TokenTree) -> bool) -> Option<TokenTree> {
     tokens.clone().into_iter().find_map(|token| match token {
-        TokenTree::Ident(ident) if ident == "self" => Some(ident),
-        TokenTree::Group(group) => self_in(&group.stream()),
-        _ => None,
+        TokenTree::Group(group) => find(&group.stream(), wanted),
+        token => wanted(&token).then_some(token),
     })
+}
+
+/// What a type is, without the invisible groups that a `macro_rules!` puts around it, and without parentheses.
+pub(crate) fn bare(mut parsed: &Type) -> &Type {
+    loop {
+        parsed = match parsed {
+            Type::Group(group) => &group.elem,
+            Type::Paren(paren) => &paren.elem,
+            _ => return parsed,
+        };
+    }
 }
 
 /// `Self`, where it does not mean the type that the user means: put there what does.

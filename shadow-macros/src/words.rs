@@ -44,7 +44,7 @@ fn write(tokens: TokenStream, text: &mut String) {
 
 /// Writes a word, with a space before it if another word stands there.
 fn separate(text: &mut String, word: &str) {
-    if text.ends_with(|last: char| last.is_alphanumeric() || last == '_') {
+    if text.ends_with(|last: char| last.is_alphanumeric() || last == '_' || last == '>') {
         text.push(' ');
     }
     text.push_str(word);

@@ -19,28 +19,43 @@
 //! there are initialisers running, and no code of a user runs under it (R4).
 #![forbid(unsafe_code)]
 
+use std::any::TypeId;
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::{fmt, ptr};
 
 use crate::sync::{Condvar, Mutex, PoisonError, lock};
 
-/// What is being initialised: a cell, or an address and a numeric id of the raw interface.
+/// What is being initialised: a declared field of a host, or a numeric id of an address of the raw interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    Cell(usize),
-    Raw { object: usize, id: u64 },
-}
-
-impl Place {
-    /// The place of a cell, which must stay borrowed while it is claimed.
-    pub(crate) fn of_cell<C>(cell: &C) -> Self {
-        Self::Cell(ptr::from_ref(cell).addr())
-    }
+    /// A host is borrowed while one of its fields is claimed, so its identity is nobody else's meanwhile.
+    Field {
+        host: usize,
+        set: TypeId,
+        index: usize,
+    },
+    Raw {
+        object: usize,
+        id: u64,
+    },
 }
 
 /// The right to initialise one place, held by one thread.
 #[must_use]
 pub(crate) struct Claim {
     number: u64,
+    own_thread: PhantomData<*const ()>,
+}
+
+thread_local! {
+    /// How many claims this thread holds.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether this thread is in the middle of an initialiser.
+pub(crate) fn is_initialising() -> bool {
+    HELD.get() > 0
 }
 
 /// A thread, named by the address of a thread-local that has no destructor, so that it can be asked for at any time.
@@ -83,7 +98,8 @@ impl Claim {
             let number = table.next_number;
             table.next_number += 1;
             table.claimed.push(Claimed { number, place, owner: me, awaited: false });
-            return Some(Self { number });
+            HELD.set(HELD.get() + 1);
+            return Some(Self { number, own_thread: PhantomData });
         };
         held.awaited = true;
         let (claim, owner) = (held.number, held.owner);
@@ -101,6 +117,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        HELD.set(HELD.get() - 1);
         let mut table = lock(&TABLE);
         let Some(index) = table.claimed.iter().position(|held| held.number == self.number) else { return };
         let awaited = table.claimed.swap_remove(index).awaited;

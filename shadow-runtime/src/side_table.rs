@@ -54,7 +54,8 @@ pub(crate) struct AddressHasher {
 
 impl Hasher for AddressHasher {
     fn finish(&self) -> u64 {
-        self.hash
+        // A shard's addresses have the top bits in common, which is where the map looks first.
+        self.hash.rotate_left(SHARD_BITS)
     }
 
     fn write_u64(&mut self, word: u64) {

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::panics::Held;
+
 /// A value that may be reached from every thread.
 ///
 /// Invariant V of `cell/mod.rs` rests on this bound: the one implementation is for `Send + Sync`, and no other can be
@@ -37,7 +39,13 @@ pub trait Replaceable: Sized {
 
     /// The value, or a clone of it if somebody reads it now.
     fn take(shared: Arc<Self>) -> Self {
-        Arc::try_unwrap(shared).unwrap_or_else(|shared| Self::duplicate(&shared))
+        Arc::try_unwrap(shared).unwrap_or_else(|shared| {
+            let shared = Held::new(shared);
+            let clone = shared.get().map(|shared| Self::duplicate(shared));
+            // The clone is a local while this may run a destructor: what is returned already would leak if it panics.
+            shared.release();
+            clone.expect("held until just now")
+        })
     }
 }
 

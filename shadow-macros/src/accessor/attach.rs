@@ -15,7 +15,7 @@ pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
         },
         Accessor {
             sections: "# Errors\n\nIf it is attached already: the error hands the value back.",
-            track_caller: true,
+            track_caller: !context.field.has("track_caller"),
             arguments: quote!(__value: #value,),
             output: quote!(::core::result::Result<#shared, #runtime::AlreadyAttached<#value>>),
             body: context.call(Access::Shared, "attach", &quote!(, __value)),

@@ -8,6 +8,7 @@ mod get_or_update;
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
+use syn::Visibility;
 
 use crate::model::{Declaration, Field, Form, self_in};
 use crate::policy::Policy;
@@ -20,6 +21,7 @@ pub(crate) struct Accessor {
     /// Sections of its docs, after the user's.
     pub(crate) sections: &'static str,
     pub(crate) access: Access,
+    pub(crate) visibility: Visibility,
     pub(crate) track_caller: bool,
     pub(crate) generics: TokenStream,
     /// The arguments after `self`, each with its comma.
@@ -73,6 +75,7 @@ impl Context<'_> {
             doc: does.replace("{}", &format!("`{word}`")),
             sections: "",
             access,
+            visibility: self.field.visibility.clone(),
             track_caller: false,
             generics: TokenStream::new(),
             arguments: TokenStream::new(),
@@ -130,7 +133,7 @@ impl Context<'_> {
         }
     }
 
-    /// `self`; if the initialiser says `self`, then from where that one comes.
+    /// `self`; if there is an initialiser, then as it would say it.
     fn receiver(&self) -> Ident {
         let own = || Ident::new("self", proc_macro2::Span::call_site());
         self.field.initialiser.as_ref().and_then(self_in).unwrap_or_else(own)

@@ -10,62 +10,71 @@ use crate::words::words;
 
 /// The `impl` that holds the accessors.
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
-    let Declaration { host, generics, .. } = declaration;
+    let Declaration { host, generics, attributes, .. } = declaration;
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let (lint, for_trait) = match &declaration.form {
-        Form::Trait { name, .. } => (None, Some(quote!(#name #type_generics for))),
-        // The one lint that looks at generated code all the same.
-        Form::Derive { .. } | Form::Impl => {
-            (Some(quote!(#[allow(clippy::impl_trait_in_params, reason = "it reads better in the docs")])), None)
-        }
-    };
     let methods = each(declaration, |field, accessor| {
-        let body = &accessor.body;
-        let head = if for_trait.is_some() {
-            head(declaration, accessor)
-        } else {
-            let (documentation, visibility) = (documentation(field, accessor), &field.visibility);
-            let head = head(declaration, accessor);
-            quote!(#documentation #visibility #head)
+        let (head, body) = (head(declaration, accessor), &accessor.body);
+        let documentation = match declaration.form {
+            Form::Trait { .. } => None,
+            Form::Derive { .. } | Form::Impl => Some(documentation(field, accessor)),
         };
-        let track_caller = accessor.track_caller.then(|| quote!(#[track_caller]));
+        let inline = (!field.has("inline")).then(|| quote!(#[inline]));
         quote! {
-            #[inline]
-            #track_caller
+            #documentation
+            #inline
             #head {
                 #body
             }
         }
     });
+    let head = match &declaration.form {
+        Form::Trait { name, .. } => quote!(impl #impl_generics #name #type_generics for #host),
+        Form::Derive { .. } | Form::Impl => quote!(#(#attributes)* impl #impl_generics #host),
+    };
+    let lints = lints(declaration);
     let refuse_zero_sized = refuse_zero_sized(declaration);
     quote! {
-        #lint
-        impl #impl_generics #for_trait #host #where_clause {
+        #lints
+        #head #where_clause {
             #methods
         }
         #refuse_zero_sized
     }
 }
 
+/// The lints that look at generated code all the same.
+fn lints(declaration: &Declaration) -> TokenStream {
+    let mut all = declaration.attributes.iter().chain(declaration.fields.iter().flat_map(|field| &field.attributes));
+    // Accessors call one another, and implement the trait.
+    let deprecated = all.any(|attribute| attribute.path().is_ident("deprecated")).then(|| quote!(#[allow(deprecated)]));
+    match declaration.form {
+        Form::Trait { .. } => quote!(#deprecated),
+        Form::Derive { .. } | Form::Impl => {
+            quote!(#deprecated #[allow(clippy::impl_trait_in_params, reason = "it reads better in the docs")])
+        }
+    }
+}
+
 /// The trait that was declared, if one was.
 pub(super) fn trait_item(declaration: &Declaration) -> TokenStream {
-    let Form::Trait { docs, visibility, name } = &declaration.form else { return TokenStream::new() };
-    let Declaration { host, generics, attributes, .. } = declaration;
+    let Form::Trait { visibility, name } = &declaration.form else { return TokenStream::new() };
+    let Declaration { host, generics, conditions, attributes, .. } = declaration;
     let where_clause = &generics.where_clause;
-    let own_docs = docs.is_empty().then(|| {
+    let documented = attributes.iter().any(|attribute| attribute.path().is_ident("doc"));
+    let own_docs = (!documented).then(|| {
         let text = format!("Shadow fields of `{}`.", words(host));
         quote!(#[doc = #text])
     });
     let methods = each(declaration, |field, accessor| {
-        let documentation = documentation(field, accessor);
-        let head = head(declaration, accessor);
-        let track_caller = accessor.track_caller.then(|| quote!(#[track_caller]));
-        quote!(#documentation #track_caller #head;)
+        let (documentation, head) = (documentation(field, accessor), head(declaration, accessor));
+        quote!(#documentation #head;)
     });
+    let lints = lints(declaration);
     quote! {
+        #(#conditions)*
         #(#attributes)*
-        #(#docs)*
         #own_docs
+        #lints
         #visibility trait #name #generics: ::core::marker::Sized #where_clause {
             #methods
         }
@@ -99,6 +108,7 @@ fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
     let runtime = &declaration.runtime;
     let fixed = declaration.fixed().is_some();
     let derived = matches!(declaration.form, Form::Derive { .. });
+    let track_caller = accessor.track_caller.then(|| quote!(#[track_caller]));
     let (borrow, bound) = match accessor.access {
         Access::Shared if fixed => (None, None),
         Access::Shared => (Some(quote!(&)), None),
@@ -109,7 +119,8 @@ fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
             (Some(quote!(&mut)), bound)
         }
     };
-    quote!(fn #name #generics(#borrow #receiver, #arguments) -> #output #bound)
+    let visibility = &accessor.visibility;
+    quote!(#track_caller #visibility fn #name #generics(#borrow #receiver, #arguments) -> #output #bound)
 }
 
 /// Where the type is known, a zero-sized static is refused at its declaration; otherwise the runtime does it on use.

@@ -14,13 +14,14 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     exclusive_generics.params.insert(0, parse_quote!('__unused));
     let (exclusive_generics, ..) = exclusive_generics.split_for_impl();
     // Without a member there is an error already; the host is there all the same, so that nothing else fails.
-    let (look, reach, fields_mut) = match member {
+    let (look, reach, identity, fields_mut) = match member {
         Some(member) => (
             quote!(__rt::embedded::look(&__host.#member)),
             quote!(__rt::embedded::reach(&__host.#member)),
+            quote!(__rt::embedded::identity(&__host.#member)),
             quote!(&mut __host.#member),
         ),
-        None => (quote!(loop {}), quote!(loop {}), quote!(loop {})),
+        None => (quote!(loop {}), quote!(loop {}), quote!(loop {}), quote!(loop {})),
     };
     quote! {
         #[automatically_derived]
@@ -32,6 +33,10 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
             #[inline]
             fn reach<__S: __rt::FieldSet + 'static>(__host: &Self) -> &__S {
                 #reach
+            }
+            #[inline]
+            fn identity(__host: &Self) -> ::core::primitive::usize {
+                #identity
             }
         }
         #[automatically_derived]

@@ -17,7 +17,7 @@ use quote::quote;
 use crate::model::Declaration;
 
 pub(crate) fn expand(declaration: &Declaration) -> TokenStream {
-    let (attributes, runtime) = (&declaration.attributes, &declaration.runtime);
+    let (conditions, runtime) = (&declaration.conditions, &declaration.runtime);
     let embedded = embedded::expand(declaration);
     let trait_item = accessors::trait_item(declaration);
     let (field_set, ties, accessors) = if declaration.fields.is_empty() {
@@ -28,7 +28,7 @@ pub(crate) fn expand(declaration: &Declaration) -> TokenStream {
     quote! {
         #trait_item
 
-        #(#attributes)*
+        #(#conditions)*
         const _: () = {
             use #runtime::__private as __rt;
 

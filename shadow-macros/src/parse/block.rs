@@ -8,7 +8,7 @@ use syn::{Attribute, Generics, Result, Token, Type, Visibility, braced};
 
 use crate::errors::Errors;
 use crate::model::{Declaration, Field, Form, generated};
-use crate::parse::attribute::{is_shadow, runtime, split_docs};
+use crate::parse::attribute::{is_shadow, runtime};
 
 pub(crate) fn blocks(input: TokenStream, errors: &mut Errors) -> Vec<Declaration> {
     let mut declarations = Vec::new();
@@ -33,9 +33,9 @@ struct Head {
 fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
     let attributes = input.call(Attribute::parse_outer)?;
     let runtime = runtime(&attributes, errors);
-    let (docs, mut attributes) = split_docs(attributes);
-    attributes.retain(|attribute| !is_shadow(attribute));
-    let head = if input.peek(Token![impl]) { impl_head(input)? } else { trait_head(input, docs)? };
+    let attributes = attributes.into_iter().filter(|attribute| !is_shadow(attribute));
+    let (conditions, attributes) = attributes.partition(|attribute| attribute.path().is_ident("cfg"));
+    let head = if input.peek(Token![impl]) { impl_head(input)? } else { trait_head(input)? };
     let content;
     braced!(content in input);
     let mut fields = Vec::new();
@@ -58,6 +58,7 @@ fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
         form: head.form,
         generics: generated(head.generics),
         host: head.host,
+        conditions,
         attributes,
         fields,
     })
@@ -73,7 +74,7 @@ fn impl_head(input: ParseStream<'_>) -> Result<Head> {
 }
 
 /// `visibility trait Name<generics> for Type where ...`
-fn trait_head(input: ParseStream<'_>, docs: Vec<Attribute>) -> Result<Head> {
+fn trait_head(input: ParseStream<'_>) -> Result<Head> {
     let visibility: Visibility = input.parse()?;
     if !input.peek(Token![trait]) {
         return Err(input.error("expected `impl Type { ... }` or `trait Name for Type { ... }`"));
@@ -89,7 +90,7 @@ fn trait_head(input: ParseStream<'_>, docs: Vec<Attribute>) -> Result<Head> {
     input.parse::<Token![for]>()?;
     let host = input.parse()?;
     generics.where_clause = input.parse()?;
-    Ok(Head { form: Form::Trait { docs, visibility, name }, generics, host })
+    Ok(Head { form: Form::Trait { visibility, name }, generics, host })
 }
 
 /// Goes on behind the next `;`.

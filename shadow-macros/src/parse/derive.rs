@@ -7,11 +7,12 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, Index, Member, Type, parse_quote};
 
 use crate::errors::Errors;
-use crate::model::{Declaration, Form, generated};
+use crate::model::{Declaration, Form, bare, generated};
 use crate::parse::attribute;
+use crate::parse::types::outline_members;
 
 pub(crate) fn derive(input: TokenStream, errors: &mut Errors) -> Option<Declaration> {
-    let input: DeriveInput = errors.keep(syn::parse2(input))?;
+    let input: DeriveInput = errors.keep(syn::parse2(outline_members(input)))?;
     let name = &input.ident;
     let member = match &input.data {
         Data::Struct(data) => member(&input, &data.fields, errors),
@@ -36,6 +37,7 @@ pub(crate) fn derive(input: TokenStream, errors: &mut Errors) -> Option<Declarat
         form: Form::Derive { member },
         host: parse_quote!(#name #type_generics),
         generics: generated(input.generics.clone()),
+        conditions: Vec::new(),
         attributes: Vec::new(),
         fields,
     })
@@ -94,6 +96,6 @@ fn is_marked(attributes: &[syn::Attribute], errors: &mut Errors) -> bool {
 }
 
 fn is_shadow_fields(member: &Type) -> bool {
-    let Type::Path(path) = member else { return false };
+    let Type::Path(path) = bare(member) else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == "ShadowFields" && last.arguments.is_none())
 }

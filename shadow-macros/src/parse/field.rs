@@ -13,6 +13,7 @@ use syn::{Attribute, Error, Result, Token};
 
 use crate::model::Field;
 use crate::parse::attribute::split_docs;
+use crate::parse::types::value_type;
 use crate::policy::Policy;
 
 impl Parse for Field {
@@ -22,7 +23,7 @@ impl Parse for Field {
         let policy = policy(input)?;
         let name = input.parse()?;
         input.parse::<Token![:]>()?;
-        let value = input.parse()?;
+        let value = value_type(&name, input)?;
         let initialiser = input.parse::<Option<Token![=]>>()?.map(|equals| initialiser(equals, input)).transpose()?;
         Ok(Self { docs, attributes, visibility, policy, name, value, initialiser })
     }

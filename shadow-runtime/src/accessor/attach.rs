@@ -42,7 +42,9 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     host: &H,
     value: H::Value,
 ) -> Result<&H::Value, AlreadyAttached<H::Value>> {
-    H::cell(H::reach(host)).attach(field::<H, D, I>(), value, Location::caller())
+    let attached = H::cell(H::reach(host)).attach(field::<H, D, I>(), value, Location::caller())?;
+    H::after_attach(host);
+    Ok(attached)
 }
 
 /// `f_mut(&mut self) -> Option<&mut V>`

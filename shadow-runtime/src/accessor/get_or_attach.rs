@@ -2,10 +2,12 @@
 //!
 //! `f` and `get_or_attach_f` are one function with different initialisers; `f_mut` is `f` and then [`get_mut`].
 
+use std::any::TypeId;
 use std::convert::Infallible;
 
 use crate::accessor::field;
 use crate::cell::GetOrAttach;
+use crate::claim::{Claim, Place};
 use crate::field_set::Declares;
 use crate::host::ExclusiveHost;
 use crate::value::Value;
@@ -68,12 +70,28 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
     }
 }
 
+/// The path of a miss (R3): claim the field, look again, run the initialiser under no lock, and only then make the place
+/// for its value; so a host whose initialisers fail pays for nothing (R6).
 #[cold]
-fn initialise<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized, E>(
-    host: &H,
-    init: impl FnOnce() -> Result<H::Value, E>,
-) -> Result<&H::Value, E> {
-    H::cell(H::reach(host)).get_or_try_attach(field::<H, D, I>(), init)
+fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Value, E>
+where
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
+{
+    let place = Place::Field { host: H::identity(host), set: TypeId::of::<H::Set>(), index: I };
+    let field = field::<H, D, I>();
+    let value = loop {
+        let claim = Claim::take(place, field);
+        // If there was somebody to wait for, who may have failed, look and claim again.
+        if let Some(value) = peek(host) {
+            break value;
+        }
+        if claim.is_some() {
+            let value = init()?;
+            break H::cell(H::reach(host)).attach(field, value);
+        }
+    };
+    H::after_attach(host);
+    Ok(value)
 }
 
 /// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.

@@ -34,7 +34,11 @@ pub fn update<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Size
     host: &H,
     value: H::Value,
 ) -> Option<H::Value> {
-    H::cell(H::reach(host)).update(field::<H, D, I>(), value)
+    let previous = H::cell(H::reach(host)).update(field::<H, D, I>(), value);
+    if previous.is_none() {
+        H::after_attach(host);
+    }
+    previous
 }
 
 /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
@@ -43,7 +47,11 @@ pub fn update_with<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + 
     host: &H,
     next: impl FnMut(Option<&H::Value>) -> H::Value,
 ) -> Option<H::Value> {
-    H::cell(H::reach(host)).update_with(field::<H, D, I>(), next)
+    let previous = H::cell(H::reach(host)).update_with(field::<H, D, I>(), next);
+    if previous.is_none() {
+        H::after_attach(host);
+    }
+    previous
 }
 
 /// `f_mut(&mut self) -> Option<&mut V>`

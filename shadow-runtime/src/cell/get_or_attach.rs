@@ -2,14 +2,12 @@
 //!
 //! In: an initialiser. Out: `&V`, the same for everybody, for as long as the cell is borrowed (R1, R8).
 //!
-//! A hit is one `Acquire` load in `once_cell`. On a miss the caller first takes the cell's claim (`claim.rs`), which is
-//! where losers wait and circles are found (R3); `once_cell` then runs the initialiser and keeps a failed or panicking
-//! one from filling the cell. Nobody ever waits inside `once_cell`, because only the holder of the claim gets there.
+//! A hit is one `Acquire` load in `once_cell`. What runs the initialiser, and keeps others waiting meanwhile, is
+//! `accessor/get_or_attach.rs`, by a claim on the field; so the cell is filled by one thread at a time.
 
 use once_cell::sync::OnceCell;
 
 use crate::cell::Cell;
-use crate::claim::{Claim, Place};
 use crate::registry::Field;
 use crate::value::Value;
 
@@ -19,7 +17,7 @@ pub struct GetOrAttach<V> {
     value: OnceCell<V>,
 }
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `get_or_try_attach` fills the cell, and it asks for `V: Value`.
+// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`.
 // `OnceCell<V>` is `Send` for `V: Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrAttach<V> {}
 // SAFETY: as above; `OnceCell<V>` is `Sync` for `V: Send + Sync`, which every `Value` is.
@@ -38,26 +36,18 @@ impl<V> GetOrAttach<V> {
         self.value.get()
     }
 
-    /// The value that is there, or the one that `init` makes. See R3 in the crate's documentation.
-    ///
-    /// # Panics
-    ///
-    /// If `init` does, and if `init` asks for this very field, itself or in a circle of threads.
-    pub(crate) fn get_or_try_attach<E>(
-        &self,
-        field: &'static Field,
-        init: impl FnOnce() -> Result<V, E>,
-    ) -> Result<&V, E>
+    /// Attaches `value`, for the one thread that has claimed the field and found it empty. A second value would be
+    /// dropped.
+    pub(crate) fn attach(&self, field: &'static Field, value: V) -> &V
     where
         V: Value,
     {
-        loop {
-            if let Some(value) = self.value.get() {
-                return Ok(value);
+        match self.value.try_insert(value) {
+            Ok(value) => {
+                field.attached();
+                value
             }
-            // The cell is borrowed for as long as the claim is held, so its address is nobody else's meanwhile.
-            let Some(_claim) = Claim::take(Place::of_cell(self), field) else { continue };
-            return self.value.get_or_try_init(|| init().inspect(|_| field.attached()));
+            Err((first, _)) => first,
         }
     }
 

@@ -9,11 +9,13 @@
 //! value that is in it. Readers drop theirs before they return, also when `Clone` panics; what `update` takes out is
 //! no longer in it.
 
+use std::ptr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 
 use crate::cell::Cell;
+use crate::panics::Held;
 use crate::registry::Field;
 use crate::value::{Replaceable, Value};
 
@@ -43,7 +45,11 @@ impl<V> GetOrUpdate<V> {
     where
         V: Replaceable,
     {
-        self.value.load().as_deref().map(V::duplicate)
+        let current = Held::new(self.value.load());
+        let clone = current.get().and_then(|current| current.as_deref()).map(V::duplicate);
+        // While the clone is a local: what is returned already would leak if a destructor panics.
+        current.release();
+        clone
     }
 
     /// Replaces the value and returns the previous one, or a clone of it if a reader still holds it.
@@ -52,30 +58,42 @@ impl<V> GetOrUpdate<V> {
         V: Value + Replaceable,
     {
         let previous = self.value.swap(Some(Arc::new(value)));
-        Self::replaced(field, previous)
+        Self::replaced(field, previous.is_some());
+        previous.map(V::take)
     }
 
     /// Replaces the value by what `next` makes of it; `next` runs again if another update came between.
+    ///
+    /// Whatever is dropped here may be the last to hold its value, so it is dropped one by one, and not inside of
+    /// `compare_and_swap`, which a panic of a destructor must not cut short.
     pub(crate) fn update_with(&self, field: &'static Field, mut next: impl FnMut(Option<&V>) -> V) -> Option<V>
     where
         V: Value + Replaceable,
     {
-        let previous = self.value.rcu(|current| Some(Arc::new(next(current.as_deref()))));
-        Self::replaced(field, previous)
+        loop {
+            let current = Held::new(self.value.load_full());
+            let last = current.get().and_then(Option::as_ref);
+            let attempt = Held::new(Arc::new(next(last.map(|last| &**last))));
+            // `current` keeps the last value's address from being used again, so the same pointer is the same value.
+            let last_pointer = last.map_or(ptr::null(), Arc::as_ptr);
+            let found = self.value.compare_and_swap(last_pointer, attempt.get().cloned());
+            let found = Held::new(Guard::into_inner(found));
+            let replaced = found.get().and_then(Option::as_ref).map_or(ptr::null(), Arc::as_ptr) == last_pointer;
+            if replaced {
+                Self::replaced(field, last.is_some());
+            }
+            attempt.release();
+            found.release();
+            if replaced {
+                return current.into_inner().flatten().map(V::take);
+            }
+            current.release();
+        }
     }
 
-    /// Counts the update first: the user's code that hands the previous value out may panic.
-    fn replaced(field: &'static Field, previous: Option<Arc<V>>) -> Option<V>
-    where
-        V: Replaceable,
-    {
-        if let Some(previous) = previous {
-            field.counts().updated();
-            Some(V::take(previous))
-        } else {
-            field.attached();
-            None
-        }
+    /// Counts an update, before the previous value is handed out by code of the user, which may panic.
+    fn replaced(field: &'static Field, was_attached: bool) {
+        if was_attached { field.counts().updated() } else { field.attached() }
     }
 
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {

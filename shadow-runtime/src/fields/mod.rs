@@ -8,6 +8,7 @@ mod chain;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ptr;
 
 use crate::field_set::FieldSet;
 use crate::panics::Panics;
@@ -73,6 +74,12 @@ impl ShadowFields {
     #[inline]
     pub(crate) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
         self.chain.look_mut()
+    }
+
+    /// Where it is, which is nowhere else while it is borrowed.
+    #[inline]
+    pub(crate) fn identity(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
     /// Drops every value, containing their panics.

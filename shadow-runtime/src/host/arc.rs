@@ -12,7 +12,8 @@
 //! # Invariants
 //!
 //! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's write lock.
-//!   From 0 the count never rises, so no `Arc` of the allocation is there, now or later.
+//!   While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
+//!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
 //! - **A2** A field set, once in an entry, stays where it is until the entry is removed and dropped (C3 of
 //!   `fields/chain.rs`; that the entry itself moves within its shard does not move what it points to).
 //!
@@ -34,15 +35,21 @@
 //!
 //! # When dead hosts are dropped
 //!
-//! Every new field set sweeps [`STRIDE`] entries, shard after shard in turn, and `registry().sweep()` sweeps all. A dead
-//! entry in a shard of `n` is met within `SHARDS * (n / STRIDE + 1)` new field sets, whichever shards those are in; so
-//! the dead are about a third of the living at most, and the table is bounded by what is alive (R7). A destructor that
-//! attaches does not sweep, or one dead host after the other would pile up on the stack.
+//! Every attach to an `Arc` sweeps [`STRIDE`] entries of its own shard, and as many of another, each shard in turn; and
+//! `registry().sweep()` sweeps all. So a dead entry in a shard of `n` is met within `n / STRIDE + 1` attaches to hosts in
+//! that shard, or `SHARDS` times as many to any hosts, whichever comes first, and the table is bounded by what is alive
+//! (R7), however the addresses of new hosts are spread. If they are spread evenly, the dead are about a fifth of the
+//! living at most.
+//!
+//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it does
+//! not sweep at all: a destructor that asks for the very field would find it busy. Inside of a destructor that a sweep
+//! runs it does not either, or one dead host after the other would pile up on the stack.
 
 use std::cell::Cell;
 use std::ptr;
 use std::sync::{Arc, Weak};
 
+use crate::claim;
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
 use crate::host::Host;
@@ -50,12 +57,12 @@ use crate::panics::Panics;
 use crate::side_table::{AddressMap, SHARDS, SideTable, shrink};
 use crate::sync::{AtomicUsize, Ordering, RwLock, fence, read, write};
 
-/// How many entries each new field set sweeps.
-const STRIDE: usize = 4;
+/// How many entries each attach sweeps of a shard.
+const STRIDE: usize = 3;
 
 static TABLE: SideTable<Shard> = SideTable::new([const { RwLock::new(Shard::new()) }; SHARDS]);
 
-/// The shard that the next new field set sweeps.
+/// Whose turn it is to be swept.
 static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
 
 struct Shard {
@@ -91,6 +98,7 @@ impl<T: ?Sized + Send + Sync> Object for Weak<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
         let key = key_of(host);
@@ -111,10 +119,16 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         let entry = shard.enter(key, &mut object);
         let set = entry.fields.reach::<S>();
         // SAFETY: as in `look`.
-        let set = unsafe { outlive(set) };
-        drop(shard);
-        sweep_some();
-        set
+        unsafe { outlive(set) }
+    }
+
+    fn identity(host: &Self) -> usize {
+        key_of(host)
+    }
+
+    #[inline]
+    fn after_attach(host: &Self) {
+        sweep_some(key_of(host));
     }
 }
 
@@ -184,7 +198,7 @@ impl Shard {
     }
 }
 
-/// Drops every host that is gone, and returns how many.
+/// Drops every host that is gone, also those that go when the values of others are dropped, and returns how many.
 ///
 /// # Panics
 ///
@@ -192,26 +206,33 @@ impl Shard {
 pub(crate) fn sweep() -> usize {
     let mut panics = Panics::none();
     let mut count = 0;
-    for shard in TABLE.shards() {
-        let mut dead = Vec::new();
-        write(shard).take_all_dead(&mut dead);
-        count += dead.len();
-        end(dead, &mut panics);
+    loop {
+        let before = count;
+        for shard in TABLE.shards() {
+            let mut dead = Vec::new();
+            write(shard).take_all_dead(&mut dead);
+            count += dead.len();
+            end(dead, &mut panics);
+        }
+        if count == before {
+            break;
+        }
     }
     panics.raise();
     count
 }
 
-/// Sweeps a few entries of the next shard.
+/// Sweeps a few entries of the shard of `key`, and of the shard whose turn it is.
 #[cold]
-fn sweep_some() {
+fn sweep_some(key: usize) {
     thread_local! { static SWEEPING: Cell<bool> = const { Cell::new(false) }; }
-    if SWEEPING.replace(true) {
+    if claim::is_initialising() || SWEEPING.replace(true) {
         return;
     }
+    let mut dead = Vec::new();
+    write(TABLE.shard(key)).take_dead(STRIDE, &mut dead);
     // Relaxed: only the number counts, so that shards have their turn.
     let turn = NEXT_SHARD.fetch_add(1, Ordering::Relaxed);
-    let mut dead = Vec::new();
     write(&TABLE.shards()[turn % SHARDS]).take_dead(STRIDE, &mut dead);
     let mut panics = Panics::none();
     end(dead, &mut panics);

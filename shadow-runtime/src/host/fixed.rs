@@ -70,4 +70,24 @@ impl<T> Host for Fixed<T> {
             .unwrap_or_else(|| *write(shard).entry(key).or_insert_with(|| Box::leak(Box::new(ShadowFields::new()))));
         fields.reach()
     }
+
+    fn identity(host: &Self) -> usize {
+        host.key().0
+    }
+}
+
+/// A `&'static T` that goes by another name, such as that of a type alias, which the macros cannot see through. Accessors
+/// then borrow the reference itself.
+impl<T> Host for &'static T {
+    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
+        Host::look(Fixed::of(*host))
+    }
+
+    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
+        Host::reach(Fixed::of(*host))
+    }
+
+    fn identity(host: &Self) -> usize {
+        Host::identity(Fixed::of(*host))
+    }
 }

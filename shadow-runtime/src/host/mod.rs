@@ -44,6 +44,15 @@ pub trait Host {
     /// The field set `S` of `host`, made if it is not there.
     #[doc(hidden)]
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S;
+
+    /// What `host` is, as a number that no other host of its kind has while it is borrowed.
+    #[doc(hidden)]
+    fn identity(host: &Self) -> usize;
+
+    /// Called after each attach, when everything is in its place and nothing is claimed or locked for it.
+    #[doc(hidden)]
+    #[inline]
+    fn after_attach(_host: &Self) {}
 }
 
 /// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.

@@ -63,7 +63,10 @@ impl<T> Shadowed<T> {
     ///
     /// If a destructor of a field does, after all others have run.
     pub fn into_inner(this: Self) -> T {
-        this.value
+        let Self { fields, value } = this;
+        // While the value is a local: what is returned already would leak if a destructor panics.
+        drop(fields);
+        value
     }
 }
 
@@ -104,6 +107,11 @@ impl<T> Host for Shadowed<T> {
     #[inline]
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
         host.fields.reach()
+    }
+
+    #[inline]
+    fn identity(host: &Self) -> usize {
+        host.fields.identity()
     }
 }
 

@@ -73,6 +73,7 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// The field is not detached during `'a`. See [the module](super#what-the-caller-promises).
     pub unsafe fn get<'a>(self, object: *const ()) -> Result<Option<&'a V>, TypeMismatch> {
+        // What it names is compared before what the object has: a mismatch is one whatever the object.
         kind::known(self.number, self.wanted())?;
         // SAFETY: the caller's promise is the one that `find` asks for.
         Ok(unsafe { self.find(object) }.map(|once| &once.value))
@@ -121,14 +122,10 @@ impl<V: Send + Sync + 'static> Id<V> {
                 return Err(AttachError::AlreadyAttached(error));
             }
         };
-        let kind = match kind::name(self.number, self.wanted()) {
-            Ok(kind) => kind,
-            Err(mismatch) => return Err(refuse(value, mismatch)),
-        };
         // SAFETY: the same promise; and the place is claimed.
-        let attached = unsafe { Self::put(object, Once { value, place, kind }) };
+        let attached = unsafe { self.put(object, value, place) };
         drop(claim);
-        Ok(attached)
+        attached.map_err(|(value, mismatch)| refuse(value, mismatch))
     }
 
     /// The value of this field of `object`, or the one that `init` makes.
@@ -177,11 +174,11 @@ impl<V: Send + Sync + 'static> Id<V> {
             Err(there) => return Ok(&there.value),
         };
         let value = init().map_err(InitError::Init)?;
-        let kind = kind::name(self.number, self.wanted()).map_err(InitError::TypeMismatch)?;
         // SAFETY: the same promise; and the place is claimed.
-        let attached = unsafe { Self::put(object, Once { value, place, kind }) };
+        let attached = unsafe { self.put(object, value, place) };
+        // Before a value that is refused, whose destructor may use this very field.
         drop(claim);
-        Ok(attached)
+        attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 
     /// Ends this field of `object`, and returns its value. While an initialiser runs there is nothing to end.
@@ -203,8 +200,8 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// Nobody holds a reference to the value. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
-        kind::known(self.number, self.wanted())?;
-        Ok(table::take(object.addr(), self.number).and_then(Self::end))
+        let kind = kind::known(self.number, self.wanted())?;
+        Ok(kind.and_then(|kind| table::take(object.addr(), kind)).and_then(Self::end))
     }
 
     /// Ends this field of every object that has it, and returns how many there were. `each` gets the values, in no
@@ -241,8 +238,8 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// Nobody holds a reference to a value of this id. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach_all(self, each: impl FnMut(*const (), V)) -> Result<usize, TypeMismatch> {
-        kind::known(self.number, self.wanted())?;
-        Ok(table::end_all(self.number, Self::end, each))
+        let kind = kind::known(self.number, self.wanted())?;
+        Ok(kind.map_or(0, |kind| table::end_all(kind, Self::end, each)))
     }
 
     fn wanted(self) -> Wanted {
@@ -253,8 +250,9 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// The field is not detached during `'a`.
     unsafe fn find<'a>(self, object: *const ()) -> Option<&'a Once<V>> {
+        let kind = kind::known(self.number, self.wanted()).ok()??;
         // Boxed, so it stays where it is when the table moves its entries.
-        let once = table::with(object.addr(), self.number, |once: &Once<V>| ptr::from_ref(once))?;
+        let once = table::with(object.addr(), kind, |once: &Once<V>| ptr::from_ref(once))?;
         // SAFETY: it is in the table until the field is detached, which the caller rules out during `'a`.
         Some(unsafe { &*once })
     }
@@ -280,18 +278,25 @@ impl<V: Send + Sync + 'static> Id<V> {
         }
     }
 
-    /// Attaches.
+    /// Attaches `value`, if the number names its type, from now on at the latest.
     ///
     /// # Safety
     ///
     /// The place is claimed and empty, and the field is not detached during `'a`.
-    unsafe fn put<'a>(object: *const (), once: Once<V>) -> &'a V {
-        let kind = once.kind;
-        let once = Box::new(once);
-        let there = ptr::from_ref(&*once);
-        table::push(object.addr(), kind, once);
-        // SAFETY: as in `find`.
-        unsafe { &(*there).value }
+    unsafe fn put<'a>(
+        self,
+        object: *const (),
+        value: V,
+        place: &'static Location<'static>,
+    ) -> Result<&'a V, (V, TypeMismatch)> {
+        let kind = match kind::name(self.number, self.wanted()) {
+            Ok(kind) => kind,
+            Err(mismatch) => return Err((value, mismatch)),
+        };
+        table::push(object.addr(), kind, Box::new(Once { value, place, kind }));
+        // SAFETY: the caller's promise is the same.
+        let there = unsafe { self.find(object) };
+        Ok(&there.expect("nobody detaches what the caller was just given").value)
     }
 
     fn end(attached: Attached) -> Option<V> {

@@ -25,6 +25,11 @@ pub(super) struct Attached {
 }
 
 impl Attached {
+    /// A number names one kind, and each kind is one object, for good.
+    fn is(&self, kind: &'static Kind) -> bool {
+        ptr::eq(self.kind, kind)
+    }
+
     /// Ends the field: counts it, and gives out the value, whose type is `T` by invariant K.
     pub(super) fn end<T: 'static>(self) -> Option<T> {
         self.end_any().downcast().ok().map(|value| *value)
@@ -37,11 +42,11 @@ impl Attached {
     }
 }
 
-/// Calls `found` with the value that `object` has under `number`, with its shard locked for reading. `found` is code of
+/// Calls `found` with the value that `object` has of this kind, with its shard locked for reading. `found` is code of
 /// this library.
-pub(super) fn with<T: 'static, R>(object: usize, number: u64, found: impl FnOnce(&T) -> R) -> Option<R> {
+pub(super) fn with<T: 'static, R>(object: usize, kind: &'static Kind, found: impl FnOnce(&T) -> R) -> Option<R> {
     let shard = read(TABLE.shard(object));
-    let attached = shard.get(&object)?.iter().find(|attached| attached.kind.number == number)?;
+    let attached = shard.get(&object)?.iter().find(|attached| attached.is(kind))?;
     attached.value.downcast_ref().map(found)
 }
 
@@ -56,7 +61,7 @@ pub(super) fn replace<T: Send + Sync + 'static>(object: usize, kind: &'static Ki
     let value = Box::new(value);
     let mut shard = write(TABLE.shard(object));
     let fields = shard.entry(object).or_default();
-    let there = fields.iter_mut().find(|attached| attached.kind.number == kind.number);
+    let there = fields.iter_mut().find(|attached| attached.is(kind));
     if let Some(there) = there.and_then(|attached| attached.value.downcast_mut()) {
         kind.field.counts().updated();
         return Some(mem::replace(there, *value));
@@ -67,9 +72,9 @@ pub(super) fn replace<T: Send + Sync + 'static>(object: usize, kind: &'static Ki
     None
 }
 
-/// Takes out what `object` has under `number`.
-pub(super) fn take(object: usize, number: u64) -> Option<Attached> {
-    take_from(&mut write(TABLE.shard(object)), object, number)
+/// Takes out what `object` has of this kind.
+pub(super) fn take(object: usize, kind: &'static Kind) -> Option<Attached> {
+    take_from(&mut write(TABLE.shard(object)), object, kind)
 }
 
 /// Takes out all that `object` has.
@@ -80,21 +85,21 @@ pub(super) fn take_object(object: usize) -> Vec<Attached> {
     taken
 }
 
-/// Ends what any object has under `number`, a shard at a time, and calls `each` with it, under no lock. Returns how
+/// Ends what any object has of this kind, a shard at a time, and calls `each` with it, under no lock. Returns how
 /// many there were.
 ///
 /// # Panics
 ///
 /// If `each` does: the first panic is raised again after all of them.
 pub(super) fn end_all<V>(
-    number: u64,
+    kind: &'static Kind,
     end: impl Fn(Attached) -> Option<V>,
     mut each: impl FnMut(*const (), V),
 ) -> usize {
     let mut panics = Panics::none();
     let mut count = 0;
     for shard in TABLE.shards() {
-        let taken = take_number(&mut write(shard), number);
+        let taken = take_kind(&mut write(shard), kind);
         for (object, attached) in taken {
             count += 1;
             panics.contain(|| {
@@ -108,18 +113,20 @@ pub(super) fn end_all<V>(
     count
 }
 
-fn take_number(shard: &mut Shard, number: u64) -> Vec<(usize, Attached)> {
+fn take_kind(shard: &mut Shard, kind: &'static Kind) -> Vec<(usize, Attached)> {
     let objects: Vec<usize> = shard.keys().copied().collect();
-    objects.into_iter().filter_map(|object| Some((object, take_from(shard, object, number)?))).collect()
+    objects.into_iter().filter_map(|object| Some((object, take_from(shard, object, kind)?))).collect()
 }
 
-fn take_from(shard: &mut Shard, object: usize, number: u64) -> Option<Attached> {
+fn take_from(shard: &mut Shard, object: usize, kind: &'static Kind) -> Option<Attached> {
     let fields = shard.get_mut(&object)?;
-    let position = fields.iter().position(|attached| attached.kind.number == number)?;
+    let position = fields.iter().position(|attached| attached.is(kind))?;
     let taken = fields.swap_remove(position);
     if fields.is_empty() {
         shard.remove(&object);
         shrink(shard);
+    } else if fields.len() < fields.capacity() / 8 {
+        fields.shrink_to(fields.len() * 2);
     }
     Some(taken)
 }

@@ -10,10 +10,12 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::panics::Held;
 use crate::policy::Policy;
 use crate::raw::TypeMismatch;
 use crate::raw::kind::{self, Wanted};
 use crate::raw::table::{self, Attached};
+use crate::value::Replaceable;
 
 /// A number that names a field of any object, and the type of its values, of which only the newest counts.
 ///
@@ -62,9 +64,11 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
     pub unsafe fn get(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
-        kind::known(self.number, self.wanted())?;
-        let value = table::with(object.addr(), self.number, Arc::<V>::clone);
-        Ok(value.as_deref().cloned())
+        let kind = kind::known(self.number, self.wanted())?;
+        let held = Held::new(kind.and_then(|kind| table::with(object.addr(), kind, Arc::<V>::clone)));
+        let value = held.get().and_then(Option::as_deref).cloned();
+        held.release();
+        Ok(value)
     }
 
     /// Replaces the value of this field of `object`, or attaches it, and returns the previous one.
@@ -97,7 +101,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
             Err(mismatch) => return Err(mismatch.refusing(value)),
         };
         let previous = table::replace(object.addr(), kind, Arc::new(value));
-        Ok(previous.map(Arc::unwrap_or_clone))
+        Ok(previous.map(V::take))
     }
 
     /// Ends this field of `object`, and returns its value.
@@ -117,8 +121,8 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
-        kind::known(self.number, self.wanted())?;
-        Ok(table::take(object.addr(), self.number).and_then(Self::end))
+        let kind = kind::known(self.number, self.wanted())?;
+        Ok(kind.and_then(|kind| table::take(object.addr(), kind)).and_then(Self::end))
     }
 
     /// Ends this field of every object that has it, and returns how many there were. `each` gets the values, in no
@@ -153,8 +157,8 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     /// The fields of this id are those of the objects at their addresses. See
     /// [the module](super#what-the-caller-promises).
     pub unsafe fn detach_all(self, each: impl FnMut(*const (), V)) -> Result<usize, TypeMismatch> {
-        kind::known(self.number, self.wanted())?;
-        Ok(table::end_all(self.number, Self::end, each))
+        let kind = kind::known(self.number, self.wanted())?;
+        Ok(kind.map_or(0, |kind| table::end_all(kind, Self::end, each)))
     }
 
     fn wanted(self) -> Wanted {
@@ -162,7 +166,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     }
 
     fn end(attached: Attached) -> Option<V> {
-        attached.end::<Arc<V>>().map(Arc::unwrap_or_clone)
+        attached.end::<Arc<V>>().map(V::take)
     }
 }
 

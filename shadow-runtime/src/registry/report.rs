@@ -169,7 +169,7 @@ impl fmt::Display for Report {
         let mut widths = COLUMNS.map(str::len);
         for line in &lines {
             for (width, word) in widths.iter_mut().zip(line) {
-                *width = (*width).max(word.chars().count());
+                *width = (*width).max(columns(word));
             }
         }
         fit(&mut widths);
@@ -218,7 +218,10 @@ fn write_line(formatter: &mut fmt::Formatter<'_>, widths: &[usize; 10], words: &
             4..=8 => write!(formatter, "{word:>width$}")?,
             // A path says most at its end.
             9 => formatter.write_str(&cut_start(word, width))?,
-            _ => write!(formatter, "{:<width$}", cut_end(word, width))?,
+            _ => {
+                let word = cut_end(word, width);
+                write!(formatter, "{word}{:gap$}", "", gap = width - columns(&word))?;
+            }
         }
     }
     Ok(())
@@ -241,18 +244,41 @@ fn without_paths(name: &str) -> String {
 }
 
 fn cut_end(word: &str, width: usize) -> String {
-    if word.chars().count() <= width {
+    if columns(word) <= width {
         return word.to_owned();
     }
-    word.chars().take(width - 1).chain(['…']).collect()
+    let mut room = width - 1;
+    fitting(word.chars(), &mut room).chain(['…']).collect()
 }
 
 fn cut_start(word: &str, width: usize) -> String {
-    let length = word.chars().count();
-    if length <= width {
+    if columns(word) <= width {
         return word.to_owned();
     }
-    ['…'].into_iter().chain(word.chars().skip(length - (width - 1))).collect()
+    let mut room = width - 1;
+    let end: Vec<char> = fitting(word.chars().rev(), &mut room).collect();
+    ['…'].into_iter().chain(end.into_iter().rev()).collect()
+}
+
+/// As many of the characters as there is room for.
+fn fitting(characters: impl Iterator<Item = char>, room: &mut usize) -> impl Iterator<Item = char> {
+    characters.map_while(|character| {
+        *room = room.checked_sub(column_count(character))?;
+        Some(character)
+    })
+}
+
+fn columns(word: &str) -> usize {
+    word.chars().map(column_count).sum()
+}
+
+/// How many columns a terminal gives a character: two for the wide scripts of East Asia (Unicode's annex 11, by blocks).
+fn column_count(character: char) -> usize {
+    let wide = matches!(character,
+        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}' | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}');
+    if wide { 2 } else { 1 }
 }
 
 /// A number in at most eight columns: exact up to 99,999,999, then in millions and beyond.
@@ -267,7 +293,15 @@ fn short(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{short, without_paths};
+    use super::{columns, cut_end, cut_start, short, without_paths};
+
+    #[test]
+    fn wide_characters_count_for_two() {
+        assert_eq!(columns("ab連線"), 6);
+        assert_eq!(cut_end("連線連線", 6), "連線…");
+        assert_eq!(cut_start("連線連線", 6), "…連線");
+        assert_eq!(cut_end("abcdef", 4), "abc…");
+    }
 
     #[test]
     fn a_type_is_shown_without_its_modules() {
