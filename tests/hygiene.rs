@@ -109,7 +109,7 @@ static TASK: Task = Task { seed: 5, shadow: ::shadow_runtime::ShadowFields::new(
 
 #[::std::prelude::v1::test]
 fn generated_code_does_not_care_what_names_mean_here() {
-    let mut task = Task { seed: 7, shadow: ::std::default::Default::default() };
+    let mut task = Task { seed: 7, shadow: ::shadow_runtime::ShadowFields::new() };
     ::std::assert!(task.attach_one(Value(1)).is_ok());
     ::std::assert_eq!(task.one().unwrap().0, 1);
     ::std::assert_eq!(task.three().0, 7);

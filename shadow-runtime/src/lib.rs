@@ -75,9 +75,11 @@
 //! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
 //! | `f_mut`, `detach_f` | all | no | no | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
 //!
-//! On hosts in a side table (`Arc`, `&'static T`) each of them locks a part of the table for the look-up besides, and
-//! one that attaches may drop the fields of other hosts that are gone; what their destructors do, panics included, does
-//! not reach the caller.
+//! On hosts in a side table (`Arc`, `&'static T`) each of them locks a part of the table for the look-up besides.
+//!
+//! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
+//! their destructors, under no lock of the library; so do not attach while you hold a lock of your own that those take.
+//! Their panics do not reach the caller. Inside of an initialiser this is not done.
 //!
 //! - **References.** A `&V` borrows the host. A value is dropped only with its host, or by an accessor that borrows the
 //!   host exclusively; until then it does not move.

@@ -1,0 +1,208 @@
+//! The chart: cost of a read against the number of hosts, both axes logarithmic, as an SVG.
+//!
+//! In: one check per number of hosts, with the same contestants in the same order. Out: the text of the file. Each line
+//! is labelled at its end, so that the legend needs no looking back and forth.
+
+use std::fmt::Write;
+
+use crate::check::{Check, float};
+
+const WIDTH: f64 = 980.0;
+const HEIGHT: f64 = 560.0;
+const LEFT: f64 = 78.0;
+const RIGHT: f64 = 660.0;
+const TOP: f64 = 84.0;
+const BOTTOM: f64 = 492.0;
+/// How far labels stand apart.
+const LABEL: f64 = 21.0;
+
+/// Ours are strong and red, the others keep back.
+const COLOURS: [&str; 8] = ["#a61e4d", "#495057", "#f03e3e", "#1c7ed6", "#0ca678", "#7048e8", "#f08c00", "#868e96"];
+
+const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#343a40}\
+.t{font-size:19px;font-weight:600}.s{font-size:13px;fill:#868e96}.a{font-size:12px;fill:#495057}\
+.l{font-size:13px}.o{font-weight:600}.g{stroke:#e9ecef}.m{stroke:#f4f5f6}.x{stroke:#adb5bd}\
+path{fill:none;stroke-linejoin:round;stroke-linecap:round}";
+
+/// One contestant's line.
+struct Line<'a> {
+    name: &'a str,
+    colour: &'static str,
+    ours: bool,
+    points: Vec<(f64, f64)>,
+    last: f64,
+}
+
+/// Where a number of hosts and a time stand in the picture.
+struct Scale {
+    hosts: (f64, f64),
+    time: (f64, f64),
+}
+
+impl Scale {
+    /// Whole decades that hold everything.
+    fn of(points: &[(usize, Check)]) -> Self {
+        let hosts = points.iter().map(|(hosts, _)| float(*hosts).log10());
+        let times = points.iter().flat_map(|(_, check)| &check.figures).map(|figure| figure.value.log10());
+        let (least, most) = bounds(times);
+        Self { hosts: bounds(hosts), time: (least.floor(), most.ceil()) }
+    }
+
+    fn x(&self, hosts: f64) -> f64 {
+        let (least, most) = self.hosts;
+        LEFT + (hosts.log10() - least) / (most - least) * (RIGHT - LEFT)
+    }
+
+    fn y(&self, time: f64) -> f64 {
+        let (least, most) = self.time;
+        BOTTOM - (time.log10() - least) / (most - least) * (BOTTOM - TOP)
+    }
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(value), most.max(value)))
+}
+
+/// The file, for numbers of hosts that rise.
+#[must_use]
+pub fn svg(points: &[(usize, Check)]) -> String {
+    let scale = Scale::of(points);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+         aria-label=\"Time per read against number of hosts\">\n<style>{STYLE}</style>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"10\" fill=\"#fff\"/>\n\
+         <text class=\"t\" x=\"24\" y=\"36\">Reading the value beside a host</text>\n\
+         <text class=\"s\" x=\"24\" y=\"58\">\
+         Time per read, hosts in random order, one thread. Lower is better.</text>\n"
+    );
+    axes(&mut text, &scale);
+    let mut lines = lines(points, &scale);
+    // Ours last, so that nothing is drawn over them.
+    lines.sort_by_key(|line| line.ours);
+    for line in &lines {
+        draw(&mut text, line);
+    }
+    labels(&mut text, lines);
+    text + "</svg>\n"
+}
+
+fn lines<'a>(points: &'a [(usize, Check)], scale: &Scale) -> Vec<Line<'a>> {
+    let Some((_, first)) = points.first() else { return Vec::new() };
+    let line = |(index, figure): (usize, &'a crate::check::Figure)| {
+        let times = points.iter().filter_map(|(hosts, check)| Some((*hosts, check.figures.get(index)?.value)));
+        Line {
+            name: &figure.who,
+            colour: COLOURS[index % COLOURS.len()],
+            ours: figure.who.starts_with("shadow field"),
+            last: times.clone().next_back().map_or(0.0, |(_, time)| time),
+            points: times.map(|(hosts, time)| (scale.x(float(hosts)), scale.y(time))).collect(),
+        }
+    };
+    first.figures.iter().enumerate().map(line).collect()
+}
+
+/// A line per decade in both directions, and fainter ones between.
+fn axes(text: &mut String, scale: &Scale) {
+    for decade in decades(scale.time) {
+        for part in 1..10 {
+            let y = scale.y(decade * f64::from(part));
+            if y >= TOP - 0.5 {
+                let class = if part == 1 { "g" } else { "m" };
+                let _ = writeln!(
+                    text,
+                    "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
+                );
+            }
+        }
+        let (x, y) = (LEFT - 10.0, scale.y(decade) + 4.0);
+        let _ = writeln!(text, "<text class=\"a\" x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>", time(decade));
+    }
+    for decade in decades(scale.hosts) {
+        for part in 1..10 {
+            let x = scale.x(decade * f64::from(part));
+            if x <= RIGHT + 0.5 {
+                let (class, tick) = if part == 1 { ("g", 7.0) } else { ("m", 4.0) };
+                let end = BOTTOM + tick;
+                let _ = writeln!(
+                    text,
+                    "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>"
+                );
+                let _ = writeln!(text, "<line class=\"x\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{end}\"/>");
+            }
+        }
+        let (x, y) = (scale.x(decade), BOTTOM + 24.0);
+        let _ =
+            writeln!(text, "<text class=\"a\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", count(decade));
+    }
+    let (middle, below) = (f64::midpoint(LEFT, RIGHT), BOTTOM + 48.0);
+    let _ = writeln!(text, "<path class=\"x\" d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\"/>");
+    let _ = writeln!(text, "<text class=\"a\" x=\"{middle}\" y=\"{below}\" text-anchor=\"middle\">hosts</text>");
+}
+
+fn draw(text: &mut String, line: &Line<'_>) {
+    let (colour, width, radius) = (line.colour, if line.ours { 3.0 } else { 1.8 }, if line.ours { 4.0 } else { 3.0 });
+    let mut path = String::new();
+    for (index, (x, y)) in line.points.iter().enumerate() {
+        let _ = write!(path, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
+    }
+    let _ = writeln!(text, "<path d=\"{path}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>");
+    for (x, y) in &line.points {
+        let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>");
+    }
+}
+
+/// The legend: each name where its line ends, or as near to that as its neighbours allow.
+fn labels(text: &mut String, mut lines: Vec<Line<'_>>) {
+    lines.sort_by(|one, other| other.last.total_cmp(&one.last));
+    let ends: Vec<f64> = lines.iter().map(|line| line.points.last().map_or(BOTTOM, |(_, y)| *y)).collect();
+    for (line, (end, place)) in lines.iter().zip(ends.iter().zip(spread(&ends))) {
+        let Line { name, colour, ours, last, .. } = line;
+        let (from, bend, to, x, y) = (RIGHT + 7.0, RIGHT + 22.0, RIGHT + 30.0, RIGHT + 36.0, place + 4.5);
+        let class = if *ours { "l o" } else { "l" };
+        let name = name.replace('&', "&amp;").replace('<', "&lt;");
+        let _ = writeln!(
+            text,
+            "<path d=\"M{from} {end:.1}L{bend} {place:.1}H{to}\" stroke=\"{colour}\" stroke-width=\"1.5\"/>"
+        );
+        let _ = writeln!(
+            text,
+            "<text class=\"{class}\" x=\"{x}\" y=\"{y:.1}\"><tspan fill=\"{colour}\">{name}</tspan>\
+             <tspan class=\"s\" dx=\"7\">{}</tspan></text>",
+            time(*last)
+        );
+    }
+}
+
+/// Moves places apart until each has room, as little as possible, and none is below the axis. They come and go from top
+/// to bottom.
+fn spread(ends: &[f64]) -> Vec<f64> {
+    let mut places = ends.to_vec();
+    // Each time all neighbours that are too near give way by half; that settles long before the last time.
+    for _ in 0..200 {
+        for index in 1..places.len() {
+            let missing = (LABEL - (places[index] - places[index - 1])).max(0.0);
+            places[index - 1] -= missing / 2.0;
+            places[index] += missing / 2.0;
+        }
+        if let Some(last) = places.last_mut() {
+            *last = last.min(BOTTOM);
+        }
+    }
+    places
+}
+
+/// The decades between two logarithms, as numbers.
+fn decades((least, most): (f64, f64)) -> impl Iterator<Item = f64> {
+    (-3..10).map(f64::from).filter(move |&power| power >= least && power <= most).map(|power| 10_f64.powf(power))
+}
+
+/// A time as people write it.
+fn time(nanoseconds: f64) -> String {
+    let (value, unit) = if nanoseconds < 999.5 { (nanoseconds, "ns") } else { (nanoseconds / 1e3, "µs") };
+    let digits = usize::from(value < 9.95 && value.fract() > 0.05);
+    format!("{value:.digits$} {unit}")
+}
+
+fn count(hosts: f64) -> String {
+    if hosts < 1e6 { format!("{:.0}k", hosts / 1e3) } else { format!("{:.0}M", hosts / 1e6) }
+}

@@ -1,0 +1,36 @@
+//! `papaya::HashMap`: lock-free, with a guard of its own per read.
+//!
+//! It boxes each pair by itself, so the value is not boxed once more. It resizes in one go: a resize that is still
+//! under way when a table has been filled would make every read look into two arrays.
+
+use std::sync::Arc;
+
+use papaya::{HashMap, ResizeMode};
+
+use crate::contestant::{Table, address};
+use crate::hash::AddressHash;
+use crate::hosts::Object;
+
+/// The map.
+#[derive(Debug)]
+pub struct Papaya {
+    map: HashMap<usize, u64, AddressHash>,
+}
+
+impl Table for Papaya {
+    const NAME: &'static str = "papaya";
+
+    fn empty() -> Self {
+        Self { map: HashMap::builder().hasher(AddressHash).resize_mode(ResizeMode::Blocking).build() }
+    }
+
+    #[inline]
+    fn attach(&self, host: &Arc<Object>, value: u64) {
+        assert!(self.map.pin().insert(address(host), value).is_none(), "attached already");
+    }
+
+    #[inline]
+    fn read(&self, host: &Arc<Object>) -> Option<u64> {
+        self.map.pin().get(&address(host)).copied()
+    }
+}

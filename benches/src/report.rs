@@ -1,0 +1,65 @@
+//! The table that `compare` prints.
+//!
+//! In: checks, as they come. Out: lines. Ours stands first, with ratio, target and verdict; then the others.
+
+use crate::check::{Check, Figure, Target};
+
+/// The line above all others.
+#[must_use]
+pub fn head() -> String {
+    line(["row", "work", "contestant", "figure", "instr.", "ratio", "target", ""])
+}
+
+/// The lines of one check.
+#[must_use]
+pub fn lines(row: u8, check: &Check) -> String {
+    let row = row.to_string();
+    let (ratio, target) = (ratio(check), target(check.target));
+    let verdict = if check.holds() { "holds" } else { "misses" };
+    let Some((first, others)) = check.figures.split_first() else {
+        let what = if matches!(check.target, Target::NotBuilt(_)) { "not built yet" } else { "not measured" };
+        return line([&row, &check.work, what, "", "", "", &target, verdict]);
+    };
+    let (figure, instructions) = (first.to_string(), instructions(first));
+    let mut text = line([&row, &check.work, &first.who, &figure, &instructions, &ratio, &target, verdict]);
+    for other in others {
+        text += "\n";
+        text += &line(["", "", &other.who, &other.to_string(), &self::instructions(other), "", "", ""]);
+    }
+    text
+}
+
+/// The lines of one point of the chart, which is not judged.
+#[must_use]
+pub fn point(check: &Check) -> String {
+    let figures = check.figures.iter().map(|figure| format!("    {:<28}  {:>12}\n", figure.who, figure.to_string()));
+    format!("{}\n{}", check.work, figures.collect::<String>())
+}
+
+fn line([row, work, who, figure, instructions, ratio, target, verdict]: [&str; 8]) -> String {
+    let text = format!(
+        "{row:>3}  {work:<62}  {who:<24}  {figure:>12}  {instructions:>7}  {ratio:>8}  {target:>12}  {verdict}"
+    );
+    text.trim_end().to_owned()
+}
+
+fn instructions(figure: &Figure) -> String {
+    figure.instructions.map_or_else(String::new, |count| format!("{count:.1}"))
+}
+
+fn ratio(check: &Check) -> String {
+    check.ratio().map_or_else(String::new, |ratio| fraction(ratio, ratio))
+}
+
+/// What has to hold, in words.
+fn target(target: Target) -> String {
+    match target {
+        Target::Ratio(most) | Target::NotBuilt(most) => format!("≤ {}", fraction(most, most)),
+        Target::Bytes(most) => format!("≤ {most:.0} bytes"),
+    }
+}
+
+/// A ratio in the form in which people read one of its size.
+fn fraction(value: f64, size: f64) -> String {
+    if size < 0.1 { format!("1/{:.0}", 1.0 / value) } else { format!("{value:.2}") }
+}

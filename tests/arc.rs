@@ -1,0 +1,357 @@
+//! `Arc<T>`: any shared object is a host, its clones are one host, and its fields go once the last of them is gone.
+//!
+//! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{ptr, thread};
+
+use shadow_runtime::{registry, shadow};
+
+mod common;
+
+use common::{Census, Diary, Life, Noted};
+
+shadow! {
+    trait PathFields for Arc<PathBuf> {
+        attach origin: String;
+        get_or_attach hits: AtomicU32;
+        get_or_attach length: usize = self.as_os_str().len();
+        get_or_update last_user: u32;
+    }
+    trait LifeFields<T: ?Sized + Send + Sync + 'static> for Arc<T> {
+        attach life: Life;
+        get_or_attach number: AtomicU32;
+    }
+    trait DebugFields for Arc<dyn Debug + Send + Sync> { attach seen_as: &'static str; }
+    trait StrFields for Arc<str> { attach language: &'static str; }
+    trait SliceFields for Arc<[u16]> { attach sum: u16; }
+    trait NotedFields for Arc<Noted> { attach beside: Noted; }
+}
+
+/// Keeps other tests out, and begins with no dead host.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    guard
+}
+
+fn attach_life<T: ?Sized + Send + Sync + 'static>(host: &Arc<T>, census: &Census) {
+    assert!(host.attach_life(census.life()).is_ok());
+}
+
+#[test]
+fn every_shared_accessor_works_on_an_arc() {
+    let _alone = alone();
+    let path = Arc::new(PathBuf::from("/etc"));
+    assert_eq!(path.origin(), None);
+    assert_eq!(path.attach_origin("a user".to_owned()).unwrap(), "a user");
+    assert_eq!(path.origin().unwrap(), "a user");
+
+    assert!(path.peek_hits().is_none());
+    path.hits().fetch_add(1, Ordering::Relaxed);
+    assert_eq!(path.get_or_attach_hits(|| AtomicU32::new(9)).load(Ordering::Relaxed), 1);
+    assert_eq!(path.get_or_try_attach_length(|| Err("no")), Err("no"));
+    assert_eq!((path.peek_length(), *path.length()), (None, 4));
+
+    assert_eq!((path.last_user(), path.update_last_user(1)), (None, None));
+    assert_eq!(path.update_last_user_with(|before| before.unwrap() + 1), Some(1));
+    assert_eq!(path.last_user(), Some(2));
+}
+
+#[test]
+fn the_refusal_names_the_host_as_it_was_declared() {
+    let _alone = alone();
+    let path = Arc::new(PathBuf::new());
+    path.attach_origin("first".to_owned()).unwrap();
+    let refused = path.attach_origin("second".to_owned()).unwrap_err();
+    assert_eq!(refused.to_string(), "shadow field `origin` is already attached to this `Arc<PathBuf>`");
+    assert_eq!(refused.into_value(), "second");
+    assert_eq!(path.origin().unwrap(), "first");
+}
+
+#[test]
+fn the_clones_of_an_arc_are_one_host_and_another_arc_is_another() {
+    let _alone = alone();
+    let path = Arc::new(PathBuf::from("/etc"));
+    let (clone, equal) = (Arc::clone(&path), Arc::new(PathBuf::from("/etc")));
+    path.attach_origin("mine".to_owned()).unwrap();
+    assert!(ptr::eq(clone.origin().unwrap(), path.origin().unwrap()));
+    assert_eq!(equal.origin(), None);
+    assert!(!ptr::eq(equal.hits(), path.hits()));
+}
+
+#[test]
+fn clones_in_other_threads_are_the_same_host() {
+    let _alone = alone();
+    let path = Arc::new(PathBuf::new());
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let path = Arc::clone(&path);
+            thread::spawn(move || {
+                for _ in 0..100 {
+                    path.hits().fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(path.hits().load(Ordering::Relaxed), 400);
+}
+
+#[test]
+fn a_trait_object_a_string_and_a_slice_are_hosts() {
+    let _alone = alone();
+    let object: Arc<dyn Debug + Send + Sync> = Arc::new(7);
+    assert_eq!(object.attach_seen_as("a number").unwrap(), &"a number");
+    let text: Arc<str> = Arc::from("guten Tag");
+    text.attach_language("de").unwrap();
+    assert_eq!((text.language(), Arc::<str>::from("guten Tag").language()), (Some(&"de"), None));
+    let slice: Arc<[u16]> = Arc::from([1, 2, 3]);
+    slice.attach_sum(slice.iter().sum()).unwrap();
+    assert_eq!(slice.sum(), Some(&6));
+    let empty: Arc<[u16]> = Arc::from(Vec::new());
+    assert_eq!(empty.sum(), None);
+}
+
+#[test]
+fn an_object_is_one_host_whatever_it_is_seen_as() {
+    let _alone = alone();
+    let number = Arc::new(7_u64);
+    number.number().store(70, Ordering::Relaxed);
+    let object: Arc<dyn Any + Send + Sync> = number.clone();
+    assert_eq!(object.number().load(Ordering::Relaxed), 70);
+    assert!(ptr::eq(object.number(), number.number()));
+}
+
+#[test]
+fn zero_sized_objects_are_hosts_of_their_own() {
+    #[derive(Debug)]
+    struct Nothing;
+    #[derive(Debug)]
+    #[repr(align(64))]
+    struct AlignedNothing;
+    let _alone = alone();
+    let nothings: Vec<Arc<Nothing>> = (0..100).map(|_| Arc::new(Nothing)).collect();
+    let aligned: Vec<Arc<AlignedNothing>> = (0..100).map(|_| Arc::new(AlignedNothing)).collect();
+    let bytes: Vec<Arc<u8>> = (0..100).map(Arc::new).collect();
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        AtomicU32::new(number)
+    };
+    for ((nothing, aligned), byte) in nothings.iter().zip(&aligned).zip(&bytes) {
+        nothing.get_or_attach_number(&mut next);
+        aligned.get_or_attach_number(&mut next);
+        byte.get_or_attach_number(&mut next);
+    }
+    assert_eq!(number, 300, "each of them attached a value of its own");
+}
+
+#[test]
+fn fields_stay_as_long_as_one_arc_is_there_and_go_at_the_next_sweep() {
+    let _alone = alone();
+    let census = Census::default();
+    let first = Arc::new(1_u8);
+    let last = Arc::clone(&first);
+    attach_life(&first, &census);
+    drop(first);
+    assert_eq!((registry().sweep(), census.dropped()), (0, 0));
+    assert!(last.life().is_some());
+    drop(last);
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+    assert_eq!((registry().sweep(), census.dropped()), (0, 1));
+}
+
+#[test]
+fn a_sweep_counts_the_dead_hosts_and_not_their_fields_or_the_living() {
+    let _alone = alone();
+    let census = Census::default();
+    let mut hosts: Vec<Arc<u32>> = (0..300).map(Arc::new).collect();
+    for host in &hosts {
+        attach_life(host, &census);
+        host.number().store(1, Ordering::Relaxed);
+    }
+    let living = hosts.split_off(200);
+    drop(hosts);
+    let sweeps = registry().sweep();
+    // The attaches above have swept nothing: at that time all were alive.
+    assert_eq!((sweeps, census.dropped()), (200, 200));
+    assert!(living.iter().all(|host| host.life().is_some()));
+    drop(living);
+    assert_eq!((registry().sweep(), census.dropped()), (100, 300));
+}
+
+#[test]
+fn a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches() {
+    let _alone = alone();
+    let census = Census::default();
+    let dead: Vec<Arc<u32>> = (0..1000).map(Arc::new).collect();
+    for host in &dead {
+        attach_life(host, &census);
+    }
+    drop(dead);
+    let mut living = Vec::new();
+    while census.dropped() < 1000 {
+        assert!(living.len() < 5000, "{} of 1000 dead hosts are still there", 1000 - census.dropped());
+        let host = Arc::new(0_u64);
+        host.number();
+        living.push(host);
+    }
+    assert_eq!(registry().sweep(), 0);
+}
+
+#[test]
+fn the_object_itself_is_dropped_with_its_last_arc_and_does_not_wait_for_a_sweep() {
+    let _alone = alone();
+    let diary = Diary::default();
+    let host = Arc::new(Noted::quiet("object", &diary));
+    assert!(host.attach_beside(Noted::quiet("field", &diary)).is_ok());
+    drop(host);
+    assert_eq!(diary.read(), ["object"]);
+    registry().sweep();
+    assert_eq!(diary.read(), ["object", "field"]);
+}
+
+#[test]
+fn a_weak_leads_back_to_the_fields_but_does_not_keep_them() {
+    let _alone = alone();
+    let census = Census::default();
+    let host = Arc::new(1_u8);
+    let weak = Arc::downgrade(&host);
+    attach_life(&host, &census);
+    let again = weak.upgrade().unwrap();
+    assert!(ptr::eq(again.life().unwrap(), host.life().unwrap()));
+    drop((host, again));
+    assert!(weak.upgrade().is_none(), "the fields do not keep the object alive");
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn a_value_may_hold_a_weak_of_its_own_host() {
+    shadow! { trait Knot for Arc<u128> { attach knot: (Weak<u128>, Life); } }
+    let _alone = alone();
+    let census = Census::default();
+    let host = Arc::new(5_u128);
+    assert!(host.attach_knot((Arc::downgrade(&host), census.life())).is_ok());
+    let (weak, _) = host.knot().unwrap();
+    assert_eq!(weak.upgrade().as_deref(), Some(&5));
+    drop(host);
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+}
+
+#[test]
+fn what_is_unwrapped_leaves_its_fields_behind() {
+    let _alone = alone();
+    let census = Census::default();
+    let (one, other) = (Arc::new("one".to_owned()), Arc::new("other".to_owned()));
+    attach_life(&one, &census);
+    attach_life(&other, &census);
+    assert_eq!(Arc::try_unwrap(one).unwrap(), "one");
+    assert_eq!(Arc::into_inner(other).unwrap(), "other");
+    assert_eq!((registry().sweep(), census.dropped()), (2, 2));
+}
+
+#[test]
+fn unwrapping_fails_as_ever_while_there_is_another_arc() {
+    let _alone = alone();
+    let census = Census::default();
+    let host = Arc::new(1_u8);
+    attach_life(&host, &census);
+    let clone = Arc::clone(&host);
+    let host = Arc::try_unwrap(host).unwrap_err();
+    drop(clone);
+    assert_eq!(registry().sweep(), 0);
+    assert!(host.life().is_some());
+}
+
+#[test]
+fn a_host_with_fields_is_not_borrowed_mutably_by_get_mut() {
+    let _alone = alone();
+    let mut host = Arc::new(1_u8);
+    assert!(Arc::get_mut(&mut host).is_some());
+    host.number();
+    assert!(Arc::get_mut(&mut host).is_none(), "its fields keep its address, as a `Weak` does");
+}
+
+#[test]
+fn make_mut_moves_the_value_into_a_new_host() {
+    let _alone = alone();
+    let census = Census::default();
+    let mut host = Arc::new("alone".to_owned());
+    attach_life(&host, &census);
+    let before = Arc::as_ptr(&host);
+    Arc::make_mut(&mut host).push('!');
+    assert_eq!(*host, "alone!");
+    assert_ne!(Arc::as_ptr(&host), before);
+    assert!(host.life().is_none(), "the fields belong to the allocation that it left");
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+    attach_life(&host, &census);
+}
+
+#[test]
+fn make_mut_of_a_shared_host_makes_a_clone_and_leaves_the_fields_where_they_are() {
+    let _alone = alone();
+    let census = Census::default();
+    let host = Arc::new("shared".to_owned());
+    attach_life(&host, &census);
+    let mut clone = Arc::clone(&host);
+    Arc::make_mut(&mut clone).push('!');
+    assert!(clone.life().is_none());
+    assert!(host.life().is_some());
+    assert_eq!((registry().sweep(), census.dropped()), (0, 0));
+}
+
+#[test]
+fn an_object_that_knows_itself_is_a_host() {
+    struct Knowing {
+        itself: Weak<Self>,
+    }
+    let _alone = alone();
+    let census = Census::default();
+    let host = Arc::new_cyclic(|itself| {
+        assert!(itself.upgrade().is_none());
+        Knowing { itself: itself.clone() }
+    });
+    attach_life(&host, &census);
+    let again = host.itself.upgrade().unwrap();
+    assert!(ptr::eq(again.life().unwrap(), host.life().unwrap()));
+    drop((host, again));
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+}
+
+#[test]
+fn a_host_whose_last_arc_goes_in_another_thread_is_swept_from_here() {
+    let _alone = alone();
+    let census = Census::default();
+    let host = Arc::new(vec![1_u8]);
+    attach_life(&host, &census);
+    thread::spawn(move || drop(host)).join().unwrap();
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+}
+
+#[test]
+fn a_value_that_holds_the_last_arc_of_another_host_lets_it_go() {
+    shadow! { trait Chained for Arc<i32> { attach next: Arc<i32>; } }
+    let _alone = alone();
+    let census = Census::default();
+    let last = Arc::new(0);
+    attach_life(&last, &census);
+    let mut first = last;
+    for number in 1..=9 {
+        let host = Arc::new(number);
+        host.attach_next(first).unwrap();
+        first = host;
+    }
+    assert_eq!(registry().sweep(), 0);
+    drop(first);
+    let swept: usize = (0..10).map(|_| registry().sweep()).sum();
+    assert_eq!((swept, census.dropped()), (10, 1));
+}

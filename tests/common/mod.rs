@@ -1,0 +1,130 @@
+//! Helpers that the test binaries share.
+#![allow(dead_code, reason = "each binary uses what it needs")]
+
+pub(crate) mod capture;
+pub(crate) mod memory;
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{process, thread};
+
+/// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs `test`, and aborts the process with a message if it does not end: a deadlock must fail, not hang.
+pub(crate) fn never_hangs<R>(test: impl FnOnce() -> R) -> R {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    let (running, ended) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            // Not by `eprintln!`, which the test harness keeps for a test that ends.
+            let _ = writeln!(io::stderr(), "`{name}` hangs: it has not ended within {LIMIT:?}");
+            process::abort();
+        }
+    });
+    let result = test();
+    drop(running);
+    watchdog.join().unwrap();
+    result
+}
+
+/// Runs `body`, which must panic, and returns the message of its panic.
+pub(crate) fn panic_of<R>(body: impl FnOnce() -> R) -> String {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else { panic!("it does not panic") };
+    match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => payload.downcast_ref::<&str>().copied().unwrap_or("no message").to_owned(),
+    }
+}
+
+/// Does something at the end, also at the end by a panic: above all, tells other threads of a test to end.
+pub(crate) struct AtEnd<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Counts values that are made, and values that are dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Census {
+    counts: Arc<[AtomicUsize; 2]>,
+}
+
+impl Census {
+    /// A value that counts.
+    pub(crate) fn life(&self) -> Life {
+        self.counts[0].fetch_add(1, Ordering::SeqCst);
+        Life { census: self.clone() }
+    }
+
+    pub(crate) fn made(&self) -> usize {
+        self.counts[0].load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn dropped(&self) -> usize {
+        self.counts[1].load(Ordering::SeqCst)
+    }
+}
+
+/// A value whose making, cloning and dropping is counted.
+pub(crate) struct Life {
+    census: Census,
+}
+
+impl Clone for Life {
+    fn clone(&self) -> Self {
+        self.census.life()
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.census.counts[1].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What destructors write down, in the order in which they run.
+#[derive(Clone, Default)]
+pub(crate) struct Diary {
+    entries: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Diary {
+    pub(crate) fn write(&self, entry: &'static str) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    pub(crate) fn read(&self) -> Vec<&'static str> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A value whose destructor writes its name down, and then panics with it if it is told to.
+pub(crate) struct Noted {
+    pub(crate) name: &'static str,
+    pub(crate) diary: Diary,
+    pub(crate) panics: bool,
+}
+
+impl Noted {
+    pub(crate) fn quiet(name: &'static str, diary: &Diary) -> Self {
+        Self { name, diary: diary.clone(), panics: false }
+    }
+
+    pub(crate) fn panicking(name: &'static str, diary: &Diary) -> Self {
+        Self { name, diary: diary.clone(), panics: true }
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.diary.write(self.name);
+        assert!(!self.panics, "the destructor of {} panics", self.name);
+    }
+}

@@ -1,0 +1,51 @@
+//! Declarations that a `macro_rules!` writes: hosts, names, types and initialisers may be its parameters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use shadow_runtime::{Shadow, ShadowFields, shadow};
+
+macro_rules! task_with {
+    ($name:ident { $($fields:tt)* }) => {
+        #[derive(Shadow, Default)]
+        $($fields)*
+        struct $name {
+            pid: u32,
+            shadow: ShadowFields,
+        }
+    };
+}
+
+macro_rules! fields_of {
+    ($host:ty, $trait:ident, $policy:ident $field:ident: $value:ty $(= $init:expr)?) => {
+        shadow! { trait $trait for $host { $policy $field: $value $(= $init)?; } }
+    };
+}
+
+macro_rules! counter_of {
+    ($host:ident, $field:ident) => {
+        shadow! { impl $host { get_or_attach $field: AtomicU32 = AtomicU32::new(self.pid); } }
+    };
+}
+
+#[test]
+fn declarations_may_be_written_by_macros() {
+    task_with!(Wrapped {
+        #[shadow_field(attach mark: u8)]
+        #[shadow_field(get_or_attach doubled: u32 = self.pid * 2)]
+    });
+    fields_of!(Wrapped, WrappedTripled, get_or_attach tripled: u32 = self.pid * 3);
+    fields_of!(Wrapped, WrappedNested, get_or_attach nested: u32 = [(self.pid, { self.pid })].map(|(a, b)| a + b)[0]);
+    fields_of!(Arc<Wrapped>, WrappedShared, get_or_attach quadrupled: u32 = self.pid * 4);
+    fields_of!(&'static Wrapped, WrappedFixed, get_or_attach quintupled: u32 = self.pid * 5);
+    fields_of!(Wrapped, WrappedSeen, get_or_update seen: Option<u8>);
+    counter_of!(Wrapped, count);
+    let host = Arc::new(Wrapped { pid: 3, ..Wrapped::default() });
+    host.attach_mark(1).unwrap();
+    host.update_seen(Some(2));
+    assert_eq!((host.mark(), host.doubled(), host.tripled()), (Some(&1), &6, &9));
+    assert_eq!((host.nested(), host.quadrupled(), host.seen()), (&6, &12, Some(Some(2))));
+    assert_eq!(host.count().load(Ordering::Relaxed), 3);
+    let fixed: &'static Wrapped = Box::leak(Box::new(Wrapped { pid: 3, ..Wrapped::default() }));
+    assert_eq!(fixed.quintupled(), &15);
+}

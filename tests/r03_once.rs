@@ -1,0 +1,595 @@
+//! Rule R3: an initialiser runs at most once per attached value, however many threads race; losers wait; a failure
+//! attaches nothing and the next caller runs its own; asking for oneself, alone or in a circle, panics with a message
+//! that names the field, and never deadlocks.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::{Duration, Instant};
+use std::{ptr, thread};
+
+use shadow_runtime::raw::{self, AttachError};
+use shadow_runtime::{Shadow, ShadowFields, shadow};
+
+mod common;
+
+use common::{AtEnd, never_hangs, panic_of};
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_attach a: u32)]
+#[shadow_field(get_or_attach b: u32)]
+#[shadow_field(attach c: u32)]
+#[shadow_field(get_or_update d: u32)]
+#[shadow_field(get_or_attach snake: u32 = self.snake() + 1)]
+#[shadow_field(get_or_attach hen: u32 = *self.egg())]
+#[shadow_field(get_or_attach egg: u32 = *self.hen())]
+struct Task {
+    shadow: ShadowFields,
+}
+
+struct Shared;
+
+shadow! {
+    trait SharedFields for Arc<Shared> {
+        get_or_attach shared: u32;
+        get_or_update version: u32;
+    }
+}
+
+struct Config(#[expect(dead_code, reason = "a static that is a host is not zero-sized")] u8);
+
+shadow! {
+    trait ConfigFields for &'static Config {
+        get_or_attach fixed: u32;
+        get_or_update changed: u32;
+    }
+}
+
+const RAW: raw::Id<u32> = raw::Id::new(300);
+const OTHER_RAW: raw::Id<u32> = raw::Id::new(301);
+
+/// One host of each kind, each with a field whose value is made when it is first asked for.
+struct World {
+    task: Task,
+    shared: Arc<Shared>,
+    config: &'static Config,
+    object: Box<u8>,
+}
+
+/// Asks for one field, with an initialiser.
+type Ask<'a> = dyn Fn(&mut dyn FnMut() -> u32) -> u32 + Sync + 'a;
+
+impl World {
+    fn new() -> Self {
+        Self {
+            task: Task::default(),
+            shared: Arc::new(Shared),
+            config: Box::leak(Box::new(Config(0))),
+            object: Box::new(0),
+        }
+    }
+
+    fn key(&self) -> *const () {
+        ptr::from_ref(&*self.object).cast()
+    }
+
+    /// What messages call each field, and how it is asked for.
+    fn fields(&self) -> [(&'static str, Box<Ask<'_>>); 6] {
+        [
+            ("`a` of `Task`", Box::new(|init| *self.task.get_or_attach_a(init))),
+            ("`shared` of `Arc<Shared>`", Box::new(|init| *self.shared.get_or_attach_shared(init))),
+            ("raw id 300", Box::new(|init| raw(RAW, self.key(), init))),
+            ("`b` of `Task`", Box::new(|init| *self.task.get_or_attach_b(init))),
+            ("`fixed` of `&'static Config`", Box::new(|init| *self.config.get_or_attach_fixed(init))),
+            ("raw id 301", Box::new(|init| raw(OTHER_RAW, self.key(), init))),
+        ]
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // SAFETY: the object is still there, and nobody holds a reference to one of its values: `raw` copies them.
+        unsafe { raw::detach_object(self.key()) };
+    }
+}
+
+fn raw(id: raw::Id<u32>, object: *const (), init: &mut dyn FnMut() -> u32) -> u32 {
+    // SAFETY: the objects of this file outlive their fields, and the value is copied at once.
+    *unsafe { id.get_or_attach(object, || Ok::<_, ()>(init())) }.unwrap()
+}
+
+#[test]
+fn of_many_initialisers_that_race_one_runs() {
+    const THREADS: usize = 6;
+    never_hangs(|| {
+        for _ in 0..50 {
+            let world = World::new();
+            for (name, ask) in world.fields() {
+                let (start, runs) = (Barrier::new(THREADS), AtomicUsize::new(0));
+                let race = |number: u32| {
+                    start.wait();
+                    ask(&mut || {
+                        runs.fetch_add(1, Ordering::SeqCst);
+                        thread::yield_now();
+                        number
+                    })
+                };
+                let found: Vec<u32> = thread::scope(|scope| {
+                    let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || race(number))).collect();
+                    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+                });
+                assert_eq!(runs.into_inner(), 1, "{name}");
+                assert!(found.iter().all(|&value| value == found[0]), "{name}: {found:?}");
+            }
+        }
+    });
+}
+
+/// While others keep the library's own lists of initialisers busy, whoever comes second may come at any moment: before
+/// the first has begun, while it runs, or when it is done.
+#[test]
+fn however_close_the_second_follows_the_first_one_initialiser_runs() {
+    never_hangs(|| {
+        let busy = AtomicBool::new(true);
+        thread::scope(|scope| {
+            let _end = AtEnd(|| busy.store(false, Ordering::Relaxed));
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while busy.load(Ordering::Relaxed) {
+                        Task::default().a();
+                    }
+                });
+            }
+            let begin = Instant::now();
+            for _ in 0..3000 {
+                // On a busy machine fewer have to do.
+                if begin.elapsed() > Duration::from_secs(2) {
+                    break;
+                }
+                let world = World::new();
+                let fields = world.fields();
+                let (start, runs) = (Barrier::new(2), [const { AtomicUsize::new(0) }; 6]);
+                let race = || {
+                    start.wait();
+                    for ((_, ask), runs) in fields.iter().zip(&runs) {
+                        ask(&mut || {
+                            runs.fetch_add(1, Ordering::SeqCst);
+                            1
+                        });
+                    }
+                };
+                thread::scope(|scope| {
+                    scope.spawn(race);
+                    race();
+                });
+                assert_eq!(runs.map(AtomicUsize::into_inner), [1; 6]);
+            }
+        });
+    });
+}
+
+#[test]
+fn who_comes_second_waits_for_the_value_of_the_first() {
+    never_hangs(|| {
+        let world = World::new();
+        for (name, ask) in world.fields() {
+            let (begun, wait_for_second) = mpsc::channel();
+            let first_is_done = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let first = ask(&mut || {
+                    let (ask, begun, done) = (&ask, begun.clone(), &first_is_done);
+                    scope.spawn(move || {
+                        begun.send(()).unwrap();
+                        let found = ask(&mut || panic!("{name}: its initialiser runs as well"));
+                        assert_eq!(found, 1, "{name}");
+                        assert!(done.load(Ordering::SeqCst), "{name}: it did not wait");
+                    });
+                    wait_for_second.recv().unwrap();
+                    for _ in 0..100 {
+                        thread::yield_now();
+                    }
+                    first_is_done.store(true, Ordering::SeqCst);
+                    1
+                });
+                assert_eq!(first, 1);
+            });
+        }
+    });
+}
+
+#[test]
+fn callers_whose_initialisers_fail_each_run_their_own() {
+    const THREADS: usize = 6;
+    never_hangs(|| {
+        let task = Task::default();
+        let (start, runs) = (Barrier::new(THREADS), AtomicUsize::new(0));
+        let fail = |number: usize| {
+            start.wait();
+            task.get_or_try_attach_a(|| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                for _ in 0..100 {
+                    thread::yield_now();
+                }
+                Err(number)
+            })
+            .copied()
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || fail(number))).collect();
+            for (number, thread) in threads.into_iter().enumerate() {
+                assert_eq!(thread.join().unwrap(), Err(number), "each gets its own error");
+            }
+        });
+        assert_eq!(runs.into_inner(), THREADS);
+        assert_eq!(task.peek_a(), None);
+        assert_eq!(task.get_or_attach_a(|| 7), &7);
+    });
+}
+
+#[test]
+fn after_a_panic_the_waiting_caller_runs_its_own_initialiser() {
+    never_hangs(|| {
+        let world = World::new();
+        for (name, ask) in world.fields() {
+            let (begun, wait_for_second) = mpsc::channel();
+            thread::scope(|scope| {
+                let message = panic_of(|| {
+                    ask(&mut || {
+                        let (ask, begun) = (&ask, begun.clone());
+                        scope.spawn(move || {
+                            begun.send(()).unwrap();
+                            assert_eq!(ask(&mut || 2), 2, "{name}");
+                        });
+                        wait_for_second.recv().unwrap();
+                        for _ in 0..100 {
+                            thread::yield_now();
+                        }
+                        panic!("the first one fails")
+                    })
+                });
+                assert_eq!(message, "the first one fails", "{name}");
+            });
+            assert_eq!(ask(&mut || 3), 2, "{name}");
+        }
+    });
+}
+
+#[test]
+fn after_a_panic_a_new_caller_runs_its_own_initialiser() {
+    never_hangs(|| {
+        let world = World::new();
+        for (name, ask) in world.fields() {
+            assert_eq!(panic_of(|| ask(&mut || panic!("not today"))), "not today");
+            assert_eq!(ask(&mut || 2), 2, "{name}");
+        }
+    });
+}
+
+#[test]
+fn after_a_detach_the_next_value_is_initialised_once_as_well() {
+    let mut task = Task::default();
+    let runs = AtomicUsize::new(0);
+    let init = || {
+        runs.fetch_add(1, Ordering::SeqCst);
+        5
+    };
+    task.get_or_attach_a(init);
+    task.get_or_attach_a(init);
+    task.detach_a().unwrap();
+    task.get_or_attach_a(init);
+    task.get_or_attach_a(init);
+    assert_eq!(runs.into_inner(), 2);
+}
+
+#[test]
+fn an_initialiser_that_asks_for_its_own_field_panics_and_names_it() {
+    never_hangs(|| {
+        let world = World::new();
+        for (name, ask) in world.fields() {
+            let message = panic_of(|| ask(&mut || ask(&mut || 1)));
+            assert!(message.contains(name), "{name}: {message}");
+            assert_eq!(ask(&mut || 2), 2, "{name} can be attached afterwards");
+        }
+    });
+}
+
+#[test]
+fn a_declared_initialiser_that_asks_for_its_own_field_panics_and_names_it() {
+    never_hangs(|| {
+        let mut task = Task::default();
+        let message = panic_of(|| *task.snake());
+        assert!(message.contains("`snake` of `Task`"), "{message}");
+        assert_eq!(task.peek_snake(), None);
+        let message = panic_of(|| *task.snake_mut());
+        assert!(message.contains("`snake` of `Task`"), "{message}");
+        let message = panic_of(|| *task.hen());
+        assert!(message.contains("`hen` of `Task`"), "{message}");
+        assert_eq!((task.peek_hen(), task.peek_egg()), (None, None));
+    });
+}
+
+#[test]
+fn an_initialiser_that_asks_for_its_own_field_by_way_of_others_panics_and_names_it() {
+    never_hangs(|| {
+        let world = World::new();
+        let fields = world.fields();
+        for (start, (name, ask)) in fields.iter().enumerate() {
+            let (_, second) = &fields[(start + 1) % fields.len()];
+            let (_, third) = &fields[(start + 2) % fields.len()];
+            let message = panic_of(|| ask(&mut || second(&mut || third(&mut || ask(&mut || 1)))));
+            assert!(message.contains(name), "{name}: {message}");
+        }
+        for (name, ask) in &fields {
+            assert_eq!(ask(&mut || 2), 2, "{name} can be attached afterwards");
+        }
+    });
+}
+
+/// As many threads as fields: each initialises one, and from inside it asks for the next one's, once all are inside.
+/// Exactly one of them has to give way, and to say which field it asked for.
+fn run_in_a_circle(fields: &[&(&'static str, Box<Ask<'_>>)]) {
+    let all_inside = &Barrier::new(fields.len());
+    let run = |number: usize| {
+        let (_, mine) = fields[number];
+        let (_, next) = fields[(number + 1) % fields.len()];
+        mine(&mut || {
+            all_inside.wait();
+            next(&mut || 10) + 1
+        })
+    };
+    let run = &run;
+    let ends: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..fields.len()).map(|number| scope.spawn(move || run(number))).collect();
+        threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let (mut panics, mut values) = (Vec::new(), 0);
+    for (number, end) in ends.into_iter().enumerate() {
+        match end {
+            Ok(_) => values += 1,
+            Err(payload) => panics.push((number, payload)),
+        }
+    }
+    assert_eq!((panics.len(), values), (1, fields.len() - 1));
+    let (number, payload) = panics.pop().unwrap();
+    let message = payload.downcast::<String>().unwrap();
+    let (asked_for, _) = fields[(number + 1) % fields.len()];
+    assert!(message.contains(asked_for), "{asked_for}: {message}");
+}
+
+#[test]
+fn two_threads_that_ask_for_each_others_fields_do_not_deadlock() {
+    never_hangs(|| {
+        for _ in 0..3 {
+            let world = World::new();
+            let fields = world.fields();
+            run_in_a_circle(&[&fields[0], &fields[3]]);
+        }
+    });
+}
+
+#[test]
+fn two_threads_that_ask_for_each_others_raw_fields_do_not_deadlock() {
+    never_hangs(|| {
+        for _ in 0..3 {
+            let world = World::new();
+            let fields = world.fields();
+            run_in_a_circle(&[&fields[2], &fields[5]]);
+        }
+    });
+}
+
+#[test]
+fn two_threads_that_ask_across_kinds_of_hosts_do_not_deadlock() {
+    never_hangs(|| {
+        for (one, other) in [(0, 1), (1, 2), (2, 4), (4, 3), (3, 5)] {
+            let world = World::new();
+            let fields = world.fields();
+            run_in_a_circle(&[&fields[one], &fields[other]]);
+        }
+    });
+}
+
+#[test]
+fn many_threads_in_one_circle_do_not_deadlock() {
+    never_hangs(|| {
+        for _ in 0..3 {
+            let world = World::new();
+            let fields = world.fields();
+            run_in_a_circle(&[&fields[0], &fields[1], &fields[2]]);
+        }
+        let world = World::new();
+        run_in_a_circle(&world.fields().each_ref());
+    });
+}
+
+#[test]
+fn the_same_field_of_two_hosts_makes_no_circle() {
+    never_hangs(|| {
+        let (one, other) = (World::new(), World::new());
+        for ((name, of_one), (_, of_other)) in one.fields().iter().zip(&other.fields()) {
+            assert_eq!(of_one(&mut || of_other(&mut || 1) + 1), 2, "{name}");
+        }
+    });
+}
+
+#[test]
+fn waiting_for_a_thread_that_waits_for_nobody_is_no_circle() {
+    never_hangs(|| {
+        let world = World::new();
+        let fields = world.fields();
+        let (_, a) = &fields[0];
+        let (_, b) = &fields[1];
+        let (_, c) = &fields[2];
+        let both_inside = Barrier::new(3);
+        thread::scope(|scope| {
+            let last = scope.spawn(|| {
+                a(&mut || {
+                    both_inside.wait();
+                    for _ in 0..100 {
+                        thread::yield_now();
+                    }
+                    1
+                })
+            });
+            let middle = scope.spawn(|| {
+                b(&mut || {
+                    both_inside.wait();
+                    a(&mut || 100) + 1
+                })
+            });
+            let first = scope.spawn(|| {
+                c(&mut || {
+                    both_inside.wait();
+                    b(&mut || 100) + 1
+                })
+            });
+            assert_eq!(last.join().unwrap(), 1);
+            assert_eq!(middle.join().unwrap(), 2);
+            assert_eq!(first.join().unwrap(), 3);
+        });
+    });
+}
+
+#[test]
+fn an_initialiser_may_use_and_attach_every_other_field_of_any_host() {
+    never_hangs(|| {
+        let (world, stranger) = (World::new(), World::new());
+        for (name, ask) in world.fields() {
+            let others = world.fields();
+            let of_strangers = stranger.fields();
+            let made = ask(&mut || {
+                for (other_name, other) in &others {
+                    if *other_name != name {
+                        other(&mut || 1);
+                    }
+                }
+                for (_, other) in &of_strangers {
+                    other(&mut || 1);
+                }
+                // The second time around these are updates and refusals, which may happen in there as well.
+                let _ = world.task.attach_c(1);
+                world.task.update_d(2);
+                world.shared.update_version_with(|before| before.map_or(1, |before| before + 1));
+                world.config.update_changed(3);
+                4
+            });
+            assert!(made == 4 || made == 1, "{name}");
+        }
+        assert_eq!((world.task.c(), world.task.d()), (Some(&1), Some(2)));
+        assert_eq!((world.shared.version(), world.config.changed()), (Some(1), Some(3)));
+    });
+}
+
+#[test]
+fn a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds() {
+    never_hangs(|| attach_while_an_initialiser_runs(true));
+}
+
+#[test]
+fn a_raw_attach_waits_for_an_initialiser_and_goes_through_when_it_fails() {
+    never_hangs(|| attach_while_an_initialiser_runs(false));
+}
+
+fn attach_while_an_initialiser_runs(succeeds: bool) {
+    let world = World::new();
+    let (begun, wait_for_attacher) = mpsc::channel();
+    let initialiser_is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let init = || {
+            let (world, done) = (&world, &initialiser_is_done);
+            scope.spawn(move || {
+                begun.send(()).unwrap();
+                // SAFETY: the object outlives its fields, and no reference to the value is kept.
+                let attached = unsafe { RAW.attach(world.key(), 2) };
+                assert!(done.load(Ordering::SeqCst), "it did not wait");
+                match attached {
+                    Ok(&value) => assert_eq!((succeeds, value), (false, 2)),
+                    Err(AttachError::AlreadyAttached(refused)) => {
+                        assert_eq!((succeeds, refused.into_value()), (true, 2));
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            });
+            wait_for_attacher.recv().unwrap();
+            for _ in 0..100 {
+                thread::yield_now();
+            }
+            initialiser_is_done.store(true, Ordering::SeqCst);
+            if succeeds { Ok(1) } else { Err("not today") }
+        };
+        // SAFETY: the object outlives its fields, and no reference to the value is kept.
+        let made = unsafe { RAW.get_or_attach(world.key(), init) };
+        assert_eq!(made.is_ok(), succeeds);
+    });
+    // SAFETY: as above.
+    let found = unsafe { RAW.get(world.key()) }.unwrap();
+    assert_eq!(found, Some(if succeeds { &1 } else { &2 }));
+}
+
+#[test]
+fn a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it() {
+    never_hangs(|| {
+        let world = World::new();
+        let message = panic_of(|| {
+            raw(RAW, world.key(), &mut || {
+                // SAFETY: the object outlives its fields, and no reference to the value is kept.
+                *unsafe { RAW.attach(world.key(), 1) }.unwrap()
+            })
+        });
+        assert!(message.contains("raw id 300"), "{message}");
+    });
+}
+
+/// Threads that ask for fields in arbitrary orders, nested in one another: whatever circles come about, all of them
+/// end, each value is made once, and only circles panic.
+#[test]
+fn whatever_asks_for_whatever_nothing_hangs_and_every_value_is_made_once() {
+    never_hangs(|| {
+        for seed in 1..=40 {
+            let world = World::new();
+            let fields = &world.fields();
+            let made = &[const { AtomicUsize::new(0) }; 6];
+            let start = &Barrier::new(3);
+            thread::scope(|scope| {
+                for thread in 0..3 {
+                    scope.spawn(move || {
+                        start.wait();
+                        let mut random = Random(seed * 8 + thread);
+                        let path: Vec<usize> = (0..4).map(|_| random.below(fields.len())).collect();
+                        let asked =
+                            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask_along(&path, fields, made)));
+                        if let Err(payload) = asked {
+                            let message = payload.downcast::<String>().unwrap();
+                            assert!(fields.iter().any(|(name, _)| message.contains(name)), "{message}");
+                        }
+                    });
+                }
+            });
+            for ((name, ask), made) in fields.iter().zip(made) {
+                let made = made.load(Ordering::SeqCst);
+                assert!(made <= 1, "{name} is made {made} times");
+                assert_eq!(ask(&mut || 99), if made == 1 { 1 } else { 99 }, "{name}");
+            }
+        }
+    });
+}
+
+fn ask_along(path: &[usize], fields: &[(&'static str, Box<Ask<'_>>); 6], made: &[AtomicUsize; 6]) {
+    let [first, rest @ ..] = path else { return };
+    let (_, ask) = &fields[*first];
+    ask(&mut || {
+        thread::yield_now();
+        ask_along(rest, fields, made);
+        made[*first].fetch_add(1, Ordering::SeqCst);
+        1
+    });
+}
+
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}

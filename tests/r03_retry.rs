@@ -1,0 +1,46 @@
+//! Rule R3, for callers that try again: "if it fails or panics, nothing is attached and the next caller, waiting or new,
+//! runs its own". This file has a process of its own, because any other initialiser that ends may wake up a waiting
+//! thread which should have been woken up before.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use shadow_runtime::{Shadow, ShadowFields};
+
+mod common;
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_attach answer: u32)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+/// The one thread fails and asks again at once, before the other, which waits for it, has woken up.
+#[test]
+fn a_caller_that_fails_and_at_once_asks_again_keeps_nobody_waiting_for_ever() {
+    common::never_hangs(|| {
+        for _ in 0..10 {
+            let task = Task::default();
+            let inside = Barrier::new(2);
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| {
+                    inside.wait();
+                    *task.get_or_attach_answer(|| 3)
+                });
+                let failed = task.get_or_try_attach_answer(|| {
+                    inside.wait();
+                    // Nothing tells when the other one sleeps.
+                    thread::sleep(Duration::from_millis(10));
+                    Err("not yet")
+                });
+                assert_eq!(failed, Err("not yet"));
+                let mine = *task.get_or_attach_answer(|| {
+                    thread::sleep(Duration::from_millis(10));
+                    2
+                });
+                assert_eq!(waiting.join().unwrap(), mine);
+            });
+        }
+    });
+}

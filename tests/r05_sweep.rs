@@ -1,0 +1,88 @@
+//! Rules R3 and R5, where hosts that are gone are dropped: their destructors run when the attach that sweeps is done,
+//! never in the middle of an initialiser, and a sweep on demand drops all that is gone.
+//!
+//! The table of `Arc` hosts is one for the process, so these tests take turns.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use shadow_runtime::{registry, shadow};
+
+static TURN: Mutex<()> = Mutex::new(());
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks another host for a field when it is dropped.
+struct Asks(Weak<u8>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        if let Some(host) = self.0.upgrade() {
+            host.answer();
+            ASKED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Holds another host.
+struct Holds(Option<Arc<u16>>);
+
+shadow! {
+    trait ByteFields for Arc<u8> {
+        get_or_attach answer: usize;
+        attach asks: Asks;
+        attach plain: u8;
+    }
+    trait ChainFields for Arc<u16> {
+        attach next: Holds;
+    }
+}
+
+#[test]
+fn a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let host = Arc::new(0_u8);
+    let dead = Arc::new(1_u8);
+    assert!(dead.attach_asks(Asks(Arc::downgrade(&host))).is_ok());
+    drop(dead);
+    let mut others = Vec::new();
+    host.get_or_attach_answer(|| {
+        for number in 0..=255 {
+            let other = Arc::new(number);
+            assert!(other.attach_plain(number).is_ok());
+            others.push(other);
+        }
+        assert_eq!(ASKED.load(Ordering::Relaxed), 0);
+        7
+    });
+    registry().sweep();
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    assert_eq!(host.answer(), &7);
+}
+
+#[test]
+fn a_sweep_drops_also_those_that_go_with_the_values_of_others() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    let mut last = None;
+    for number in 0..100_u16 {
+        let host = Arc::new(number);
+        assert!(host.attach_next(Holds(last.take())).is_ok());
+        last = Some(host);
+    }
+    let length = std::iter::successors(last.as_ref(), |host| host.next().and_then(|next| next.0.as_ref())).count();
+    assert_eq!(length, 100);
+    drop(last);
+    assert_eq!(registry().sweep(), 100);
+    assert_eq!(registry().sweep(), 0);
+}
+
+#[test]
+fn a_failed_initialiser_leaves_nothing_in_the_table() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    let host = Arc::new(3_u8);
+    assert!(host.get_or_try_attach_answer(|| Err(())).is_err());
+    assert_eq!(Arc::weak_count(&host), 0);
+    drop(host);
+    assert_eq!(registry().sweep(), 0);
+}

@@ -1,0 +1,298 @@
+//! Rule R7: memory is bounded by what is alive: attach, detach, update and address reuse for days do not grow it.
+//!
+//! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what the
+//! other has made.
+
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
+
+mod common;
+
+use common::memory::{Counting, bytes, peak_of};
+use common::panic_of;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Large = [u64; 128];
+
+#[derive(Shadow, Default)]
+#[shadow_field(attach once: Box<Large>)]
+#[shadow_field(get_or_attach made: Box<Large> = large())]
+#[shadow_field(get_or_update newest: Large)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+shadow! {
+    trait OwnedFields for Shadowed<u64> { attach once: Box<Large>; get_or_update newest: Large; }
+    trait SharedFields for Arc<u64> {
+        attach once: Box<Large>;
+        get_or_attach made: Box<Large> = large();
+        get_or_update newest: Large;
+    }
+    trait SmallFields for Arc<u64> { get_or_attach small: AtomicU64; }
+    trait StaticFields for &'static u64 { get_or_attach made: Box<Large> = large(); get_or_update newest: Large; }
+}
+
+const ONCE: raw::Id<Box<Large>> = raw::Id::new(900);
+const NEWEST: raw::UpdateId<Large> = raw::UpdateId::new(901);
+const OTHER: raw::Id<u8> = raw::Id::new(902);
+
+fn large() -> Box<Large> {
+    Box::new([7; 128])
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    guard
+}
+
+/// Runs `work` a few times for whatever is set up once, then so often that any growth per round would show, and returns
+/// by how many bytes more is kept then, and by how many more was held in between.
+fn growth(rounds: usize, mut work: impl FnMut()) -> (isize, isize) {
+    for _ in 0..100 {
+        work();
+    }
+    let before = bytes();
+    let peak = peak_of(|| (0..rounds).for_each(|_| work()));
+    (bytes() - before, peak)
+}
+
+#[test]
+fn attaching_and_detaching_keeps_nothing() {
+    let _alone = alone();
+    let mut task = Task::default();
+    let (kept, held) = growth(5000, || {
+        assert!(task.attach_once(large()).is_ok());
+        task.made();
+        task.update_newest([1; 128]);
+        task.detach_once();
+        task.detach_made();
+        task.detach_newest();
+    });
+    assert_eq!(kept, 0);
+    assert!(held < 8 * 1024, "{held}");
+}
+
+#[test]
+fn hosts_that_come_and_go_keep_nothing() {
+    let _alone = alone();
+    let (kept, held) = growth(5000, || {
+        let (task, owned) = (Task::default(), Shadowed::new(1_u64));
+        assert!(task.attach_once(large()).is_ok());
+        task.made();
+        task.update_newest([1; 128]);
+        assert!(owned.attach_once(large()).is_ok());
+        owned.update_newest([1; 128]);
+    });
+    assert_eq!(kept, 0);
+    assert!(held < 8 * 1024, "{held}");
+}
+
+#[test]
+fn updates_keep_nothing_but_the_newest() {
+    let _alone = alone();
+    let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), Box::leak(Box::new(1_u64)));
+    let fixed: &'static u64 = fixed;
+    let (kept, held) = growth(5000, || {
+        task.update_newest([1; 128]);
+        task.update_newest_with(|before| before.copied().unwrap());
+        SharedFields::update_newest(&shared, [1; 128]);
+        assert!(SharedFields::newest(&shared).is_some());
+        StaticFields::update_newest(fixed, [1; 128]);
+        assert!(StaticFields::newest(fixed).is_some());
+    });
+    assert_eq!(kept, 0);
+    assert!(held < 8 * 1024, "{held}");
+    drop(shared);
+    registry().sweep();
+}
+
+#[test]
+fn refused_attaches_and_failed_initialisers_keep_nothing() {
+    let _alone = alone();
+    let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), Box::leak(Box::new(1_u64)));
+    let fixed: &'static u64 = fixed;
+    assert!(task.attach_once(large()).is_ok());
+    let (kept, held) = growth(5000, || {
+        assert!(task.attach_once(large()).is_err());
+        assert!(task.get_or_try_attach_made(|| Err(large())).is_err());
+        assert!(SharedFields::get_or_try_attach_made(&shared, || Err(large())).is_err());
+        assert!(StaticFields::get_or_try_attach_made(fixed, || Err(large())).is_err());
+    });
+    assert_eq!(kept, 0);
+    assert!(held < 8 * 1024, "{held}");
+    drop(shared);
+    registry().sweep();
+}
+
+#[test]
+fn panicking_initialisers_keep_nothing() {
+    let _alone = alone();
+    let (task, shared) = (Task::default(), Arc::new(1_u64));
+    // The default hook keeps nothing either, but prints, and that is slow.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let (kept, _) = growth(500, || {
+        assert_eq!(panic_of(|| task.get_or_attach_made(|| panic!("no")).len()), "no");
+        assert_eq!(panic_of(|| SharedFields::get_or_attach_made(&shared, || panic!("no")).len()), "no");
+    });
+    std::panic::set_hook(hook);
+    assert_eq!(kept, 0);
+    drop(shared);
+    registry().sweep();
+}
+
+#[test]
+fn arcs_that_come_and_go_keep_no_more_than_a_few_dead() {
+    let _alone = alone();
+    let (_, held) = growth(20_000, || {
+        assert!(Arc::new(1_u64).attach_once(large()).is_ok());
+    });
+    // One is alive at a time. Each shard of the table may hold a few dead ones before it has its turn.
+    assert!(held < 64 * 8 * 1024, "{held}");
+    registry().sweep();
+}
+
+#[test]
+fn arcs_that_come_and_go_beside_living_ones_keep_no_more_than_a_part_of_these() {
+    let _alone = alone();
+    let living: Vec<Arc<u64>> = (0..10_000).map(Arc::new).collect();
+    for host in &living {
+        host.small();
+    }
+    let (_, held) = growth(30_000, || {
+        assert!(Arc::new(1_u64).attach_once(large()).is_ok());
+    });
+    // The documentation promises: of the dead there are about a third as many as of the living, at most.
+    let dead = held / isize::try_from(size_of::<Large>()).unwrap();
+    assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    drop(living);
+    registry().sweep();
+}
+
+#[test]
+fn arcs_whose_initialisers_fail_keep_nothing_when_they_are_gone() {
+    let _alone = alone();
+    let (_, held) = growth(20_000, || {
+        assert!(SharedFields::get_or_try_attach_made(&Arc::new(1_u64), || Err(())).is_err());
+    });
+    assert!(held < 64 * 8 * 1024, "{held}");
+    registry().sweep();
+}
+
+/// What is kept once many hosts were there, and are gone and swept.
+fn kept_after(hosts: u64) -> isize {
+    let before = bytes();
+    let crowd: Vec<Arc<u64>> = (0..hosts).map(Arc::new).collect();
+    for host in &crowd {
+        host.small();
+    }
+    drop(crowd);
+    registry().sweep();
+    bytes() - before
+}
+
+#[test]
+fn a_table_that_was_large_once_gives_its_memory_back() {
+    let _alone = alone();
+    kept_after(1000);
+    let kept = kept_after(50_000);
+    // 64 shards, each of which keeps room for up to 64 hosts, of some 60 bytes each.
+    assert!(kept < 64 * 64 * 60, "{kept}");
+    // The second time that room is there.
+    let kept = kept_after(50_000);
+    assert!(kept < 32 * 1024, "{kept}");
+}
+
+#[test]
+fn the_table_of_raw_objects_gives_its_memory_back() {
+    let _alone = alone();
+    let mut kept = Vec::new();
+    for count in [1000_usize, 50_000, 50_000] {
+        let before = bytes();
+        for number in 0..count {
+            let key = ptr::without_provenance(8 * number);
+            // SAFETY: there is no object behind these addresses, and no reference to a value is kept.
+            unsafe { OTHER.attach(key, 1) }.unwrap();
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { OTHER.detach_all(|_, _| ()) }.unwrap(), count);
+        kept.push(bytes() - before);
+    }
+    // 64 shards, each of which keeps room for up to 64 objects, of some 40 bytes each.
+    assert!(kept[1] < 64 * 64 * 40, "{kept:?}");
+    assert!(kept[2] < 32 * 1024, "{kept:?}");
+}
+
+#[test]
+fn raw_objects_that_come_and_go_keep_nothing() {
+    let _alone = alone();
+    let mut number = 0;
+    let (kept, held) = growth(20_000, || {
+        // Another address each time, and sometimes one that was there before.
+        number = (number + 7) % 5000;
+        let key = ptr::without_provenance(16 * number);
+        // SAFETY: there is no object behind this address, and no reference to a value is kept.
+        assert!(unsafe { ONCE.attach(key, large()) }.is_ok());
+        // SAFETY: as above.
+        assert!(unsafe { NEWEST.get_or_update(key, [1; 128]) }.is_ok());
+        // SAFETY: as above.
+        assert!(unsafe { NEWEST.get_or_update(key, [2; 128]) }.is_ok());
+        // SAFETY: as above.
+        assert!(unsafe { ONCE.detach(key) }.unwrap().is_some());
+        // SAFETY: as above.
+        assert_eq!(unsafe { raw::detach_object(key) }, 1);
+    });
+    // Each of 64 shards keeps room for a few objects, once it had one.
+    assert!(kept < 64 * 256, "{kept}");
+    assert!(held < 64 * 256 + 8 * 1024, "{held}");
+}
+
+#[test]
+fn raw_initialisers_that_fail_keep_nothing() {
+    let _alone = alone();
+    let mut number = 0;
+    let (kept, held) = growth(20_000, || {
+        number += 1;
+        let key = ptr::without_provenance(16 * number);
+        // SAFETY: there is no object behind this address, and nothing is attached.
+        assert!(unsafe { ONCE.get_or_attach(key, || Err(large())) }.is_err());
+    });
+    assert_eq!(kept, 0);
+    assert!(held < 4 * 1024, "{held}");
+}
+
+#[test]
+fn mismatches_keep_nothing() {
+    let _alone = alone();
+    let other = raw::Id::<Box<Large>>::new(903);
+    let taken = raw::Id::<u8>::new(903);
+    // SAFETY: there is no object behind this address, and no reference to a value is kept.
+    unsafe { taken.attach(ptr::null(), 1) }.unwrap();
+    let (kept, held) = growth(5000, || {
+        // SAFETY: as above.
+        assert!(unsafe { other.attach(ptr::null(), large()) }.is_err());
+        // SAFETY: as above.
+        assert!(unsafe { other.get_or_attach(ptr::null(), || Ok::<_, ()>(large())) }.is_err());
+    });
+    assert_eq!(kept, 0);
+    assert!(held < 8 * 1024, "{held}");
+    // SAFETY: as above.
+    assert_eq!(unsafe { taken.detach(ptr::null()) }.unwrap(), Some(1));
+}
+
+#[test]
+fn reports_keep_nothing() {
+    let _alone = alone();
+    let task = Task::default();
+    task.update_newest([1; 128]);
+    let (kept, _) = growth(100, || assert!(!registry().report().to_string().is_empty()));
+    assert_eq!(kept, 0);
+}

@@ -1,0 +1,284 @@
+//! Rule R10: reads take no lock, of embedded hosts and of `Shadowed`: a thread that is stopped anywhere, in the middle of
+//! whatever it does with a host, keeps nobody from reading it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
+
+mod common;
+
+use common::{AtEnd, never_hangs};
+
+#[derive(Shadow, Default)]
+#[shadow_field(attach once: u32)]
+#[shadow_field(get_or_attach made: AtomicU32)]
+#[shadow_field(get_or_update newest: Pair)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+shadow! {
+    trait Later for Task { attach later: u32; get_or_attach much_later: AtomicU32; }
+    trait OwnedFields for Shadowed<u32> { attach once: u32; get_or_attach made: AtomicU32; get_or_update newest: Pair; }
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Pair(u32, u32);
+
+/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is done.
+fn in_the_middle_of(action: impl FnOnce(&dyn Fn()) + Send, meanwhile: impl FnOnce()) {
+    never_hangs(|| {
+        let (arrive, arrived) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                action(&|| {
+                    arrive.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                });
+            });
+            arrived.recv().unwrap();
+            meanwhile();
+            go_on.send(()).unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_field_can_be_looked_at_while_its_initialiser_runs() {
+    let task = Task::default();
+    task.attach_once(1).unwrap();
+    task.update_newest(Pair(1, 2));
+    in_the_middle_of(
+        |stay| {
+            task.get_or_attach_made(|| {
+                stay();
+                AtomicU32::new(3)
+            });
+        },
+        || {
+            assert!(task.peek_made().is_none());
+            assert_eq!((task.once(), task.newest()), (Some(&1), Some(Pair(1, 2))));
+            assert!(task.later().is_none());
+            assert_eq!(format!("{:?}", task.shadow), r#"ShadowFields {"once", "newest"}"#);
+        },
+    );
+    assert_eq!(task.made().load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn a_field_can_be_read_while_an_update_of_it_is_made() {
+    let task = Task::default();
+    task.update_newest(Pair(1, 2));
+    in_the_middle_of(
+        |stay| {
+            task.update_newest_with(|before| {
+                stay();
+                Pair(before.unwrap().1, 9)
+            });
+        },
+        || assert_eq!(task.newest(), Some(Pair(1, 2))),
+    );
+    assert_eq!(task.newest(), Some(Pair(2, 9)));
+}
+
+#[test]
+fn a_field_can_be_read_and_replaced_while_somebody_clones_it() {
+    struct Slow(u32, Option<mpsc::Sender<()>>, Option<mpsc::Receiver<()>>);
+    type Shared = std::sync::Mutex<Slow>;
+    struct Value(std::sync::Arc<Shared>, u32);
+    impl Clone for Value {
+        fn clone(&self) -> Self {
+            // Only the first clone takes its time.
+            let mut slow = self.0.lock().unwrap();
+            slow.0 += 1;
+            let (arrive, may_go_on) = (slow.1.take(), slow.2.take());
+            drop(slow);
+            if let (Some(arrive), Some(may_go_on)) = (arrive, may_go_on) {
+                arrive.send(()).unwrap();
+                may_go_on.recv().unwrap();
+            }
+            Self(std::sync::Arc::clone(&self.0), self.1)
+        }
+    }
+    shadow! { trait SlowFields for Shadowed<u32> { get_or_update slow: Value; } }
+    never_hangs(|| {
+        let (arrive, arrived) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let slow = std::sync::Arc::new(Shared::new(Slow(0, Some(arrive), Some(may_go_on))));
+        let host = Shadowed::new(1_u32);
+        host.update_slow(Value(std::sync::Arc::clone(&slow), 1));
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| host.slow().unwrap().1);
+            arrived.recv().unwrap();
+            assert_eq!(host.slow().unwrap().1, 1);
+            host.update_slow(Value(std::sync::Arc::clone(&slow), 2));
+            assert_eq!(host.slow().unwrap().1, 2);
+            go_on.send(()).unwrap();
+            assert_eq!(reader.join().unwrap(), 1);
+        });
+    });
+}
+
+/// Stops a thread by a signal, wherever it is.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+mod stopping {
+    use std::os::unix::thread::RawPthread;
+    use std::sync::OnceLock;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::{Duration, Instant};
+
+    use super::{
+        AtEnd, AtomicBool, AtomicU32, Later, Ordering, OwnedFields, Pair, Shadowed, Task, never_hangs, thread,
+    };
+
+    const SIGUSR1: i32 = 10;
+
+    unsafe extern "C" {
+        fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+        fn pthread_kill(thread: RawPthread, number: i32) -> i32;
+        safe fn pthread_self() -> RawPthread;
+    }
+
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+    static MAY_GO_ON: AtomicBool = AtomicBool::new(true);
+
+    /// Does only what a signal handler may: it uses atomics, and yields.
+    extern "C" fn stop(_: i32) {
+        STOPPED.store(true, Ordering::SeqCst);
+        while !MAY_GO_ON.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        STOPPED.store(false, Ordering::SeqCst);
+    }
+
+    fn wait_until(stopped: bool) {
+        while STOPPED.load(Ordering::SeqCst) != stopped {
+            thread::yield_now();
+        }
+    }
+
+    struct World {
+        task: Task,
+        owned: Shadowed<u32>,
+        /// Hosts that get their first fields while others look at them.
+        fresh: Vec<Task>,
+        next: AtomicUsize,
+        running: AtomicBool,
+        worker: OnceLock<RawPthread>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let world = Self {
+                task: Task::default(),
+                owned: Shadowed::new(1),
+                fresh: (0..50_000).map(|_| Task::default()).collect(),
+                next: AtomicUsize::new(0),
+                running: AtomicBool::new(true),
+                worker: OnceLock::new(),
+            };
+            world.task.attach_once(1).unwrap();
+            world.task.attach_later(2).unwrap();
+            world.task.made();
+            world.task.much_later();
+            world.task.update_newest(Pair(0, 0));
+            world.owned.attach_once(3).unwrap();
+            world.owned.made();
+            world.owned.update_newest(Pair(0, 0));
+            world
+        }
+
+        /// Everything that can be done with a shared host, over and over.
+        fn work(&self) {
+            self.worker.set(pthread_self()).unwrap();
+            let mut round = 0;
+            while self.running.load(Ordering::Relaxed) {
+                round += 1;
+                self.task.update_newest(Pair(round, round));
+                self.owned.update_newest(Pair(round, round));
+                self.task.update_newest_with(|_| Pair(round, round));
+                assert!(self.task.attach_once(9).is_err() && self.task.attach_later(9).is_err());
+                self.read();
+                let next = self.next.load(Ordering::Relaxed);
+                if let Some(task) = self.fresh.get(next) {
+                    task.attach_later(5).unwrap();
+                    task.made();
+                    task.update_newest(Pair(round, round));
+                    task.attach_once(6).unwrap();
+                    self.next.store(next + 1, Ordering::Relaxed);
+                }
+            }
+        }
+
+        /// Every way to read. It allocates nothing, since the worker may have been stopped inside the allocator.
+        fn read(&self) {
+            let Some(Pair(one, other)) = self.task.newest() else { panic!("it is attached") };
+            assert_eq!(one, other);
+            assert_eq!((self.task.once(), self.task.later()), (Some(&1), Some(&2)));
+            assert!(self.task.peek_made().is_some() && self.task.peek_much_later().is_some());
+            assert_eq!(self.task.made().load(Ordering::Relaxed), 0);
+            assert_eq!(self.task.get_or_attach_much_later(AtomicU32::default).load(Ordering::Relaxed), 0);
+            let Some(Pair(one, other)) = self.owned.newest() else { panic!("it is attached") };
+            assert_eq!(one, other);
+            assert_eq!((self.owned.once(), self.owned.made().load(Ordering::Relaxed)), (Some(&3), 0));
+        }
+
+        /// Looks at the host that the worker is attaching fields to.
+        fn look(&self) {
+            let next = self.next.load(Ordering::Relaxed);
+            for task in self.fresh.iter().skip(next.saturating_sub(1)).take(3) {
+                assert!(task.later().is_none_or(|&value| value == 5));
+                assert!(task.once().is_none_or(|&value| value == 6));
+                assert!(task.peek_made().is_none_or(|made| made.load(Ordering::Relaxed) == 0));
+                assert!(task.newest().is_none_or(|Pair(one, other)| one == other));
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading() {
+        never_hangs(|| {
+            // SAFETY: the handler does only what a handler may, and no other part of this program uses the signal.
+            unsafe { signal(SIGUSR1, stop) };
+            let world = World::new();
+            // The first read in a thread may set something up in it.
+            world.read();
+            thread::scope(|scope| {
+                let _end = AtEnd(|| {
+                    world.running.store(false, Ordering::Relaxed);
+                    MAY_GO_ON.store(true, Ordering::SeqCst);
+                });
+                scope.spawn(|| world.work());
+                let worker = loop {
+                    if let Some(worker) = world.worker.get() {
+                        break *worker;
+                    }
+                    thread::yield_now();
+                };
+                // On a busy machine each stop takes a while, and fewer have to do.
+                let begin = Instant::now();
+                for round in 0..5000 {
+                    if begin.elapsed() > Duration::from_secs(2) {
+                        break;
+                    }
+                    // So that it is stopped somewhere else each time.
+                    for _ in 0..round * 7919 % 4000 {
+                        std::hint::spin_loop();
+                    }
+                    MAY_GO_ON.store(false, Ordering::SeqCst);
+                    // SAFETY: the thread is running: it goes on until it is told not to, further down.
+                    assert_eq!(unsafe { pthread_kill(worker, SIGUSR1) }, 0);
+                    wait_until(true);
+                    world.read();
+                    world.look();
+                    MAY_GO_ON.store(true, Ordering::SeqCst);
+                    wait_until(false);
+                }
+            });
+            assert!(world.next.into_inner() > 100, "the worker has worked");
+        });
+    }
+}

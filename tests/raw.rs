@@ -1,0 +1,543 @@
+//! `shadow_runtime::raw`: fields of any address, named by numbers that each name one type, as in the kernel.
+//!
+//! A number names its type in the whole process and for good, so each test of this file has numbers of its own.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::{ptr, thread};
+
+use shadow_runtime::raw::{self, AttachError, Id, InitError, TypeMismatch, UpdateId};
+
+mod common;
+
+use common::{Census, Diary, Life, Noted, panic_of};
+
+/// An object that only has an address, and ends its fields before it goes.
+struct Object(Box<u64>);
+
+impl Object {
+    fn new() -> Self {
+        Self(Box::new(0))
+    }
+
+    fn key(&self) -> *const () {
+        ptr::from_ref(&*self.0).cast()
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        detach_object(self);
+    }
+}
+
+// What follows is safe, because in this file no reference to a value is kept beyond the object's next detach, and every
+// object detaches its fields before it goes.
+
+fn get<V: Send + Sync + 'static>(id: Id<V>, object: &Object) -> Result<Option<&V>, TypeMismatch> {
+    // SAFETY: see above.
+    unsafe { id.get(object.key()) }
+}
+
+fn attach<V: Send + Sync + 'static>(id: Id<V>, object: &Object, value: V) -> Result<&V, AttachError<V>> {
+    // SAFETY: see above.
+    unsafe { id.attach(object.key(), value) }
+}
+
+fn get_or_attach<V: Send + Sync + 'static, E>(
+    id: Id<V>,
+    object: &Object,
+    init: impl FnOnce() -> Result<V, E>,
+) -> Result<&V, InitError<E>> {
+    // SAFETY: see above.
+    unsafe { id.get_or_attach(object.key(), init) }
+}
+
+fn detach<V: Send + Sync + 'static>(id: Id<V>, object: &Object) -> Result<Option<V>, TypeMismatch> {
+    // SAFETY: see above.
+    unsafe { id.detach(object.key()) }
+}
+
+fn update<V: Clone + Send + Sync + 'static>(
+    id: UpdateId<V>,
+    object: &Object,
+    value: V,
+) -> Result<Option<V>, TypeMismatch<V>> {
+    // SAFETY: see above.
+    unsafe { id.get_or_update(object.key(), value) }
+}
+
+fn newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: &Object) -> Result<Option<V>, TypeMismatch> {
+    // SAFETY: see above.
+    unsafe { id.get(object.key()) }
+}
+
+fn detach_newest<V: Clone + Send + Sync + 'static>(
+    id: UpdateId<V>,
+    object: &Object,
+) -> Result<Option<V>, TypeMismatch> {
+    // SAFETY: see above.
+    unsafe { id.detach(object.key()) }
+}
+
+fn detach_object(object: &Object) -> usize {
+    // SAFETY: see above.
+    unsafe { raw::detach_object(object.key()) }
+}
+
+#[test]
+fn a_value_is_attached_once_and_refused_after_that() {
+    const SIZE: Id<String> = Id::new(100);
+    let object = Object::new();
+    assert_eq!(get(SIZE, &object).unwrap(), None);
+    let attached = attach(SIZE, &object, "first".to_owned()).unwrap();
+    assert_eq!(attached, "first");
+    assert!(ptr::eq(get(SIZE, &object).unwrap().unwrap(), attached));
+    let refused = attach(SIZE, &object, "second".to_owned()).unwrap_err();
+    assert_eq!(refused.to_string(), "shadow field `100` is already attached to this `*const ()`");
+    let AttachError::AlreadyAttached(refused) = refused else { panic!("{refused}") };
+    assert_eq!((refused.field(), refused.host()), ("100", "*const ()"));
+    assert_eq!(refused.into_value(), "second");
+    assert_eq!(attached, "first");
+}
+
+#[test]
+fn a_value_is_attached_or_found() {
+    const COUNT: Id<AtomicU32> = Id::new(101);
+    let object = Object::new();
+    let failed = get_or_attach(COUNT, &object, || "x".parse().map(AtomicU32::new)).unwrap_err();
+    assert!(matches!(failed, InitError::Init(_)));
+    assert_eq!(failed.to_string(), "invalid digit found in string");
+    assert!(get(COUNT, &object).unwrap().is_none());
+    let made = get_or_attach(COUNT, &object, || "8".parse().map(AtomicU32::new)).unwrap();
+    let found = get_or_attach(COUNT, &object, || -> Result<_, ()> { panic!("it is there") }).unwrap();
+    assert!(ptr::eq(made, found));
+    assert_eq!(found.load(Ordering::Relaxed), 8);
+    assert!(attach(COUNT, &object, AtomicU32::new(9)).is_err());
+}
+
+#[test]
+fn a_detached_field_gives_its_value_back_and_can_be_attached_again() {
+    const NAME: Id<String> = Id::new(102);
+    let object = Object::new();
+    assert_eq!(detach(NAME, &object).unwrap(), None);
+    attach(NAME, &object, "first".to_owned()).unwrap();
+    assert_eq!(detach(NAME, &object).unwrap().as_deref(), Some("first"));
+    assert_eq!(detach(NAME, &object).unwrap(), None);
+    assert_eq!(attach(NAME, &object, "second".to_owned()).unwrap(), "second");
+}
+
+#[test]
+fn an_update_attaches_or_replaces_and_returns_the_previous_value() {
+    const ROUTE: UpdateId<Vec<u8>> = UpdateId::new(103);
+    let object = Object::new();
+    assert_eq!(newest(ROUTE, &object).unwrap(), None);
+    assert_eq!(update(ROUTE, &object, vec![1]).unwrap(), None);
+    let clone = newest(ROUTE, &object).unwrap();
+    assert_eq!(update(ROUTE, &object, vec![2]).unwrap(), Some(vec![1]));
+    assert_eq!((clone, newest(ROUTE, &object).unwrap()), (Some(vec![1]), Some(vec![2])));
+    assert_eq!(detach_newest(ROUTE, &object).unwrap(), Some(vec![2]));
+    assert_eq!((newest(ROUTE, &object).unwrap(), detach_newest(ROUTE, &object).unwrap()), (None, None));
+    assert_eq!(update(ROUTE, &object, vec![3]).unwrap(), None);
+}
+
+#[test]
+fn a_value_that_nobody_reads_comes_back_itself_and_not_a_clone() {
+    const LIFE: UpdateId<Life> = UpdateId::new(104);
+    let (object, census) = (Object::new(), Census::default());
+    assert!(update(LIFE, &object, census.life()).is_ok_and(|before| before.is_none()));
+    let previous = update(LIFE, &object, census.life());
+    let last = detach_newest(LIFE, &object);
+    assert!(previous.is_ok_and(|before| before.is_some()) && last.is_ok_and(|last| last.is_some()));
+    assert_eq!((census.made(), census.dropped()), (2, 2));
+}
+
+#[test]
+fn two_objects_have_fields_of_their_own_and_so_have_two_numbers() {
+    const ONE: Id<u8> = Id::new(105);
+    const OTHER: Id<u8> = Id::new(106);
+    let (object, stranger) = (Object::new(), Object::new());
+    attach(ONE, &object, 1).unwrap();
+    assert_eq!((get(ONE, &stranger).unwrap(), get(OTHER, &object).unwrap()), (None, None));
+    attach(OTHER, &object, 2).unwrap();
+    attach(ONE, &stranger, 3).unwrap();
+    let found = [get(ONE, &object), get(OTHER, &object), get(ONE, &stranger)].map(|found| *found.unwrap().unwrap());
+    assert_eq!(found, [1, 2, 3]);
+}
+
+#[test]
+fn two_ids_of_one_number_and_type_are_one() {
+    const HERE: Id<u8> = Id::new(107);
+    const THERE: Id<u8> = Id::new(107);
+    let object = Object::new();
+    attach(HERE, &object, 1).unwrap();
+    assert_eq!(get(THERE, &object).unwrap(), Some(&1));
+    assert!(attach(THERE, &object, 2).is_err());
+}
+
+#[test]
+fn the_first_and_the_last_number_are_numbers_like_others() {
+    const FIRST: Id<u8> = Id::new(0);
+    const LAST: UpdateId<u8> = UpdateId::new(u64::MAX);
+    let object = Object::new();
+    attach(FIRST, &object, 1).unwrap();
+    update(LAST, &object, 2).unwrap();
+    assert_eq!((get(FIRST, &object).unwrap(), newest(LAST, &object).unwrap()), (Some(&1), Some(2)));
+    let mismatch = update(UpdateId::<u8>::new(0), &object, 3).unwrap_err();
+    assert_eq!((mismatch.id(), mismatch.into_value()), (0, 3));
+    let mismatch = get(Id::<u8>::new(u64::MAX), &object).unwrap_err();
+    assert_eq!(mismatch.id(), u64::MAX);
+    assert!(mismatch.to_string().starts_with("raw id 18446744073709551615 names `UpdateId<u8>`"), "{mismatch}");
+    assert_eq!(detach_object(&object), 2);
+}
+
+#[test]
+fn nothing_looks_behind_an_address() {
+    const MARK: Id<&str> = Id::new(108);
+    let addresses = [0, 1, 7, usize::MAX].map(ptr::without_provenance::<()>);
+    for address in addresses {
+        // SAFETY: there is no object that could go, and no reference to a value is kept.
+        unsafe { MARK.attach(address, "nowhere") }.unwrap();
+    }
+    for address in addresses {
+        // SAFETY: as above.
+        assert_eq!(unsafe { MARK.detach(address) }.unwrap(), Some("nowhere"));
+    }
+}
+
+/// Every use of `number`, which names `known`, as an `Id<V>` on `object`.
+fn is_refused_as_id<V: Clone + Debug + Send + Sync + 'static>(number: u64, known: &str, object: &Object, value: &V) {
+    let id = Id::<V>::new(number);
+    let wanted = format!("Id<{}>", std::any::type_name::<V>());
+    let expected = format!("raw id {number} names `{known}` in this process, not `{wanted}`");
+    assert_eq!(get(id, object).unwrap_err().to_string(), expected);
+    let refused = attach(id, object, value.clone()).unwrap_err();
+    assert!(matches!(refused, AttachError::TypeMismatch(_)));
+    assert_eq!(refused.to_string(), expected);
+    assert_eq!(format!("{:?}", refused.into_value()), format!("{value:?}"));
+    let refused = get_or_attach(id, object, || -> Result<V, ()> { panic!("the initialiser runs") }).unwrap_err();
+    let InitError::TypeMismatch(refused) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.to_string(), expected);
+    assert_eq!(detach(id, object).unwrap_err().to_string(), expected);
+    // SAFETY: no reference to a value is kept.
+    let refused = unsafe { id.detach_all(|_, _| panic!("there is nothing of this type")) };
+    assert_eq!(refused.unwrap_err().to_string(), expected);
+}
+
+/// Every use of `number`, which names `known`, as an `UpdateId<V>` on `object`.
+fn is_refused_as_update_id<V: Clone + Debug + Send + Sync + 'static>(
+    number: u64,
+    known: &str,
+    object: &Object,
+    value: &V,
+) {
+    let id = UpdateId::<V>::new(number);
+    let wanted = format!("UpdateId<{}>", std::any::type_name::<V>());
+    let expected = format!("raw id {number} names `{known}` in this process, not `{wanted}`");
+    assert_eq!(newest(id, object).unwrap_err().to_string(), expected);
+    let refused = update(id, object, value.clone()).unwrap_err();
+    assert_eq!(refused.to_string(), expected);
+    assert_eq!(format!("{:?}", refused.into_value()), format!("{value:?}"));
+    assert_eq!(detach_newest(id, object).unwrap_err().to_string(), expected);
+    // SAFETY: no reference to a value is kept.
+    let refused = unsafe { id.detach_all(|_, _| panic!("there is nothing of this type")) };
+    assert_eq!(refused.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_number_names_one_type_of_one_kind_whatever_the_object() {
+    const SIZE: Id<usize> = Id::new(110);
+    const NAME: UpdateId<String> = UpdateId::new(111);
+    let (object, stranger) = (Object::new(), Object::new());
+    attach(SIZE, &object, 8).unwrap();
+    update(NAME, &object, "eight".to_owned()).unwrap();
+    for object in [&object, &stranger] {
+        is_refused_as_id(110, "Id<usize>", object, &8_isize);
+        is_refused_as_id(110, "Id<usize>", object, &"eight");
+        is_refused_as_update_id(110, "Id<usize>", object, &8_isize);
+        is_refused_as_update_id(110, "Id<usize>", object, &8_usize);
+        is_refused_as_id(111, "UpdateId<alloc::string::String>", object, &8_usize);
+        is_refused_as_id(111, "UpdateId<alloc::string::String>", object, &"eight".to_owned());
+        is_refused_as_update_id(111, "UpdateId<alloc::string::String>", object, &8_usize);
+    }
+    assert_eq!(get(SIZE, &object).unwrap(), Some(&8));
+    assert_eq!(newest(NAME, &object).unwrap().as_deref(), Some("eight"));
+    assert_eq!(get(SIZE, &stranger).unwrap(), None);
+}
+
+#[test]
+fn a_number_keeps_its_name_when_nothing_is_attached_by_it_any_more() {
+    const SIZE: Id<usize> = Id::new(112);
+    let object = Object::new();
+    attach(SIZE, &object, 8).unwrap();
+    detach(SIZE, &object).unwrap();
+    is_refused_as_id(112, "Id<usize>", &object, &8_isize);
+    is_refused_as_update_id(112, "Id<usize>", &object, &8_usize);
+    attach(SIZE, &object, 9).unwrap();
+}
+
+#[test]
+fn a_number_names_nothing_before_something_is_attached_by_it() {
+    const BYTE: Id<u8> = Id::new(113);
+    const WORD: Id<u16> = Id::new(113);
+    let object = Object::new();
+    assert_eq!(get(BYTE, &object).unwrap(), None);
+    assert_eq!(get_or_attach(BYTE, &object, || Err("no")).unwrap_err().to_string(), "no");
+    assert_eq!(detach(BYTE, &object).unwrap(), None);
+    // SAFETY: no reference to a value is kept.
+    assert_eq!(unsafe { BYTE.detach_all(|_, _| ()) }.unwrap(), 0);
+    attach(WORD, &object, 1).unwrap();
+    is_refused_as_id(113, "Id<u16>", &object, &1_u8);
+}
+
+#[test]
+fn an_initialiser_that_runs_while_its_number_is_named_otherwise_attaches_nothing() {
+    const LIFE: Id<Life> = Id::new(114);
+    const WORD: Id<u16> = Id::new(114);
+    let (object, stranger, census) = (Object::new(), Object::new(), Census::default());
+    let made = get_or_attach(LIFE, &object, || {
+        attach(WORD, &stranger, 1).unwrap();
+        Ok::<_, ()>(census.life())
+    });
+    assert!(matches!(made, Err(InitError::TypeMismatch(_))));
+    assert_eq!((census.made(), census.dropped()), (1, 1));
+    assert_eq!(get(WORD, &object).unwrap(), None);
+    attach(WORD, &object, 2).unwrap();
+}
+
+#[test]
+fn of_two_types_that_race_for_a_number_one_wins() {
+    for round in 0..50 {
+        let (byte, word) = (Id::<u8>::new(1000 + round), UpdateId::<u16>::new(1000 + round));
+        let (one, other, start) = (Object::new(), Object::new(), Barrier::new(2));
+        let (one, other, start) = (&one, &other, &start);
+        let (is_byte, is_word) = thread::scope(|scope| {
+            let byte = scope.spawn(move || {
+                start.wait();
+                match attach(byte, one, 1) {
+                    Ok(_) => true,
+                    Err(AttachError::TypeMismatch(refused)) => refused.into_value() != 1,
+                    Err(other) => panic!("{other}"),
+                }
+            });
+            let word = scope.spawn(move || {
+                start.wait();
+                match update(word, other, 2) {
+                    Ok(before) => before.is_none(),
+                    Err(refused) => refused.into_value() != 2,
+                }
+            });
+            (byte.join().unwrap(), word.join().unwrap())
+        });
+        assert_ne!(is_byte, is_word);
+        assert_eq!(get(byte, one).is_ok_and(|found| found == Some(&1)), is_byte);
+        assert_eq!(newest(word, other).is_ok_and(|found| found == Some(2)), is_word);
+    }
+}
+
+#[test]
+fn all_fields_of_one_object_are_detached_at_once() {
+    const NOTED: Id<Noted> = Id::new(120);
+    const LIFE: UpdateId<Life> = UpdateId::new(121);
+    const SIZE: Id<usize> = Id::new(122);
+    let (object, stranger) = (Object::new(), Object::new());
+    let (census, diary) = (Census::default(), Diary::default());
+    for object in [&object, &stranger] {
+        assert!(attach(NOTED, object, Noted::quiet("noted", &diary)).is_ok());
+        assert!(update(LIFE, object, census.life()).is_ok());
+        attach(SIZE, object, 1).unwrap();
+    }
+    assert_eq!(detach_object(&object), 3);
+    assert_eq!((census.dropped(), diary.read()), (1, vec!["noted"]));
+    assert!(get(NOTED, &object).unwrap().is_none());
+    assert_eq!(detach_object(&object), 0);
+    assert!(get(NOTED, &stranger).unwrap().is_some());
+    assert_eq!(get(SIZE, &stranger).unwrap(), Some(&1));
+}
+
+#[test]
+fn one_field_of_all_objects_is_detached_at_once() {
+    const SIZE: Id<usize> = Id::new(123);
+    const VERSION: UpdateId<usize> = UpdateId::new(124);
+    const OTHER: Id<usize> = Id::new(125);
+    let objects: Vec<Object> = (0..200).map(|_| Object::new()).collect();
+    for (number, object) in objects.iter().enumerate() {
+        attach(SIZE, object, number).unwrap();
+        update(VERSION, object, 1000 + number).unwrap();
+        attach(OTHER, object, number).unwrap();
+    }
+    let expected = |offset: usize| objects.iter().enumerate().map(move |(number, o)| (o.key().addr(), offset + number));
+    let mut seen = BTreeSet::new();
+    // SAFETY: no reference to a value is kept.
+    let count = unsafe { SIZE.detach_all(|object, value| assert!(seen.insert((object.addr(), value)))) };
+    assert_eq!((count.unwrap(), seen), (200, expected(0).collect()));
+    let mut seen = BTreeSet::new();
+    // SAFETY: as above.
+    let count = unsafe { VERSION.detach_all(|object, value| assert!(seen.insert((object.addr(), value)))) };
+    assert_eq!((count.unwrap(), seen), (200, expected(1000).collect()));
+    // SAFETY: as above.
+    assert_eq!(unsafe { SIZE.detach_all(|_, _| ()) }.unwrap(), 0);
+    for (number, object) in objects.iter().enumerate() {
+        assert_eq!(get(SIZE, object).unwrap(), None);
+        assert_eq!(get(OTHER, object).unwrap(), Some(&number));
+    }
+}
+
+#[test]
+fn a_panic_for_one_object_does_not_keep_the_others_from_their_turn() {
+    const LIFE: Id<Life> = Id::new(126);
+    let census = Census::default();
+    let objects: Vec<Object> = (0..50).map(|_| Object::new()).collect();
+    for object in &objects {
+        assert!(attach(LIFE, object, census.life()).is_ok());
+    }
+    let mut turns = 0;
+    let message = panic_of(|| {
+        // SAFETY: no reference to a value is kept.
+        unsafe {
+            LIFE.detach_all(|_, _life| {
+                turns += 1;
+                assert_ne!(turns % 20, 0, "turn {turns}");
+            })
+        }
+    });
+    assert!(message.contains("turn 20"), "the first panic is raised again: {message}");
+    assert_eq!((turns, census.dropped()), (50, 50));
+    assert!(objects.iter().all(|object| get(LIFE, object).unwrap().is_none()));
+}
+
+#[test]
+fn of_many_that_attach_at_once_one_wins() {
+    const NAME: Id<String> = Id::new(127);
+    const THREADS: usize = 6;
+    for _ in 0..50 {
+        let (object, start) = (Object::new(), Barrier::new(THREADS));
+        let attach_mine = |number: usize| {
+            start.wait();
+            match attach(NAME, &object, number.to_string()) {
+                Ok(attached) => {
+                    assert_eq!(*attached, number.to_string());
+                    true
+                }
+                Err(refused) => {
+                    assert_eq!(refused.into_value(), number.to_string());
+                    false
+                }
+            }
+        };
+        let attach_mine = &attach_mine;
+        let won: Vec<bool> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || attach_mine(number))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let winner = won.iter().position(|&won| won).unwrap();
+        assert_eq!(won.iter().filter(|&&won| won).count(), 1);
+        assert_eq!(*get(NAME, &object).unwrap().unwrap(), winner.to_string());
+    }
+}
+
+#[test]
+fn of_racing_detaches_one_gets_each_value() {
+    const NUMBER: Id<usize> = Id::new(128);
+    for _ in 0..50 {
+        let objects: Vec<Object> = (0..30).map(|_| Object::new()).collect();
+        for (number, object) in objects.iter().enumerate() {
+            attach(NUMBER, object, number).unwrap();
+        }
+        let (objects, start) = (&objects, &Barrier::new(3));
+        let mut values: Vec<usize> = thread::scope(|scope| {
+            let one_by_one = || {
+                start.wait();
+                objects.iter().filter_map(|object| detach(NUMBER, object).unwrap()).collect::<Vec<_>>()
+            };
+            let all_at_once = || {
+                start.wait();
+                let mut values = Vec::new();
+                // SAFETY: no reference to a value is kept.
+                let count = unsafe { NUMBER.detach_all(|_, value| values.push(value)) };
+                assert_eq!(count.unwrap(), values.len());
+                values
+            };
+            let threads = [scope.spawn(one_by_one), scope.spawn(one_by_one), scope.spawn(all_at_once)];
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        values.sort_unstable();
+        assert!(values.into_iter().eq(0..30), "each of them, and each of them once");
+    }
+}
+
+#[test]
+fn values_that_are_updated_and_detached_in_a_race_come_out_once() {
+    const NEWEST: UpdateId<usize> = UpdateId::new(131);
+    const ROUNDS: usize = 500;
+    let objects = [(); 3].map(|()| Object::new());
+    let (came_out, running) = (Mutex::new(Vec::new()), AtomicUsize::new(2));
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            let (objects, came_out, running) = (&objects, &came_out, &running);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let object = &objects[round % 3];
+                    let previous = update(NEWEST, object, thread * ROUNDS + round).unwrap();
+                    let detached = (round % 5 == 0).then(|| detach_newest(NEWEST, object).unwrap());
+                    came_out.lock().unwrap().extend(previous.into_iter().chain(detached.flatten()));
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        while running.load(Ordering::SeqCst) > 0 {
+            // SAFETY: no reference to a value is ever given out.
+            unsafe { NEWEST.detach_all(|_, value| came_out.lock().unwrap().push(value)) }.unwrap();
+        }
+    });
+    let mut came_out = came_out.into_inner().unwrap();
+    for object in &objects {
+        came_out.extend(detach_newest(NEWEST, object).unwrap());
+    }
+    came_out.sort_unstable();
+    assert!(came_out.into_iter().eq(0..2 * ROUNDS), "each of them, and each of them once");
+}
+
+#[test]
+fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
+    const NEWEST: UpdateId<usize> = UpdateId::new(129);
+    const ROUNDS: usize = 500;
+    let object = Object::new();
+    let shared = &object;
+    let mut returned: Vec<usize> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|thread| {
+                scope.spawn(move || {
+                    let values = (0..ROUNDS).map(|round| thread * ROUNDS + round);
+                    values.filter_map(|value| update(NEWEST, shared, value).unwrap()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    returned.extend(detach_newest(NEWEST, &object).unwrap());
+    assert_eq!(returned.len(), 3 * ROUNDS);
+    assert_eq!(returned.into_iter().collect::<BTreeSet<_>>(), (0..3 * ROUNDS).collect());
+}
+
+#[test]
+fn an_id_says_what_it_is() {
+    const SIZE: Id<usize> = Id::new(7);
+    const NAME: UpdateId<String> = UpdateId::new(8);
+    assert_eq!((SIZE.to_string(), NAME.to_string()), ("raw id 7".to_owned(), "raw id 8".to_owned()));
+    let debug = format!("{SIZE:?} {NAME:?}");
+    assert_eq!(debug, "Id<usize>(7) UpdateId<alloc::string::String>(8)");
+}
+
+#[test]
+fn the_error_of_an_initialiser_is_the_source_of_nothing_but_itself() {
+    use std::error::Error;
+    const SIZE: Id<u8> = Id::new(130);
+    let object = Object::new();
+    let failed = get_or_attach(SIZE, &object, || Err(std::io::Error::other("no disk"))).unwrap_err();
+    assert_eq!(failed.to_string(), "no disk");
+    let failed: Box<dyn Error> = failed.into();
+    assert!(failed.source().is_none(), "it speaks for the inner error, and so does not point at it");
+}

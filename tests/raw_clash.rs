@@ -1,0 +1,54 @@
+//! One numeric id names one value type in one process: whoever uses it for another type touches nothing, also while the
+//! number is being named.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use shadow_runtime::raw::{self, Id};
+
+/// Numbers of this test, one for each round.
+const FIRST: u64 = 1_000_000;
+const ROUNDS: u64 = 60_000;
+
+/// Says whether it is alive.
+struct Checked(u64);
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        self.0 = u64::MAX;
+    }
+}
+
+#[test]
+fn a_detach_by_another_type_leaves_the_value_alone_while_the_number_is_named() {
+    let object = 0_u8;
+    let clashes = AtomicUsize::new(0);
+    let start = Barrier::new(2);
+    let end = Barrier::new(2);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in FIRST..FIRST + ROUNDS {
+                start.wait();
+                // It looks at the whole table, so the number is named meanwhile now and then. A mismatch, or nothing.
+                // SAFETY: nobody holds a reference to a value of this type.
+                let detached = unsafe { Id::<String>::new(number).detach_all(|_, _| ()) }.unwrap_or(0);
+                clashes.fetch_add(detached, Ordering::Relaxed);
+                end.wait();
+            }
+        });
+        let key = (&raw const object).cast();
+        let (mut intact, mut detached) = (0, 0);
+        for number in FIRST..FIRST + ROUNDS {
+            start.wait();
+            // SAFETY: the value is detached below, when the reference is not used any more.
+            let value = unsafe { Id::<Checked>::new(number).attach(key, Checked(number)) }.unwrap();
+            end.wait();
+            intact += u64::from(value.0 == number);
+            // SAFETY: the reference is not used any more.
+            detached += unsafe { raw::detach_object(key) } as u64;
+        }
+        assert_eq!((intact, detached), (ROUNDS, ROUNDS));
+    });
+    assert_eq!(clashes.into_inner(), 0);
+}

@@ -1,0 +1,10 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow_field(attach newpid: u32)]
+struct Task {
+    #[shadow(fields)]
+    shadow: Box<ShadowFields>,
+}
+
+fn main() {}
