@@ -68,7 +68,7 @@
 //! | accessor | policy | blocks | allocates | panics | runs code of yours |
 //! |---|---|---|---|---|---|
 //! | `f`, `peek_f` | `attach`, `get_or_attach` on a hit | no | no | no | no |
-//! | `f` | `get_or_update` | no | as `Clone` does | as `Clone` does | `Clone` |
+//! | `f` | `get_or_update` | no | as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of a value replaced meanwhile |
 //! | `attach_f` | `attach` | while another moves its value in | on the first attach to a host | no | the logger, on a refusal |
 //! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach to a host | as the initialiser does; if it asks for its own field | the initialiser |
 //! | `update_f` | `get_or_update` | no | yes | as `Clone` and `Drop` do | `Clone`, `Drop` |
