@@ -5,9 +5,10 @@
 //! message: `TRYBUILD=overwrite cargo test --test ui`, and read what changed.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, io};
 
 /// The compiler that the `.stderr` files were written by, without its component `rust-src`.
 const PINNED: &str = "rustc 1.95.";
@@ -16,8 +17,7 @@ const PINNED: &str = "rustc 1.95.";
 fn misuse_is_met_by_a_compile_error_that_says_what_to_write_instead() {
     let version = ask_rustc(&["--version"]);
     if !version.starts_with(PINNED) {
-        eprintln!("skipped: the messages are pinned to `{PINNED}`, and this is `{version}`");
-        return;
+        return say(&format!("skipped: the messages are pinned to `{PINNED}`, and this is `{version}`"));
     }
     let cases = trybuild::TestCases::new();
     // It is built, not only checked, and so are the others then: some errors appear when code is generated.
@@ -30,11 +30,16 @@ fn misuse_is_met_by_a_compile_error_that_says_what_to_write_instead() {
         }
         let message = fs::read_to_string(case.with_extension("stderr")).unwrap_or_default();
         if quotes_std && message.contains("$RUST") {
-            eprintln!("skipped: with `rust-src`, the compiler quotes std in the message of {}", case.display());
+            say(&format!("skipped: with `rust-src`, the compiler quotes std in the message of {}", case.display()));
             continue;
         }
         cases.compile_fail(case);
     }
+}
+
+/// Says it to who runs the tests, also when they pass, which `eprintln!` does not.
+fn say(message: &str) {
+    writeln!(io::stderr(), "{message}").expect("there is somebody to say it to");
 }
 
 fn ask_rustc(arguments: &[&str]) -> String {

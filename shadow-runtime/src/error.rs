@@ -45,18 +45,51 @@ impl<V> AlreadyAttached<V> {
     }
 
     /// The name of the field, as declared.
+    ///
+    /// ```
+    /// # use shadow_runtime::{Shadow, ShadowFields};
+    /// # #[derive(Shadow, Default)]
+    /// # #[shadow_field(attach newpid: u32)]
+    /// # struct Task { shadow: ShadowFields }
+    /// # let task = Task::default();
+    /// # task.attach_newpid(1).unwrap();
+    /// let refused = task.attach_newpid(2).unwrap_err();
+    /// assert_eq!(refused.field(), "newpid");
+    /// ```
     #[must_use]
     pub fn field(&self) -> &'static str {
         self.field.name()
     }
 
     /// The type of the host, as declared.
+    ///
+    /// ```
+    /// # use shadow_runtime::{Shadow, ShadowFields};
+    /// # #[derive(Shadow, Default)]
+    /// # #[shadow_field(attach newpid: u32)]
+    /// # struct Task { shadow: ShadowFields }
+    /// # let task = Task::default();
+    /// # task.attach_newpid(1).unwrap();
+    /// let refused = task.attach_newpid(2).unwrap_err();
+    /// assert_eq!(refused.host(), "Task");
+    /// ```
     #[must_use]
     pub fn host(&self) -> &'static str {
         self.field.host()
     }
 
     /// The value that was refused.
+    ///
+    /// ```
+    /// # use shadow_runtime::{Shadow, ShadowFields};
+    /// # #[derive(Shadow, Default)]
+    /// # #[shadow_field(attach newpid: u32)]
+    /// # struct Task { shadow: ShadowFields }
+    /// # let task = Task::default();
+    /// # task.attach_newpid(1).unwrap();
+    /// let refused = task.attach_newpid(2).unwrap_err();
+    /// assert_eq!(refused.into_value(), 2);
+    /// ```
     pub fn into_value(self) -> V {
         self.value
     }

@@ -36,6 +36,10 @@ pub enum Policy {
 
 impl Policy {
     /// The word that declares it.
+    ///
+    /// ```
+    /// assert_eq!(shadow_runtime::Policy::GetOrAttach.name(), "get_or_attach");
+    /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -50,12 +50,42 @@ impl TypeMismatch {
 
 impl<V> TypeMismatch<V> {
     /// The number that both use.
+    ///
+    /// ```
+    /// # use shadow_runtime::raw;
+    /// # const SIZE: raw::Id<usize> = raw::Id::new(7);
+    /// # const NAME: raw::UpdateId<&str> = raw::UpdateId::new(7);
+    /// # let object = 0_u8;
+    /// # let key = (&raw const object).cast();
+    /// # // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    /// # unsafe {
+    /// # SIZE.attach(key, 8).unwrap();
+    /// let mismatch = NAME.get_or_update(key, "first").unwrap_err();
+    /// assert_eq!(mismatch.id(), 7);
+    /// # raw::detach_object(key);
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.number
     }
 
     /// The value that was refused.
+    ///
+    /// ```
+    /// # use shadow_runtime::raw;
+    /// # const SIZE: raw::Id<usize> = raw::Id::new(7);
+    /// # const NAME: raw::UpdateId<&str> = raw::UpdateId::new(7);
+    /// # let object = 0_u8;
+    /// # let key = (&raw const object).cast();
+    /// # // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    /// # unsafe {
+    /// # SIZE.attach(key, 8).unwrap();
+    /// let mismatch = NAME.get_or_update(key, "first").unwrap_err();
+    /// assert_eq!(mismatch.into_value(), "first");
+    /// # raw::detach_object(key);
+    /// # }
+    /// ```
     pub fn into_value(self) -> V {
         self.value
     }
@@ -109,6 +139,21 @@ pub enum AttachError<V> {
 
 impl<V> AttachError<V> {
     /// The value that was refused.
+    ///
+    /// ```
+    /// # use shadow_runtime::raw;
+    /// # const SIZE: raw::Id<usize> = raw::Id::new(7);
+    /// # const NAME: raw::UpdateId<&str> = raw::UpdateId::new(7);
+    /// # let object = 0_u8;
+    /// # let key = (&raw const object).cast();
+    /// # // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    /// # unsafe {
+    /// # SIZE.attach(key, 8).unwrap();
+    /// let refused = SIZE.attach(key, 9).unwrap_err();
+    /// assert_eq!(refused.into_value(), 9);
+    /// # raw::detach_object(key);
+    /// # }
+    /// ```
     pub fn into_value(self) -> V {
         match self {
             Self::AlreadyAttached(error) => error.into_value(),

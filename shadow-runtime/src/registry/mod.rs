@@ -8,6 +8,7 @@
 
 mod field;
 mod report;
+mod table;
 
 pub use field::Field;
 pub use report::{Report, Row};
