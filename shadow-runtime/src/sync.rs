@@ -1,10 +1,15 @@
 //! The one place that says whose atomics and locks the library uses.
 //!
-//! In: nothing. Out: the names that every other module imports. Today they are std's; a model checker's take their
-//! place here, and nowhere else.
+//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` the pointers that the
+//! lock-free code in `fields/chain.rs` is made of are the model checker's (`tests/loom_chain.rs`). Counts, and what is
+//! behind locks, stay std's there: they are in statics, and are not what is modelled.
 #![forbid(unsafe_code)]
 
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::AtomicPtr;
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::AtomicPtr;
+pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Locks `mutex`. No code of a user runs under a lock of the library, so a poisoned one holds nothing half done.
@@ -21,3 +26,16 @@ pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A `const fn`, but under a model checker, whose atomics are not made in constants.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        $visibility const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$attribute])*
+        $visibility fn $($rest)*
+    };
+}
+pub(crate) use const_fn;

@@ -32,7 +32,7 @@ use std::ptr::{self, NonNull};
 use crate::field_set::FieldSet;
 use crate::panics::Panics;
 use crate::registry::Field;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, const_fn};
 
 /// The field sets of one host.
 pub(super) struct Chain {
@@ -62,13 +62,16 @@ trait AnyNode {
 }
 
 impl Chain {
-    pub(super) const fn new() -> Self {
-        Self { head: AtomicPtr::new(ptr::null_mut()) }
+    const_fn! {
+        pub(super) const fn new() -> Self {
+            Self { head: AtomicPtr::new(ptr::null_mut()) }
+        }
     }
 
     #[inline]
     pub(super) fn is_empty(&mut self) -> bool {
-        self.head.get_mut().is_null()
+        // Relaxed, here and where else `self` is `&mut`: nobody races.
+        self.head.load(Ordering::Relaxed).is_null()
     }
 
     #[inline]
@@ -161,7 +164,7 @@ impl Chain {
     /// Ends every field and frees every node. Panics of destructors are contained.
     #[cold]
     pub(super) fn end(&mut self, panics: &mut Panics) {
-        while let Some(link) = NonNull::new(*self.head.get_mut()) {
+        while let Some(link) = NonNull::new(self.head.load(Ordering::Relaxed)) {
             // SAFETY: by C1 it is a live link.
             let widen = unsafe { link.as_ref() }.widen;
             // SAFETY: by C1 it may be called with the pointer to the link that it is in.
@@ -169,7 +172,7 @@ impl Chain {
             // SAFETY: by C1 it was made by `Box`; it is taken out of the chain in the next line, and `self` is
             // borrowed exclusively, so nobody else reaches it.
             let mut node = unsafe { Box::from_raw(node.as_ptr()) };
-            *self.head.get_mut() = node.take_next();
+            self.head.store(node.take_next(), Ordering::Relaxed);
             node.end(panics);
         }
     }
@@ -177,7 +180,7 @@ impl Chain {
 
 impl<S: FieldSet> AnyNode for Node<S> {
     fn take_next(&mut self) -> *mut Link {
-        *self.link.next.get_mut()
+        self.link.next.load(Ordering::Relaxed)
     }
 
     fn end(&mut self, panics: &mut Panics) {

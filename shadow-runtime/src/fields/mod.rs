@@ -12,6 +12,7 @@ use std::ptr;
 
 use crate::field_set::FieldSet;
 use crate::panics::Panics;
+use crate::sync::const_fn;
 use chain::Chain;
 
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
@@ -46,17 +47,19 @@ pub struct ShadowFields {
 }
 
 impl ShadowFields {
-    /// No fields. Allocates nothing.
-    ///
-    /// ```
-    /// use shadow_runtime::ShadowFields;
-    ///
-    /// static NONE: ShadowFields = ShadowFields::new();
-    /// assert_eq!(format!("{NONE:?}"), "ShadowFields {}");
-    /// ```
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { chain: Chain::new() }
+    const_fn! {
+        /// No fields. Allocates nothing.
+        ///
+        /// ```
+        /// use shadow_runtime::ShadowFields;
+        ///
+        /// static NONE: ShadowFields = ShadowFields::new();
+        /// assert_eq!(format!("{NONE:?}"), "ShadowFields {}");
+        /// ```
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { chain: Chain::new() }
+        }
     }
 
     /// The field set `S`, if any of its fields has ever been attached to this host.

@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
 use crate::host::{ExclusiveHost, Host};
+use crate::sync::const_fn;
 
 /// A value of any type, and its shadow fields: makes a host of what is no host by itself.
 ///
@@ -40,15 +41,17 @@ pub struct Shadowed<T> {
 }
 
 impl<T> Shadowed<T> {
-    /// Makes a host of `value`. Allocates nothing.
-    ///
-    /// ```
-    /// let host = shadow_runtime::Shadowed::new(1);
-    /// assert_eq!(*host, 1);
-    /// ```
-    #[must_use]
-    pub const fn new(value: T) -> Self {
-        Self { fields: ShadowFields::new(), value }
+    const_fn! {
+        /// Makes a host of `value`. Allocates nothing.
+        ///
+        /// ```
+        /// let host = shadow_runtime::Shadowed::new(1);
+        /// assert_eq!(*host, 1);
+        /// ```
+        #[must_use]
+        pub const fn new(value: T) -> Self {
+            Self { fields: ShadowFields::new(), value }
+        }
     }
 
     /// Drops the fields and returns the value.

@@ -1,0 +1,116 @@
+//! Models of `fields/chain.rs`, whose every interleaving loom runs:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_chain
+//! ```
+//!
+//! A field set of these models writes a cell of loom's when it is made, so a reader that may see a node before it is
+//! made is an error. With the `Release` of `append_link` or the `Acquire` of `find` or of a failed exchange weakened to
+//! `Relaxed`, one of these models fails.
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use shadow_runtime::__private::embedded::{self, Embeds};
+use shadow_runtime::__private::{Cell, Field, FieldSet};
+use shadow_runtime::ShadowFields;
+
+/// A field set without fields that knows whether it was seen as it was made.
+struct Set<const NUMBER: usize> {
+    made: UnsafeCell<usize>,
+}
+
+// SAFETY: `made` is written where it is made, and only read after that, which is what the models check.
+unsafe impl<const NUMBER: usize> Sync for Set<NUMBER> {}
+
+impl<const NUMBER: usize> FieldSet for Set<NUMBER> {
+    fn empty() -> Self {
+        let made = UnsafeCell::new(0);
+        // SAFETY: nobody else has it yet.
+        made.with_mut(|made| unsafe { *made = NUMBER });
+        Self { made }
+    }
+
+    fn fields() -> &'static [Field] {
+        &[]
+    }
+
+    fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+
+    fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+}
+
+impl<const NUMBER: usize> Set<NUMBER> {
+    /// Where it is, once it is seen as it was made.
+    fn place(&self) -> usize {
+        // SAFETY: nobody writes to it any more.
+        assert_eq!(self.made.with(|made| unsafe { *made }), NUMBER);
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+#[derive(Default)]
+struct Host {
+    shadow: ShadowFields,
+}
+
+impl Embeds for Host {
+    fn fields(host: &Self) -> &ShadowFields {
+        &host.shadow
+    }
+}
+
+fn reach<const NUMBER: usize>(host: &Host) -> usize {
+    embedded::reach::<Set<NUMBER>, _>(host).place()
+}
+
+fn look<const NUMBER: usize>(host: &Host) -> Option<usize> {
+    embedded::look::<Set<NUMBER>, _>(host).map(Set::place)
+}
+
+/// Outcomes: both find the one that was appended first.
+#[test]
+fn two_threads_push_the_same_field_set() {
+    loom::model(|| {
+        let host = Arc::new(Host::default());
+        let other = thread::spawn({
+            let host = Arc::clone(&host);
+            move || reach::<1>(&host)
+        });
+        let mine = reach::<1>(&host);
+        assert_eq!(mine, other.join().unwrap());
+        assert_eq!(look::<1>(&host), Some(mine));
+    });
+}
+
+/// Outcomes: both are there, in either order.
+#[test]
+fn two_threads_push_two_field_sets() {
+    loom::model(|| {
+        let host = Arc::new(Host::default());
+        let other = thread::spawn({
+            let host = Arc::clone(&host);
+            move || (reach::<1>(&host), reach::<2>(&host))
+        });
+        let (second, first) = (reach::<2>(&host), reach::<1>(&host));
+        assert_eq!((first, second), other.join().unwrap());
+        assert_ne!(first, second);
+    });
+}
+
+/// Outcomes: the reader sees neither, the first, or both; each as it was made, and never the second alone.
+#[test]
+fn a_reader_sees_field_sets_as_they_were_made() {
+    loom::model(|| {
+        let host = Arc::new(Host::default());
+        let writer = thread::spawn({
+            let host = Arc::clone(&host);
+            move || (reach::<1>(&host), reach::<2>(&host))
+        });
+        let (second, first) = (look::<2>(&host), look::<1>(&host));
+        assert!(second.is_none() || first.is_some());
+        let places = writer.join().unwrap();
+        assert!(first.is_none_or(|first| first == places.0) && second.is_none_or(|second| second == places.1));
+    });
+}
