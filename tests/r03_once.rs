@@ -412,6 +412,18 @@ fn the_same_field_of_two_hosts_makes_no_circle() {
 }
 
 #[test]
+fn one_declaration_for_objects_of_many_types_makes_no_circle_of_two_at_one_address() {
+    shadow! { trait Counted<T: Sync> for &'static T { get_or_attach count: u32; } }
+    static WHOLE: [[u8; 2]; 2] = [[1, 2], [3, 4]];
+    never_hangs(|| {
+        let (whole, row, byte) = (&WHOLE, &WHOLE[0], &WHOLE[0][0]);
+        assert!(ptr::addr_eq(whole, row) && ptr::addr_eq(row, byte), "otherwise this test says nothing");
+        let init = || row.get_or_attach_count(|| byte.get_or_attach_count(|| 1) + 1) + 1;
+        assert_eq!((whole.get_or_attach_count(init), row.count(), byte.count()), (&3, &2, &1));
+    });
+}
+
+#[test]
 fn waiting_for_a_thread_that_waits_for_nobody_is_no_circle() {
     never_hangs(|| {
         let world = World::new();

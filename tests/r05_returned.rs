@@ -64,21 +64,38 @@ fn into_inner_drops_the_value_if_a_field_panics() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-#[test]
-fn a_reader_that_is_the_last_to_hold_a_value_drops_its_clone_if_the_value_panics() {
-    let alive = Arc::default();
+/// A host whose value is replaced while it is cloned, so that the reader is the last to hold it; its destructor panics,
+/// and so does the clone if it is told to.
+fn replaced_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool) -> Arc<Host> {
     let host = Arc::new(Host::default());
     let replacing = Arc::downgrade(&host);
-    let replacement = Mutex::new(Some(Bomb::new(&alive, false)));
-    let mut bomb = Bomb::new(&alive, true);
+    let replacement = Mutex::new(Some(Bomb::new(alive, false)));
+    let mut bomb = Bomb::new(alive, true);
     bomb.reading = Some(Arc::new(move || {
         let taken = replacement.lock().unwrap().take();
         if let (Some(host), Some(replacement)) = (replacing.upgrade(), taken) {
-            // Replaced while it is read; the previous value is taken by a clone, since the reader holds it.
+            // The previous value is handed out as a clone, since the reader holds it.
             drop(host.update_bomb(replacement));
+            assert!(!clone_panics, "boom");
         }
     }));
     assert!(host.update_bomb(bomb).is_none());
+    host
+}
+
+#[test]
+fn a_reader_that_is_the_last_to_hold_a_value_drops_its_clone_if_the_value_panics() {
+    let alive = Arc::default();
+    let host = replaced_while_read(&alive, false);
+    boom(|| drop(host.bomb()));
+    drop(host);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_clone_and_a_destructor_that_both_panic_do_not_abort() {
+    let alive = Arc::default();
+    let host = replaced_while_read(&alive, true);
     boom(|| drop(host.bomb()));
     drop(host);
     assert_eq!(alive.load(Ordering::Relaxed), 0);
@@ -102,26 +119,6 @@ fn a_lost_attempt_that_panics_leaves_nothing_behind() {
     assert_eq!(alive.load(Ordering::Relaxed), 1);
     drop(host.update_bomb(Bomb::new(&alive, false)));
     assert_eq!(alive.load(Ordering::Relaxed), 1);
-    drop(host);
-    assert_eq!(alive.load(Ordering::Relaxed), 0);
-}
-
-#[test]
-fn a_clone_and_a_destructor_that_both_panic_do_not_abort() {
-    let alive = Arc::default();
-    let host = Arc::new(Host::default());
-    let replacing = Arc::downgrade(&host);
-    let replacement = Mutex::new(Some(Bomb::new(&alive, false)));
-    let mut bomb = Bomb::new(&alive, true);
-    bomb.reading = Some(Arc::new(move || {
-        let taken = replacement.lock().unwrap().take();
-        if let (Some(host), Some(replacement)) = (replacing.upgrade(), taken) {
-            drop(host.update_bomb(replacement));
-            panic!("boom");
-        }
-    }));
-    assert!(host.update_bomb(bomb).is_none());
-    boom(|| drop(host.bomb()));
     drop(host);
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }

@@ -130,6 +130,23 @@ fn looking_at_a_raw_object_without_fields_allocates_nothing() {
 }
 
 #[test]
+fn a_host_whose_initialisers_fail_pays_nothing() {
+    static HOST: AtomicU8 = AtomicU8::new(0);
+    let (task, owned, shared, fixed) = (Task::default(), Shadowed::new(1_u64), Arc::new(1_u64), &HOST);
+    let fail = || {
+        assert_eq!(task.get_or_try_attach_made(|| Err(1)).unwrap_err(), 1);
+        assert_eq!(owned.get_or_try_attach_made(|| Err(2)).unwrap_err(), 2);
+        assert_eq!(shared.get_or_try_attach_made(|| Err(3)).unwrap_err(), 3);
+        assert_eq!(fixed.get_or_try_attach_made(|| Err(4)).unwrap_err(), 4);
+    };
+    // The first initialiser of all makes room for a list of those that run.
+    fail();
+    let (counted, ()) = counts(fail);
+    assert_eq!(counted, [0, 0]);
+    assert_eq!(Arc::weak_count(&shared), 0, "there is no entry that knows it");
+}
+
+#[test]
 fn the_fields_of_one_declaration_are_one_allocation() {
     // The first attach of all enters the field into the registry.
     let warm_up = Task::default();

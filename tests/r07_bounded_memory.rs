@@ -161,6 +161,21 @@ fn arcs_that_come_and_go_keep_no_more_than_a_few_dead() {
 }
 
 #[test]
+fn arcs_that_come_and_go_inside_of_initialisers_keep_no_more_than_a_few_dead() {
+    let _alone = alone();
+    let (_, held) = growth(20_000, || {
+        let task = Task::default();
+        task.get_or_attach_made(|| {
+            assert!(Arc::new(1_u64).attach_once(large()).is_ok());
+            large()
+        });
+    });
+    // As above, and the value of the one that is alive.
+    assert!(held < 64 * 8 * 1024 + 8 * 1024, "{held}");
+    registry().sweep();
+}
+
+#[test]
 fn arcs_that_come_and_go_beside_living_ones_keep_no_more_than_a_part_of_these() {
     let _alone = alone();
     let living: Vec<Arc<u64>> = (0..10_000).map(Arc::new).collect();

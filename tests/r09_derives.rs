@@ -75,6 +75,17 @@ fn who_becomes_the_clone_of_another_loses_its_fields() {
 }
 
 #[test]
+fn fields_that_become_the_clone_of_others_are_dropped() {
+    let census = Census::default();
+    let (mut task, other) = (with_fields(1, "one"), with_fields(2, "two"));
+    task.update_third(census.life());
+    task.shadow.clone_from(&other.shadow);
+    assert!(task.first().is_none() && task.peek_second().is_none() && task.third().is_none());
+    assert_eq!(census.dropped(), 1);
+    assert!(other.first().is_some());
+}
+
+#[test]
 fn fields_take_no_part_in_equality() {
     assert_eq!(with_fields(1, "init"), task(1, "init"));
     assert_eq!(task(1, "init"), with_fields(1, "init"));

@@ -139,6 +139,8 @@ fn only_initialisers_that_succeed_are_counted() {
     host.detach_answer();
     host.answer_mut();
     assert_eq!(counts("Asked", "answer"), [1, 2, 1, 0, 0]);
+    drop(host);
+    assert_eq!(counts("Asked", "answer"), [0, 2, 2, 0, 0]);
 }
 
 #[test]
@@ -164,6 +166,8 @@ fn replacements_are_counted_apart_from_attaches() {
     host.detach_version();
     host.update_version(5);
     assert_eq!(counts("Updated", "version"), [1, 2, 1, 3, 0]);
+    drop(host);
+    assert_eq!(counts("Updated", "version"), [0, 2, 2, 3, 0]);
 }
 
 #[test]

@@ -21,23 +21,7 @@ pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
             body: context.call(Access::Shared, "attach", &quote!(, __value)),
             ..context.accessor(Access::Shared, context.named("attach_", ""), "Attaches the shadow field {}, once.")
         },
-        Accessor {
-            output: quote!(::core::option::Option<&mut #value>),
-            body: context.call(Access::Exclusive, "get_mut", &none),
-            ..context.accessor(
-                Access::Exclusive,
-                context.named("", "_mut"),
-                "The shadow field {}, to be changed, if it is attached.",
-            )
-        },
-        Accessor {
-            output: quote!(::core::option::Option<#value>),
-            body: context.call(Access::Exclusive, "detach", &none),
-            ..context.accessor(
-                Access::Exclusive,
-                context.named("detach_", ""),
-                "Detaches the shadow field {} and returns its value, if it is attached.",
-            )
-        },
+        context.get_mut(),
+        context.detach(),
     ]
 }

@@ -68,14 +68,6 @@ pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
                 "The shadow field {}, to be changed, attached with its initial value if it was not.",
             )
         },
-        Accessor {
-            output: quote!(::core::option::Option<#value>),
-            body: context.call(Access::Exclusive, "detach", &none),
-            ..context.accessor(
-                Access::Exclusive,
-                context.named("detach_", ""),
-                "Detaches the shadow field {} and returns its value, if it is attached.",
-            )
-        },
+        context.detach(),
     ]
 }

@@ -39,23 +39,7 @@ pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
                  one. The closure runs again if another update came between.",
             )
         },
-        Accessor {
-            output: quote!(::core::option::Option<&mut #value>),
-            body: context.call(Access::Exclusive, "get_mut", &none),
-            ..context.accessor(
-                Access::Exclusive,
-                context.named("", "_mut"),
-                "The shadow field {}, to be changed, if it is attached.",
-            )
-        },
-        Accessor {
-            output: maybe,
-            body: context.call(Access::Exclusive, "detach", &none),
-            ..context.accessor(
-                Access::Exclusive,
-                context.named("detach_", ""),
-                "Detaches the shadow field {} and returns its value, if it is attached.",
-            )
-        },
+        context.get_mut(),
+        context.detach(),
     ]
 }

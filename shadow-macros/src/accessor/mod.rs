@@ -85,6 +85,28 @@ impl Context<'_> {
         }
     }
 
+    /// `f_mut(&mut self) -> Option<&mut V>`, where there is nothing to attach.
+    fn get_mut(&self) -> Accessor {
+        let value = &self.field.value;
+        let does = "The shadow field {}, to be changed, if it is attached.";
+        Accessor {
+            output: quote!(::core::option::Option<&mut #value>),
+            body: self.call(Access::Exclusive, "get_mut", &TokenStream::new()),
+            ..self.accessor(Access::Exclusive, self.named("", "_mut"), does)
+        }
+    }
+
+    /// `detach_f(&mut self) -> Option<V>`
+    fn detach(&self) -> Accessor {
+        let value = &self.field.value;
+        let does = "Detaches the shadow field {} and returns its value, if it is attached.";
+        Accessor {
+            output: quote!(::core::option::Option<#value>),
+            body: self.call(Access::Exclusive, "detach", &TokenStream::new()),
+            ..self.accessor(Access::Exclusive, self.named("detach_", ""), does)
+        }
+    }
+
     fn named(&self, prefix: &str, suffix: &str) -> Ident {
         self.field.accessor(&format!("{prefix}{}{suffix}", self.field.word()))
     }
