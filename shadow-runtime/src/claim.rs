@@ -24,6 +24,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::{fmt, ptr};
 
+use crate::host::Identity;
 use crate::sync::{Condvar, Mutex, PoisonError, lock};
 
 /// What is being initialised: a declared field of a host, or a numeric id of an address of the raw interface.
@@ -31,7 +32,7 @@ use crate::sync::{Condvar, Mutex, PoisonError, lock};
 pub(crate) enum Place {
     /// A host is borrowed while one of its fields is claimed, so its identity is nobody else's meanwhile.
     Field {
-        host: usize,
+        host: Identity,
         set: TypeId,
         index: usize,
     },

@@ -79,7 +79,7 @@
 //!
 //! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
 //! their destructors, under no lock of the library; so do not attach while you hold a lock of your own that those take.
-//! Their panics do not reach the caller. Inside of an initialiser this is not done.
+//! Their panics do not reach the caller. Inside of an initialiser this is put off until it is done.
 //!
 //! - **References.** A `&V` borrows the host. A value is dropped only with its host, or by an accessor that borrows the
 //!   host exclusively; until then it does not move.
@@ -168,7 +168,7 @@ pub mod __private {
     pub use crate::error::AlreadyAttached;
     pub use crate::field_set::{Declares, FieldSet};
     pub use crate::fields::ShadowFields;
-    pub use crate::host::{ExclusiveHost, Fixed, Host, embedded, refuse_zero_sized};
+    pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};
     pub use crate::policy::Policy;
     pub use crate::registry::Field;
     pub use crate::value::InitialValue;

@@ -41,7 +41,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
                 __rt::embedded::reach(__host)
             }
             #[inline]
-            fn identity(__host: &Self) -> ::core::primitive::usize {
+            fn identity(__host: &Self) -> __rt::Identity {
                 __rt::embedded::identity(__host)
             }
         }

@@ -9,7 +9,7 @@ use crate::accessor::field;
 use crate::cell::GetOrAttach;
 use crate::claim::{Claim, Place};
 use crate::field_set::Declares;
-use crate::host::ExclusiveHost;
+use crate::host::{ExclusiveHost, sweep_owed};
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `get_or_attach`.
@@ -70,28 +70,43 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
     }
 }
 
-/// The path of a miss (R3): claim the field, look again, run the initialiser under no lock, and only then make the place
-/// for its value; so a host whose initialisers fail pays for nothing (R6).
+/// The path of a miss.
 #[cold]
 fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Value, E>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
+    let attached = claim_and_attach(host, init);
+    // What strangers' destructors do is done when nothing is claimed any more.
+    sweep_owed();
+    if attached.is_ok() {
+        H::after_attach(host);
+    }
+    attached
+}
+
+/// Claims the field (R3), looks again, runs the initialiser under no lock, and only then makes the place for its value;
+/// so a host whose initialisers fail pays for nothing (R6).
+fn claim_and_attach<D, const I: usize, H, E>(
+    host: &H,
+    init: impl FnOnce() -> Result<H::Value, E>,
+) -> Result<&H::Value, E>
+where
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
+{
     let place = Place::Field { host: H::identity(host), set: TypeId::of::<H::Set>(), index: I };
     let field = field::<H, D, I>();
-    let value = loop {
+    loop {
         let claim = Claim::take(place, field);
         // If there was somebody to wait for, who may have failed, look and claim again.
         if let Some(value) = peek(host) {
-            break value;
+            return Ok(value);
         }
         if claim.is_some() {
             let value = init()?;
-            break H::cell(H::reach(host)).attach(field, value);
+            return Ok(H::cell(H::reach(host)).attach(field, value));
         }
-    };
-    H::after_attach(host);
-    Ok(value)
+    }
 }
 
 /// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.

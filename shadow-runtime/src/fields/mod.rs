@@ -11,6 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::ptr;
 
 use crate::field_set::FieldSet;
+use crate::host::Identity;
 use crate::panics::Panics;
 use crate::sync::const_fn;
 use chain::Chain;
@@ -81,8 +82,8 @@ impl ShadowFields {
 
     /// Where it is, which is nowhere else while it is borrowed.
     #[inline]
-    pub(crate) fn identity(&self) -> usize {
-        ptr::from_ref(self).addr()
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { address: ptr::from_ref(self).addr(), object: None }
     }
 
     /// Drops every value, containing their panics.

@@ -41,9 +41,10 @@
 //! (R7), however the addresses of new hosts are spread. If they are spread evenly, the dead are about a fifth of the
 //! living at most.
 //!
-//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it does
-//! not sweep at all: a destructor that asks for the very field would find it busy. Inside of a destructor that a sweep
-//! runs it does not either, or one dead host after the other would pile up on the stack.
+//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts the
+//! sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy; but no
+//! more than [`MOST_OWED`] at a time, so that one initialiser that attaches for ever is bounded, too. Inside of a
+//! destructor that a sweep runs it does not sweep, or one dead host after the other would pile up on the stack.
 
 use std::cell::Cell;
 use std::ptr;
@@ -52,13 +53,16 @@ use std::sync::{Arc, Weak};
 use crate::claim;
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
-use crate::host::Host;
+use crate::host::{Host, Identity};
 use crate::panics::Panics;
 use crate::side_table::{AddressMap, SHARDS, SideTable, shrink};
 use crate::sync::{AtomicUsize, Ordering, RwLock, fence, read, write};
 
 /// How many entries each attach sweeps of a shard.
 const STRIDE: usize = 3;
+
+/// How many sweeps a thread puts off.
+const MOST_OWED: usize = 1024;
 
 static TABLE: SideTable<Shard> = SideTable::new([const { RwLock::new(Shard::new()) }; SHARDS]);
 
@@ -122,13 +126,14 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         unsafe { outlive(set) }
     }
 
-    fn identity(host: &Self) -> usize {
-        key_of(host)
+    fn identity(host: &Self) -> Identity {
+        // Its type plays no part: as `Arc<dyn Trait>` it is the same host, and has the same field sets.
+        Identity { address: key_of(host), object: None }
     }
 
     #[inline]
     fn after_attach(host: &Self) {
-        sweep_some(key_of(host));
+        sweep_for(key_of(host));
     }
 }
 
@@ -222,15 +227,43 @@ pub(crate) fn sweep() -> usize {
     count
 }
 
-/// Sweeps a few entries of the shard of `key`, and of the shard whose turn it is.
+thread_local! {
+    /// Whether this thread runs destructors of a sweep.
+    static SWEEPING: Cell<bool> = const { Cell::new(false) };
+    /// How many sweeps of this thread wait for the end of an initialiser.
+    static OWED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Sweeps for an attach to a host in the shard of `key`, or puts it off, if this thread is in an initialiser.
 #[cold]
-fn sweep_some(key: usize) {
-    thread_local! { static SWEEPING: Cell<bool> = const { Cell::new(false) }; }
-    if claim::is_initialising() || SWEEPING.replace(true) {
+fn sweep_for(key: usize) {
+    if claim::is_initialising() && OWED.get() < MOST_OWED {
+        OWED.set(OWED.get() + 1);
+    } else {
+        sweep_some(Some(key));
+        sweep_owed();
+    }
+}
+
+/// Sweeps what attaches inside of initialisers have put off, now that this thread is in none.
+#[cold]
+pub(crate) fn sweep_owed() {
+    if !claim::is_initialising() {
+        for _ in 0..OWED.take() {
+            sweep_some(None);
+        }
+    }
+}
+
+/// Sweeps a few entries of the shard of `key`, and of the shard whose turn it is.
+fn sweep_some(key: Option<usize>) {
+    if SWEEPING.replace(true) {
         return;
     }
     let mut dead = Vec::new();
-    write(TABLE.shard(key)).take_dead(STRIDE, &mut dead);
+    if let Some(key) = key {
+        write(TABLE.shard(key)).take_dead(STRIDE, &mut dead);
+    }
     // Relaxed: only the number counts, so that shards have their turn.
     let turn = NEXT_SHARD.fetch_add(1, Ordering::Relaxed);
     write(&TABLE.shards()[turn % SHARDS]).take_dead(STRIDE, &mut dead);

@@ -5,6 +5,7 @@
 
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
+use crate::host::Identity;
 
 /// A struct that embeds its fields.
 pub trait Embeds {
@@ -26,7 +27,7 @@ pub fn reach<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> &S {
 
 /// What the host is: the place of its fields.
 #[inline]
-pub fn identity<H: Embeds + ?Sized>(host: &H) -> usize {
+pub fn identity<H: Embeds + ?Sized>(host: &H) -> Identity {
     H::fields(host).identity()
 }
 

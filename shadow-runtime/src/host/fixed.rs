@@ -10,7 +10,7 @@ use std::ptr;
 
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
-use crate::host::Host;
+use crate::host::{Host, Identity};
 use crate::side_table::{AddressMap, SHARDS, SideTable};
 use crate::sync::{RwLock, read, write};
 
@@ -71,8 +71,9 @@ impl<T> Host for Fixed<T> {
         fields.reach()
     }
 
-    fn identity(host: &Self) -> usize {
-        host.key().0
+    fn identity(host: &Self) -> Identity {
+        let (address, object) = host.key();
+        Identity { address, object: Some(object) }
     }
 }
 
@@ -87,7 +88,7 @@ impl<T> Host for &'static T {
         Host::reach(Fixed::of(*host))
     }
 
-    fn identity(host: &Self) -> usize {
+    fn identity(host: &Self) -> Identity {
         Host::identity(Fixed::of(*host))
     }
 }

@@ -11,7 +11,9 @@ mod shadowed;
 pub use fixed::{Fixed, refuse_zero_sized};
 pub use shadowed::Shadowed;
 
-pub(crate) use arc::sweep;
+pub(crate) use arc::{sweep, sweep_owed};
+
+use std::any::TypeId;
 
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
@@ -45,14 +47,21 @@ pub trait Host {
     #[doc(hidden)]
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S;
 
-    /// What `host` is, as a number that no other host of its kind has while it is borrowed.
+    /// What `host` is, which no other host of its kind is while it is borrowed.
     #[doc(hidden)]
-    fn identity(host: &Self) -> usize;
+    fn identity(host: &Self) -> Identity;
 
     /// Called after each attach, when everything is in its place and nothing is claimed or locked for it.
     #[doc(hidden)]
     #[inline]
     fn after_attach(_host: &Self) {}
+}
+
+/// What a host is: its address, and where objects of several types may be hosts at one address, its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub(crate) address: usize,
+    pub(crate) object: Option<TypeId>,
 }
 
 /// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.

@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
-use crate::host::{ExclusiveHost, Host};
+use crate::host::{ExclusiveHost, Host, Identity};
 use crate::sync::const_fn;
 
 /// A value of any type, and its shadow fields: makes a host of what is no host by itself.
@@ -113,7 +113,7 @@ impl<T> Host for Shadowed<T> {
     }
 
     #[inline]
-    fn identity(host: &Self) -> usize {
+    fn identity(host: &Self) -> Identity {
         host.fields.identity()
     }
 }

@@ -12,6 +12,7 @@ use std::ptr;
 
 use crate::claim::{Claim, Place};
 use crate::error::AlreadyAttached;
+use crate::host::sweep_owed;
 use crate::policy::Policy;
 use crate::raw::kind::{self, Kind, Wanted};
 use crate::raw::table::{self, Attached};
@@ -173,11 +174,19 @@ impl<V: Send + Sync + 'static> Id<V> {
             Ok(claim) => claim,
             Err(there) => return Ok(&there.value),
         };
-        let value = init().map_err(InitError::Init)?;
+        let value = match init() {
+            Ok(value) => value,
+            Err(error) => {
+                drop(claim);
+                sweep_owed();
+                return Err(InitError::Init(error));
+            }
+        };
         // SAFETY: the same promise; and the place is claimed.
         let attached = unsafe { self.put(object, value, place) };
-        // Before a value that is refused, whose destructor may use this very field.
+        // Before a value that is refused, and those that a sweep drops, whose destructors may use this very field.
         drop(claim);
+        sweep_owed();
         attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 
