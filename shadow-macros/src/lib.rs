@@ -79,3 +79,36 @@ fn run(parse: impl FnOnce(&mut errors::Errors) -> Vec<model::Declaration>) -> To
     output.extend(declarations.iter().map(expand::expand));
     output.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{check, errors::Errors, expand, parse};
+
+    /// How often the words stand in the docs of what `blocks` expands to.
+    fn times(words: &str, blocks: &str) -> usize {
+        let mut errors = Errors::default();
+        let mut declarations = parse::blocks(blocks.parse().unwrap(), &mut errors);
+        for declaration in &mut declarations {
+            check::check(declaration, &mut errors);
+        }
+        assert!(errors.into_compile_errors().is_empty());
+        declarations.iter().map(|declaration| expand::expand(declaration).to_string().matches(words).count()).sum()
+    }
+
+    #[test]
+    fn the_docs_of_a_field_reach_each_of_its_accessors() {
+        for (policy, accessors) in [("attach", 4), ("get_or_attach", 6), ("get_or_update", 5)] {
+            for head in ["impl Task", "trait Fields for Task", "trait Fields for &'static Task"] {
+                let blocks = format!("{head} {{ /// In my words.\n {policy} one: u8; {policy} other: u8; }}");
+                assert_eq!(times("In my words.", &blocks), accessors, "{blocks}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_docs_of_a_block_reach_what_it_declares() {
+        for head in ["impl Task", "trait Fields for Task"] {
+            assert_eq!(times("Of all.", &format!("/// Of all.\n {head} {{ attach one: u8; }}")), 1);
+        }
+    }
+}
