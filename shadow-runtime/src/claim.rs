@@ -1,23 +1,43 @@
 //! Who initialises what: rule R3, on the path of a miss.
 //!
 //! In: the place of a value that is about to be initialised. Out: a [`Claim`] on it, or a panic that names the field,
-//! if waiting for it would never end. Neighbours: `cell/get_or_attach.rs` and `raw`, which look for the value before
+//! if waiting for it would never end. Neighbours: `accessor/get_or_attach.rs` and `raw`, which look for the value before
 //! they claim, and again after.
 //!
-//! **Claimer's path**: lock the table. If the place is free, enter it with this thread as its owner, unlock, and run
-//! the initialiser under no lock. If another thread owns it, enter that this thread waits for it, and sleep until the
-//! owner is done; then leave without a claim, to look for the value again. Dropping a claim, also by a panic of the
-//! initialiser, takes it out of the table and wakes those who wait.
+//! # Slots
 //!
-//! **Circles**: before a thread sleeps it follows the waits: the place's owner, the place that this owner waits for,
-//! that one's owner, and so on. If the way leads back to the thread itself, sleeping would close a circle, so it
-//! panics instead; its own initialisers unwind, their claims are dropped, and the others in the circle go on. A circle
-//! cannot form unseen: every wait is entered under the one lock, so the last thread of a would-be circle sees it all.
-//! What goes through other means (an initialiser that joins a thread, or waits for a message) is not seen here.
+//! A place is claimed before anything exists for it, so claims are kept here, in a fixed number of slots, by a hash of the
+//! place. A slot is one word: null, free; the address of a [`Record`], which the owner has on its stack, that place is
+//! claimed; the same with the bit [`LISTED`], the claim is in the table besides; or [`OVERFLOWN`], claims of this slot are
+//! in the table alone.
 //!
-//! A hit never comes here, so one lock for the process is enough: it is held for a few steps over as many entries as
-//! there are initialisers running, and no code of a user runs under it (R4).
-#![forbid(unsafe_code)]
+//! - **L1** A record stays where it is as long as a slot has its address. Its owner takes it out of the slot by an exchange
+//!   that fails once it is listed, and then under the table's lock: so who lists it may look at it until the lock is
+//!   let go.
+//! - **L2** While a claim is in the table alone, its slot is not free. So whoever claims the same place looks there.
+//!
+//! *Claimer's path*: exchange null for one's record, and run the initialiser under no lock. *When it is done*: exchange the
+//! record for null. Both are cold only when the slot is not as expected, that is for a race, for a place that shares the
+//! slot with another, and for one that was waited for.
+//!
+//! *The cold way*: lock the table. If it has the place, wait for it: enter that this thread does, and sleep until that claim
+//! is gone; then leave without a claim, to look for the value again. If the slot has somebody's record, list it, and look
+//! again. If what is there is another place, the claim goes into the table alone. Dropping a claim that is listed, also by
+//! a panic of the initialiser, takes it out of the table and wakes those who wait.
+//!
+//! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is found
+//! at the second look. It is a `Release` too, of the record, for the `Acquire` of who lists it. All else is under the lock.
+//!
+//! # Circles
+//!
+//! Before a thread sleeps it follows the waits: the place's owner, the place that this owner waits for, that one's owner,
+//! and so on. If the way leads back to the thread itself, sleeping would close a circle, so it panics instead; its own
+//! initialisers unwind, their claims are dropped, and the others in the circle go on. A circle cannot form unseen: every
+//! wait is entered under the one lock, and every claim that is waited for is listed, so the last thread of a would-be
+//! circle sees it all. What goes through other means (an initialiser that joins a thread, or waits for a message) is not
+//! seen here.
+//!
+//! No code of a user runs under the lock (R4).
 
 use std::any::TypeId;
 use std::cell::Cell;
@@ -25,7 +45,7 @@ use std::marker::PhantomData;
 use std::{fmt, ptr};
 
 use crate::host::Identity;
-use crate::sync::{Condvar, Mutex, PoisonError, lock};
+use crate::sync::{AtomicPtr, Condvar, Mutex, MutexGuard, Ordering, PoisonError, local, lock, shared};
 
 /// What is being initialised: a declared field of a host, or a numeric id of an address of the raw interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,33 +62,58 @@ pub(crate) enum Place {
     },
 }
 
-/// The right to initialise one place, held by one thread.
-#[must_use]
-pub(crate) struct Claim {
-    number: u64,
-    own_thread: PhantomData<*const ()>,
-}
-
-thread_local! {
-    /// How many claims this thread holds.
-    static HELD: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Whether this thread is in the middle of an initialiser.
-pub(crate) fn is_initialising() -> bool {
-    HELD.get() > 0
-}
-
 /// A thread, named by the address of a thread-local that has no destructor, so that it can be asked for at any time.
 type Thread = usize;
 
-struct Claimed {
-    /// No two claims have the same, so that a place that is claimed anew, by whomever, is not taken for the old claim.
-    number: u64,
+/// What a claim is about. It is on the stack of the initialiser's caller, and a slot has its address.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+pub(crate) struct Record {
     place: Place,
     owner: Thread,
-    /// Whether somebody has to be woken.
-    awaited: bool,
+}
+
+/// The right to initialise one place, held by one thread.
+#[must_use]
+pub(crate) struct Claim<'record> {
+    record: &'record Record,
+    /// The number in the table, if the claim is there alone.
+    alone: Option<u64>,
+    own_thread: PhantomData<*const ()>,
+}
+
+const SLOTS: usize = 64;
+
+const FREE: *mut Record = ptr::null_mut();
+/// Not the address of a record, which is a multiple of 8.
+const OVERFLOWN: *mut Record = ptr::without_provenance_mut(2);
+/// Set in the address of a record that is in the table.
+const LISTED: usize = 1;
+
+/// All claims of the process.
+struct Claims {
+    slots: [Slot; SLOTS],
+    table: Mutex<Table>,
+    released: Condvar,
+}
+
+/// With a cache line of its own.
+#[repr(align(64))]
+struct Slot {
+    record: AtomicPtr<Record>,
+}
+
+/// The claims that somebody waits for, or has met in a slot, or that found no slot.
+struct Table {
+    listed: Vec<Listed>,
+    waiting: Vec<Waiting>,
+    next_number: u64,
+}
+
+struct Listed {
+    /// No two claims have the same, so that a place that is claimed anew, by whomever, is not taken for the old claim.
+    number: u64,
+    record: Record,
 }
 
 struct Waiting {
@@ -76,62 +121,150 @@ struct Waiting {
     claim: u64,
 }
 
-struct Table {
-    claimed: Vec<Claimed>,
-    waiting: Vec<Waiting>,
-    next_number: u64,
+shared! {
+    static CLAIMS: Claims = Claims {
+        slots: [const { Slot { record: AtomicPtr::new(FREE) } }; SLOTS],
+        table: Mutex::new(Table { listed: Vec::new(), waiting: Vec::new(), next_number: 0 }),
+        released: Condvar::new(),
+    };
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { claimed: Vec::new(), waiting: Vec::new(), next_number: 0 });
-static RELEASED: Condvar = Condvar::new();
+local! {
+    /// How many claims this thread holds.
+    static HELD: Cell<usize> = Cell::new(0);
+}
 
-impl Claim {
-    /// Claims `place`, or waits until whoever holds it is done and returns `None`: look for the value again.
+/// Whether this thread is in the middle of an initialiser.
+#[inline]
+pub(crate) fn is_initialising() -> bool {
+    HELD.with(Cell::get) > 0
+}
+
+impl Record {
+    #[inline]
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, owner: this_thread() }
+    }
+
+    fn slot(&self) -> &'static Slot {
+        &CLAIMS.slots[self.place.hash() % SLOTS]
+    }
+}
+
+impl<'record> Claim<'record> {
+    /// Claims the place of `record`, or waits until whoever holds it is done and returns `None`: look for the value
+    /// again.
     ///
     /// # Panics
     ///
     /// If this thread would wait for itself.
-    #[cold]
-    pub(crate) fn take(place: Place, field: &dyn fmt::Display) -> Option<Self> {
-        let me = this_thread();
-        let mut table = lock(&TABLE);
-        let Some(held) = table.claimed.iter_mut().find(|claimed| claimed.place == place) else {
-            let number = table.next_number;
-            table.next_number += 1;
-            table.claimed.push(Claimed { number, place, owner: me, awaited: false });
-            HELD.set(HELD.get() + 1);
-            return Some(Self { number, own_thread: PhantomData });
+    #[inline]
+    pub(crate) fn take(record: &'record Record, field: &dyn fmt::Display) -> Option<Self> {
+        let mine = ptr::from_ref(record).cast_mut();
+        let alone = match record.slot().record.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => None,
+            Err(_) => CLAIMS.take(record, field)?,
         };
-        held.awaited = true;
-        let (claim, owner) = (held.number, held.owner);
+        HELD.with(|held| held.set(held.get() + 1));
+        Some(Self { record, alone, own_thread: PhantomData })
+    }
+}
+
+impl Drop for Claim<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        HELD.with(|held| held.set(held.get() - 1));
+        let mine = ptr::from_ref(self.record).cast_mut();
+        let slot = &self.record.slot().record;
+        if self.alone.is_some() || slot.compare_exchange(mine, FREE, Ordering::Release, Ordering::Relaxed).is_err() {
+            CLAIMS.let_go(self.record, self.alone);
+        }
+    }
+}
+
+impl Claims {
+    /// The cold way to a claim: `Some(None)` if it is in its slot, `Some(Some(number))` if it is in the table alone, `None`
+    /// if the place was claimed, and no longer is.
+    #[cold]
+    #[expect(clippy::option_option, reason = "three outcomes, told apart where it is called")]
+    fn take(&self, record: &Record, field: &dyn fmt::Display) -> Option<Option<u64>> {
+        let slot = &record.slot().record;
+        let mut table = lock(&self.table);
+        loop {
+            if let Some(there) = table.listed.iter().find(|listed| listed.record.place == record.place) {
+                let (claim, owner) = (there.number, there.record.owner);
+                self.wait(table, claim, owner, record.owner, field);
+                return None;
+            }
+            // Relaxed: what is found is only acted upon after an exchange.
+            let seen = slot.load(Ordering::Relaxed);
+            if seen == FREE {
+                let mine = ptr::from_ref(record).cast_mut();
+                if slot.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    return Some(None);
+                }
+            } else if seen == OVERFLOWN || seen.addr() & LISTED != 0 {
+                return Some(Some(table.enter(*record)));
+            } else {
+                let listed = seen.map_addr(|address| address | LISTED);
+                // Acquire: pairs with the Release by which the slot was taken; the record is seen as it was made.
+                if slot.compare_exchange(seen, listed, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
+                    let record = unsafe { *seen };
+                    table.enter(record);
+                }
+            }
+        }
+    }
+
+    /// Sleeps until a claim is gone.
+    fn wait(&self, mut table: MutexGuard<'_, Table>, claim: u64, owner: Thread, me: Thread, field: &dyn fmt::Display) {
         if table.leads_to(owner, me) {
             drop(table);
             circle(field, owner == me);
         }
         table.waiting.push(Waiting { thread: me, claim });
-        let held = |table: &mut Table| table.holds(claim).is_some();
-        let mut table = RELEASED.wait_while(table, held).unwrap_or_else(PoisonError::into_inner);
-        table.waiting.retain(|waiting| waiting.thread != me);
-        None
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        HELD.set(HELD.get() - 1);
-        let mut table = lock(&TABLE);
-        let Some(index) = table.claimed.iter().position(|held| held.number == self.number) else { return };
-        let awaited = table.claimed.swap_remove(index).awaited;
-        drop(table);
-        if awaited {
-            RELEASED.notify_all();
+        while table.find(claim).is_some() {
+            table = self.released.wait(table).unwrap_or_else(PoisonError::into_inner);
         }
+        table.waiting.retain(|waiting| waiting.thread != me);
+    }
+
+    /// The cold way of letting go, for a claim that is listed.
+    #[cold]
+    fn let_go(&self, record: &Record, alone: Option<u64>) {
+        let slot = record.slot();
+        let mut table = lock(&self.table);
+        let is_it = |listed: &Listed| match alone {
+            Some(number) => listed.number == number,
+            None => listed.record.place == record.place,
+        };
+        let Some(position) = table.listed.iter().position(is_it) else { return };
+        table.listed.swap_remove(position);
+        // L2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
+        // slot, are in this one only if it is theirs.
+        let others = table.listed.iter().any(|listed| ptr::eq(listed.record.slot(), slot));
+        // Relaxed: under the lock nobody but the owner of what is in the slot changes it, and only if it is not listed.
+        let in_slot = slot.record.load(Ordering::Relaxed);
+        if alone.is_none() || (in_slot == OVERFLOWN && !others) {
+            // Release: as in `Claim::drop`.
+            slot.record.store(if others { OVERFLOWN } else { FREE }, Ordering::Release);
+        }
+        drop(table);
+        self.released.notify_all();
     }
 }
 
 impl Table {
-    fn holds(&self, claim: u64) -> Option<&Claimed> {
-        self.claimed.iter().find(|held| held.number == claim)
+    fn enter(&mut self, record: Record) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.listed.push(Listed { number, record });
+        number
+    }
+
+    fn find(&self, claim: u64) -> Option<&Listed> {
+        self.listed.iter().find(|listed| listed.number == claim)
     }
 
     /// Whether `thread` is `goal`, or waits for it, directly or through others.
@@ -142,9 +275,22 @@ impl Table {
             }
             let Some(waiting) = self.waiting.iter().find(|waiting| waiting.thread == thread) else { return false };
             // If the claim is dropped, `thread` is about to wake up.
-            let Some(held) = self.holds(waiting.claim) else { return false };
-            thread = held.owner;
+            let Some(listed) = self.find(waiting.claim) else { return false };
+            thread = listed.record.owner;
         }
+    }
+}
+
+impl Place {
+    /// Fields of one host lie apart from one another, and so do hosts.
+    #[inline]
+    fn hash(&self) -> usize {
+        let (object, which) = match self {
+            Self::Field { host, index, .. } => (host.address, *index),
+            #[expect(clippy::cast_possible_truncation, reason = "a hash")]
+            Self::Raw { object, id } => (*object, *id as usize),
+        };
+        (object >> 4) ^ (object >> 12) ^ which.wrapping_mul(7)
     }
 }
 
@@ -155,6 +301,8 @@ fn circle(field: &dyn fmt::Display, alone: bool) -> ! {
 }
 
 fn this_thread() -> Thread {
-    thread_local! { static MARK: u8 = const { 0 }; }
+    local! {
+        static MARK: u8 = 0;
+    }
     MARK.with(|mark| ptr::from_ref(mark).addr())
 }

@@ -10,8 +10,9 @@ use std::{mem, thread};
 
 /// The first panic of several pieces of user code.
 #[derive(Default)]
+#[expect(missing_debug_implementations, reason = "hidden from users")]
 #[must_use = "a panic is either raised again or discarded"]
-pub(crate) struct Panics {
+pub struct Panics {
     first: Option<Box<dyn Any + Send>>,
 }
 

@@ -1,16 +1,21 @@
-//! The one place that says whose atomics and locks the library uses.
+//! The one place that says whose atomics, locks, statics and thread-locals the library uses.
 //!
-//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` the pointers that the
-//! lock-free code in `fields/chain.rs` is made of are the model checker's (`tests/loom_chain.rs`). Counts, and what is
-//! behind locks, stay std's there: they are in statics, and are not what is modelled.
+//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` they are the model
+//! checker's, so that the models (`tests/loom_*.rs`) run the code that users run. The counts stay std's there: they are
+//! in statics of the users' crates, and nothing is concluded from them.
 #![forbid(unsafe_code)]
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::AtomicPtr;
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::AtomicPtr;
-pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, fence};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub(crate) use std::sync::PoisonError;
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Locks `mutex`. No code of a user runs under a lock of the library, so a poisoned one holds nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,6 +32,15 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Lets another thread finish the few steps that it is in the middle of.
+#[cold]
+pub(crate) fn wait_a_moment() {
+    #[cfg(loom)]
+    loom::thread::yield_now();
+    #[cfg(not(loom))]
+    std::thread::yield_now();
+}
+
 /// A `const fn`, but under a model checker, whose atomics are not made in constants.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
@@ -39,3 +53,29 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+/// A static that is shared between threads; under a model checker each run of a model has its own.
+macro_rules! shared {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        static $name: $type = $value;
+        #[cfg(loom)]
+        loom::lazy_static! {
+            $(#[$attribute])*
+            static ref $name: $type = $value;
+        }
+    };
+}
+pub(crate) use shared;
+
+/// Thread-locals that are made without code. A model checker's threads are none of the system's, and have their own.
+macro_rules! local {
+    ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
+        #[cfg(not(loom))]
+        std::thread_local! { $($(#[$attribute])* static $name: $type = const { $value };)* }
+        #[cfg(loom)]
+        loom::thread_local! { $($(#[$attribute])* static $name: $type = $value;)* }
+    };
+}
+pub(crate) use local;

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use crate::accessor::field;
 use crate::cell::GetOrAttach;
-use crate::claim::{Claim, Place};
+use crate::claim::{Claim, Place, Record};
 use crate::field_set::Declares;
 use crate::host::{ExclusiveHost, sweep_owed};
 use crate::value::Value;
@@ -94,10 +94,10 @@ fn claim_and_attach<D, const I: usize, H, E>(
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
-    let place = Place::Field { host: H::identity(host), set: TypeId::of::<H::Set>(), index: I };
+    let record = Record::new(Place::Field { host: H::identity(host), set: TypeId::of::<H::Set>(), index: I });
     let field = field::<H, D, I>();
     loop {
-        let claim = Claim::take(place, field);
+        let claim = Claim::take(&record, field);
         // If there was somebody to wait for, who may have failed, look and claim again.
         if let Some(value) = peek(host) {
             return Ok(value);

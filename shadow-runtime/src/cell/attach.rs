@@ -1,84 +1,131 @@
 //! The cell of an `attach` field: written once, by whoever is first; a second attach is refused.
 //!
 //! In: a value and the place that attaches it. Out: `&V`, for as long as the cell is borrowed (R1, R8).
+//!
+//! # State
+//!
+//! One word says it all: null, nothing is attached; [`BUSY`], somebody moves a value in; otherwise the place that has
+//! attached the value, for the warning when somebody tries again.
+//!
+//! - **O1** The value is written once, by the one thread that has taken the word from null to `BUSY`, before it sets the
+//!   place. While the word is a place, the value is there, and is only read, until `&mut` access takes it out.
+//!
+//! *Reader*: load the word (`Acquire`); if it is a place, the value is there as it was written, since the place was stored
+//! with `Release` after it. *Attacher*: exchange null for `BUSY`. `Relaxed` on success: nothing was published through a
+//! null word, and what is published follows with the place. On failure wait while it is `BUSY`, which is as long as
+//! another thread takes to move a value, under no lock and with no code of a user; then it is a place, for good.
 
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 use std::panic::Location;
+use std::ptr;
 
-use once_cell::sync::OnceCell;
-
-use crate::cell::Cell;
+use crate::cell::{Cell, drop_value};
 use crate::error::AlreadyAttached;
+use crate::panics::Panics;
 use crate::registry::Field;
+use crate::sync::{AtomicPtr, Ordering, const_fn, wait_a_moment};
 use crate::value::Value;
 
 /// Holds one `attach` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct Attach<V> {
-    attached: OnceCell<Attached<V>>,
+    place: AtomicPtr<Location<'static>>,
+    value: UnsafeCell<MaybeUninit<V>>,
 }
 
-struct Attached<V> {
-    value: V,
-    /// Where it was attached, for the warning when somebody tries again.
-    place: &'static Location<'static>,
-}
+type Place = &'static Location<'static>;
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`. `OnceCell<V>` is
-// `Send` for `V: Send`; an empty one holds nothing to send.
+/// No place is here: it is not null, and less than the address of anything.
+const BUSY: *mut Location<'static> = ptr::without_provenance_mut(1);
+
+// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`, which is `Send`; an
+// empty one holds nothing to send.
 unsafe impl<V> Send for Attach<V> {}
-// SAFETY: as above; `OnceCell<V>` is `Sync` for `V: Send + Sync`, which every `Value` is.
+// SAFETY: as above. By O1 the value is written by one thread before others may see it, which asks for `Send`, and then
+// only read, which asks for `Sync`; every `Value` is both.
 unsafe impl<V> Sync for Attach<V> {}
 
 impl<V> Attach<V> {
-    /// Holds nothing yet.
-    #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { attached: OnceCell::new() }
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> Option<&V> {
-        self.attached.get().map(|attached| &attached.value)
-    }
-
-    /// Attaches `value`, unless another was first. Waits only while another thread moves its value in.
-    pub(crate) fn attach(
-        &self,
-        field: &'static Field,
-        value: V,
-        place: &'static Location<'static>,
-    ) -> Result<&V, AlreadyAttached<V>>
-    where
-        V: Value,
-    {
-        match self.attached.try_insert(Attached { value, place }) {
-            Ok(attached) => {
-                field.attached();
-                Ok(&attached.value)
-            }
-            Err((first, second)) => Err(AlreadyAttached::refuse(field, second.value, first.place, second.place)),
+    const_fn! {
+        /// Holds nothing yet.
+        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { place: AtomicPtr::new(ptr::null_mut()), value: UnsafeCell::new(MaybeUninit::uninit()) }
         }
     }
 
     #[inline]
+    pub(crate) fn get(&self) -> Option<&V> {
+        // Acquire: pairs with the Release of `attach`.
+        if self.place.load(Ordering::Acquire) <= BUSY {
+            return None;
+        }
+        // SAFETY: the word is a place, so by O1 nobody writes to the value while `self` is borrowed.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: and it is there, by O1.
+        Some(unsafe { value.assume_init_ref() })
+    }
+
+    /// Attaches `value`, unless another was first. Waits only while another thread moves its value in.
+    pub(crate) fn attach(&self, field: &'static Field, value: V, place: Place) -> Result<&V, AlreadyAttached<V>>
+    where
+        V: Value,
+    {
+        // Relaxed: argued in the header.
+        if self.place.compare_exchange(ptr::null_mut(), BUSY, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return Err(self.refuse(field, value, place));
+        }
+        let room = self.value.get();
+        // SAFETY: by O1 nobody else writes, and nobody reads yet.
+        let value = unsafe { (*room).write(value) };
+        // Release: pairs with every Acquire load of the word.
+        self.place.store(ptr::from_ref(place).cast_mut(), Ordering::Release);
+        field.attached();
+        Ok(value)
+    }
+
+    #[cold]
+    fn refuse(&self, field: &'static Field, value: V, second: Place) -> AlreadyAttached<V> {
+        let first = loop {
+            // Acquire: whoever is refused sees the value that was first.
+            let first = self.place.load(Ordering::Acquire);
+            if first != BUSY {
+                break first;
+            }
+            wait_a_moment();
+        };
+        // SAFETY: it is not null any more, and not `BUSY`, so it is a `&'static Location` that `attach` has stored.
+        let first = unsafe { &*first };
+        AlreadyAttached::refuse(field, value, first, second)
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
-        self.attached.get_mut().map(|attached| &mut attached.value)
+        self.get()?;
+        // SAFETY: it is there, by O1.
+        Some(unsafe { self.value.get_mut().assume_init_mut() })
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
-        let attached = self.attached.take()?;
+        self.get()?;
+        // Relaxed: nobody races, since `self` is `&mut`.
+        self.place.store(ptr::null_mut(), Ordering::Relaxed);
         field.counts().detached();
-        Some(attached.value)
+        // SAFETY: it was there, by O1, and by the word it is no more.
+        Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 }
 
 impl<V> Cell for Attach<V> {
     fn is_attached(&self) -> bool {
-        self.attached.get().is_some()
+        self.get().is_some()
     }
 
-    fn end(&mut self, field: &'static Field) {
-        drop(self.detach(field));
+    fn end(&mut self, field: &'static Field, panics: &mut Panics) {
+        if let Some(value) = self.detach(field) {
+            drop_value(value, panics);
+        }
     }
 }

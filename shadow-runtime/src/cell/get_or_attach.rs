@@ -1,39 +1,65 @@
 //! The cell of a `get_or_attach` field: written once, by the initialiser of whoever asks first.
 //!
-//! In: an initialiser. Out: `&V`, the same for everybody, for as long as the cell is borrowed (R1, R8).
+//! In: the value that an initialiser has made. Out: `&V`, the same for everybody, for as long as the cell is borrowed
+//! (R1, R8).
 //!
-//! A hit is one `Acquire` load in `once_cell`. What runs the initialiser, and keeps others waiting meanwhile, is
-//! `accessor/get_or_attach.rs`, by a claim on the field; so the cell is filled by one thread at a time.
+//! What runs the initialiser, and keeps others waiting meanwhile, is `accessor/get_or_attach.rs`, by a claim on the field
+//! (`claim.rs`): the cell need not exist before there is a value for it (R6). So nobody finds it busy; but that the cell
+//! is sound does not rest on it.
+//!
+//! - **O2** The value is written once, by the one thread that has taken the state from `EMPTY` to `BUSY`, before it sets it
+//!   to `ATTACHED`. While it is `ATTACHED`, the value is there, and is only read, until `&mut` access takes it out.
+//!
+//! *Reader*: load the state (`Acquire`); `ATTACHED` was stored with `Release` after the value. *Writer*: exchange `EMPTY`
+//! for `BUSY`, `Relaxed`: nothing was published through it, and what is published follows with `ATTACHED`.
 
-use once_cell::sync::OnceCell;
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 
-use crate::cell::Cell;
+use crate::cell::{Cell, drop_value};
+use crate::panics::Panics;
 use crate::registry::Field;
+use crate::sync::{AtomicU8, Ordering, const_fn, wait_a_moment};
 use crate::value::Value;
 
 /// Holds one `get_or_attach` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct GetOrAttach<V> {
-    value: OnceCell<V>,
+    state: AtomicU8,
+    value: UnsafeCell<MaybeUninit<V>>,
 }
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`.
-// `OnceCell<V>` is `Send` for `V: Send`; an empty one holds nothing to send.
+const EMPTY: u8 = 0;
+const BUSY: u8 = 1;
+const ATTACHED: u8 = 2;
+
+// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`, which is `Send`; an
+// empty one holds nothing to send.
 unsafe impl<V> Send for GetOrAttach<V> {}
-// SAFETY: as above; `OnceCell<V>` is `Sync` for `V: Send + Sync`, which every `Value` is.
+// SAFETY: as above. By O2 the value is written by one thread before others may see it, which asks for `Send`, and then
+// only read, which asks for `Sync`; every `Value` is both.
 unsafe impl<V> Sync for GetOrAttach<V> {}
 
 impl<V> GetOrAttach<V> {
-    /// Holds nothing yet.
-    #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { value: OnceCell::new() }
+    const_fn! {
+        /// Holds nothing yet.
+        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
+        }
     }
 
     #[inline]
     pub(crate) fn get(&self) -> Option<&V> {
-        self.value.get()
+        // Acquire: pairs with the Release of `attach`.
+        if self.state.load(Ordering::Acquire) != ATTACHED {
+            return None;
+        }
+        // SAFETY: the value is attached, so by O2 nobody writes to the value while `self` is borrowed.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: and it is there, by O2.
+        Some(unsafe { value.assume_init_ref() })
     }
 
     /// Attaches `value`, for the one thread that has claimed the field and found it empty. A second value would be
@@ -42,33 +68,54 @@ impl<V> GetOrAttach<V> {
     where
         V: Value,
     {
-        match self.value.try_insert(value) {
-            Ok(value) => {
-                field.attached();
-                value
+        // Relaxed: argued in the header.
+        if self.state.compare_exchange(EMPTY, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return self.found();
+        }
+        let room = self.value.get();
+        // SAFETY: by O2 nobody else writes, and nobody reads yet.
+        let value = unsafe { (*room).write(value) };
+        // Release: pairs with every Acquire load of the state.
+        self.state.store(ATTACHED, Ordering::Release);
+        field.attached();
+        value
+    }
+
+    #[cold]
+    fn found(&self) -> &V {
+        loop {
+            if let Some(value) = self.get() {
+                return value;
             }
-            Err((first, _)) => first,
+            wait_a_moment();
         }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
-        self.value.get_mut()
+        self.get()?;
+        // SAFETY: it is there, by O2.
+        Some(unsafe { self.value.get_mut().assume_init_mut() })
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
-        let value = self.value.take()?;
+        self.get()?;
+        // Relaxed: nobody races, since `self` is `&mut`.
+        self.state.store(EMPTY, Ordering::Relaxed);
         field.counts().detached();
-        Some(value)
+        // SAFETY: it was there, by O2, and by the state it is no more.
+        Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 }
 
 impl<V> Cell for GetOrAttach<V> {
     fn is_attached(&self) -> bool {
-        self.value.get().is_some()
+        self.get().is_some()
     }
 
-    fn end(&mut self, field: &'static Field) {
-        drop(self.detach(field));
+    fn end(&mut self, field: &'static Field, panics: &mut Panics) {
+        if let Some(value) = self.detach(field) {
+            drop_value(value, panics);
+        }
     }
 }

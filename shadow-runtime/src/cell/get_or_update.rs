@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
 
-use crate::cell::Cell;
-use crate::panics::Held;
+use crate::cell::{Cell, drop_value};
+use crate::panics::{Held, Panics};
 use crate::registry::Field;
 use crate::value::{Replaceable, Value};
 
@@ -119,10 +119,10 @@ impl<V> Cell for GetOrUpdate<V> {
         self.value.load().is_some()
     }
 
-    fn end(&mut self, field: &'static Field) {
+    fn end(&mut self, field: &'static Field, panics: &mut Panics) {
         if let Some(value) = self.value.swap(None) {
             field.counts().detached();
-            drop(value);
+            drop_value(value, panics);
         }
     }
 }

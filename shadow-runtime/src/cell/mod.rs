@@ -6,6 +6,9 @@
 //! `V: Value` (`value.rs`), that is `Send + Sync + 'static`. A cell that holds nothing is harmless whatever
 //! `V` is. So a cell is `Send` and `Sync` for every `V`, which lets a field set be `Send + Sync` without bounds of its
 //! own, and a value that is neither is reported once, where it stands in the declaration.
+//!
+//! A cell does not drop its value by itself: its field set is always ended, cell by cell (`fields/chain.rs`), so that one
+//! destructor that panics does not keep the others from running (R5).
 
 mod attach;
 mod get_or_attach;
@@ -15,6 +18,9 @@ pub use attach::Attach;
 pub use get_or_attach::GetOrAttach;
 pub use get_or_update::GetOrUpdate;
 
+use std::mem;
+
+use crate::panics::Panics;
 use crate::registry::Field;
 
 /// What every cell can do, whatever its policy.
@@ -22,6 +28,14 @@ pub trait Cell {
     /// Whether it holds a value.
     fn is_attached(&self) -> bool;
 
-    /// Takes the value out, counts it as detached, and then drops it, which may panic.
-    fn end(&mut self, field: &'static Field);
+    /// Takes the value out, counts it as detached, and then drops it.
+    fn end(&mut self, field: &'static Field, panics: &mut Panics);
+}
+
+/// Drops a value, if that does anything.
+#[inline]
+fn drop_value<V>(value: V, panics: &mut Panics) {
+    if mem::needs_drop::<V>() {
+        panics.contain(|| drop(value));
+    }
 }

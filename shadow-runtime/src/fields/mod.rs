@@ -1,9 +1,9 @@
 //! All field sets of one host.
 //!
-//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `chain.rs` holds the memory;
+//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `nodes.rs` holds the memory;
 //! this file is what users see of it.
 
-mod chain;
+mod nodes;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,7 +14,8 @@ use crate::field_set::FieldSet;
 use crate::host::Identity;
 use crate::panics::Panics;
 use crate::sync::const_fn;
-use chain::Chain;
+use nodes::Head;
+pub(crate) use nodes::{First, Link, Owner};
 
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
 ///
@@ -44,7 +45,7 @@ use chain::Chain;
 /// assert_eq!(size_of::<ShadowFields>(), 8);
 /// ```
 pub struct ShadowFields {
-    chain: Chain,
+    head: Head,
 }
 
 impl ShadowFields {
@@ -59,25 +60,25 @@ impl ShadowFields {
         /// ```
         #[must_use]
         pub const fn new() -> Self {
-            Self { chain: Chain::new() }
+            Self { head: Head::new() }
         }
     }
 
     /// The field set `S`, if any of its fields has ever been attached to this host.
     #[inline]
     pub(crate) fn look<S: FieldSet + 'static>(&self) -> Option<&S> {
-        self.chain.look()
+        self.head.look()
     }
 
     /// The field set `S`, made if it is not there.
     #[inline]
     pub(crate) fn reach<S: FieldSet + 'static>(&self) -> &S {
-        self.chain.look().unwrap_or_else(|| self.chain.append())
+        self.head.look().unwrap_or_else(|| self.head.put())
     }
 
     #[inline]
     pub(crate) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
-        self.chain.look_mut()
+        self.head.look_mut()
     }
 
     /// Where it is, which is nowhere else while it is borrowed.
@@ -88,14 +89,14 @@ impl ShadowFields {
 
     /// Drops every value, containing their panics.
     pub(crate) fn end(&mut self, panics: &mut Panics) {
-        self.chain.end(panics);
+        self.head.end(panics);
     }
 }
 
 impl Drop for ShadowFields {
     #[inline]
     fn drop(&mut self) {
-        if !self.chain.is_empty() {
+        if !self.head.is_empty() {
             let mut panics = Panics::none();
             self.end(&mut panics);
             panics.raise();
@@ -145,7 +146,7 @@ impl fmt::Debug for ShadowFields {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("ShadowFields ")?;
         let mut names = formatter.debug_set();
-        self.chain.attached(&mut |field| {
+        self.head.attached(&mut |field| {
             names.entry(&field.name());
         });
         names.finish()

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr;
 
-use crate::claim::{Claim, Place};
+use crate::claim::{Claim, Place, Record};
 use crate::error::AlreadyAttached;
 use crate::host::sweep_owed;
 use crate::policy::Policy;
@@ -115,8 +115,9 @@ impl<V: Send + Sync + 'static> Id<V> {
         if let Err(mismatch) = kind::known(self.number, self.wanted()) {
             return Err(refuse(value, mismatch));
         }
+        let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
         // SAFETY: the caller's promise is the one that `claim` asks for.
-        let claim = match unsafe { self.claim(object) } {
+        let claim = match unsafe { self.claim(object, &record) } {
             Ok(claim) => claim,
             Err(first) => {
                 let error = AlreadyAttached::refuse(&first.kind.field, value, first.place, place);
@@ -169,8 +170,9 @@ impl<V: Send + Sync + 'static> Id<V> {
     ) -> Result<&'a V, InitError<E>> {
         let place = Location::caller();
         kind::known(self.number, self.wanted()).map_err(InitError::TypeMismatch)?;
+        let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
         // SAFETY: the caller's promise is the one that `claim` asks for.
-        let claim = match unsafe { self.claim(object) } {
+        let claim = match unsafe { self.claim(object, &record) } {
             Ok(claim) => claim,
             Err(there) => return Ok(&there.value),
         };
@@ -271,8 +273,11 @@ impl<V: Send + Sync + 'static> Id<V> {
     /// # Safety
     ///
     /// The field is not detached during `'a`.
-    unsafe fn claim<'a>(self, object: *const ()) -> Result<Claim, &'a Once<V>> {
-        let place = Place::Raw { object: object.addr(), id: self.number };
+    unsafe fn claim<'a, 'record>(
+        self,
+        object: *const (),
+        record: &'record Record,
+    ) -> Result<Claim<'record>, &'a Once<V>> {
         let mut claim = None;
         loop {
             // SAFETY: the caller's promise is the same.
@@ -283,7 +288,7 @@ impl<V: Send + Sync + 'static> Id<V> {
             if let Some(claim) = claim {
                 return Ok(claim);
             }
-            claim = Claim::take(place, &self);
+            claim = Claim::take(record, &self);
         }
     }
 

@@ -1,0 +1,501 @@
+//! The memory of one host's field sets: a node for each declaration whose fields were used.
+//!
+//! In: a field set's type. Out: a reference to the one of this host. This is the only file that owns such memory. A host
+//! that embeds its fields has a [`Head`]; a side table keeps what a head would point to, a [`First`], whose node has
+//! the `Weak` that the table needs to know about the host, so that one allocation serves both.
+//!
+//! # Memory
+//!
+//! Mostly a host has fields of one declaration, and the head points to its node. A host with more has a [`List`] instead,
+//! which points to the nodes. Both begin with a [`Link`], which says what it is, so a reader compares one word of what the
+//! head points to, and is there, or has to search. A node has no word for what comes after it: with it, the nodes of small
+//! values would fill one and a half times as much of the caches.
+//!
+//! # Invariants
+//!
+//! - **N1** Every link that a head, a list or a `First` points to is the start of a live `Node<S, O>` or `List`, made by
+//!   `Box`, whose `kind` is `kind::<S, O>` or `list`. The pointer may be used for the whole of it.
+//! - **N2** No two nodes of a host are of the same field set.
+//! - **N3** A head goes from null to a node, and from that to a list, which has the node; a word of a list goes from null
+//!   to a node, or to the next list; the words are filled in order. Apart from that nothing changes, and nothing is
+//!   freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node lives, and stays where it is, for as long
+//!   as the head is borrowed (R1, R8).
+//!
+//! # Readers and writers
+//!
+//! *Reader*: load the head; compare what it points to; if it is a list, compare the node of each of its words, up to the
+//! first null. *Writer*: make a node; put it at the first word that is null, by one compare-and-exchange; if there is
+//! none yet, make a list of what the head points to, and exchange the head. If an exchange fails, somebody else's node or
+//! list stands there now: a node of the same set is used, and one's own is dropped (its cells are empty, so no user code
+//! runs); a list of one's own is dropped, too; otherwise go on from there.
+//!
+//! *Who races with whom*: readers with writers, and writers with one another, at the word that is exchanged. Each
+//! exchange is a `Release`, and every load of a word is an `Acquire`, also the one of an exchange that fails: whoever sees
+//! a node sees it as it was made; and whoever sees a list sees as they were made the nodes that its maker has seen.
+//! Nothing else is shared, since nodes are only freed under exclusive access, which excludes both; what threads did before
+//! is ordered by however that came about. Two writers of one set cannot both put a node: the later would have to pass the
+//! earlier's, since words are filled in order. There is no ABA: by N3 no word has a value twice.
+//!
+//! # How a node is known
+//!
+//! `kind` is a function that says what the node is, and its address stands for the answer: it is compared first, which
+//! costs one instruction. Equal addresses are one function, which has one answer, so they mean the same set. Different
+//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked.
+
+use std::any::TypeId;
+use std::ptr::{self, NonNull};
+
+use crate::field_set::FieldSet;
+use crate::panics::Panics;
+use crate::registry::Field;
+use crate::sync::{AtomicPtr, Ordering, const_fn};
+
+/// All field sets of one host, in 8 bytes of the host.
+pub(super) struct Head {
+    first: AtomicPtr<Link>,
+}
+
+/// What the head of a host points to, and with it all field sets of the host.
+#[derive(Clone, Copy)]
+pub(crate) struct First {
+    link: NonNull<Link>,
+}
+
+/// What every node and list begins with.
+pub(crate) struct Link {
+    kind: fn() -> Kind,
+}
+
+/// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
+/// N1 says.
+struct Kind {
+    /// The field set, or that it is a list.
+    content: TypeId,
+    is_gone: unsafe fn(NonNull<Link>) -> bool,
+    attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
+    /// Ends the fields, and frees the node.
+    end: unsafe fn(NonNull<Link>, &mut Panics),
+}
+
+/// One field set on the heap. `repr(C)` puts the link first, where N1 says it is, and the set where it is whatever the
+/// owner.
+#[repr(C)]
+struct Node<S, O> {
+    link: Link,
+    set: S,
+    owner: O,
+}
+
+/// The nodes of a host with several: a cache line of them, and the next such line.
+#[repr(C)]
+struct List {
+    link: Link,
+    nodes: [AtomicPtr<Link>; 6],
+    next: AtomicPtr<List>,
+}
+
+/// What a first node knows of its host.
+pub(crate) trait Owner: Send + Sync + 'static {
+    /// Whether the host is gone; if so, what its users did has happened before.
+    fn is_gone(&self) -> bool;
+}
+
+/// Nothing: whoever has the head says when the host is gone.
+impl Owner for () {
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+#[inline(never)]
+fn kind<S: FieldSet + 'static, O: Owner>() -> Kind {
+    Kind { content: TypeId::of::<S>(), is_gone: is_gone::<S, O>, attached: attached::<S, O>, end: end::<S, O> }
+}
+
+/// # Safety
+///
+/// As [`Kind`] says.
+unsafe fn is_gone<S, O: Owner>(link: NonNull<Link>) -> bool {
+    // SAFETY: the caller says that it is the start of such a node.
+    let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
+    node.owner.is_gone()
+}
+
+/// # Safety
+///
+/// As [`Kind`] says.
+unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'static Field)) {
+    // SAFETY: the caller says that it is the start of such a node.
+    let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
+    let mut fields = S::fields().iter();
+    node.set.each(&mut |cell| {
+        if let Some(field) = fields.next().filter(|_| cell.is_attached()) {
+            visit(field);
+        }
+    });
+}
+
+/// # Safety
+///
+/// As [`Kind`] says; and nobody else has the node, now or later.
+unsafe fn end<S: FieldSet, O>(link: NonNull<Link>, panics: &mut Panics) {
+    // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
+    let mut node = unsafe { Box::from_raw(link.cast::<Node<S, O>>().as_ptr()) };
+    let mut fields = S::fields().iter();
+    node.set.each_mut(&mut |cell| {
+        if let Some(field) = fields.next() {
+            cell.end(field, panics);
+        }
+    });
+}
+
+/// A node that is nobody's yet, by N1.
+fn make<S: FieldSet + 'static, O: Owner>(owner: O) -> NonNull<Link> {
+    let node = Box::new(Node { link: Link { kind: kind::<S, O> }, set: S::empty(), owner });
+    NonNull::from(Box::leak(node)).cast()
+}
+
+impl Head {
+    const_fn! {
+        pub(super) const fn new() -> Self {
+            Self { first: AtomicPtr::new(ptr::null_mut()) }
+        }
+    }
+
+    #[inline]
+    fn first(&self) -> Option<First> {
+        // Acquire: pairs with the Release of `put`; what it points to is seen as it was made.
+        NonNull::new(self.first.load(Ordering::Acquire)).map(|link| First { link })
+    }
+
+    #[inline]
+    pub(super) fn look<S: FieldSet + 'static>(&self) -> Option<&S> {
+        // SAFETY: by N3 the nodes live while `self` is borrowed, as the set is.
+        unsafe { self.first()?.look::<S, ()>() }
+    }
+
+    #[inline]
+    pub(super) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        // SAFETY: as in `look`.
+        let link = unsafe { self.first()?.find::<S, ()>() }?;
+        // SAFETY: by N1 it is the start of a live node of `S`; and since `self` is borrowed exclusively, as the set is,
+        // nothing else refers to it.
+        Some(unsafe { set_mut(link) })
+    }
+
+    /// Puts an empty `S`, or finds the one that another thread has just put.
+    #[cold]
+    pub(super) fn put<S: FieldSet + 'static>(&self) -> &S {
+        let new = make::<S, ()>(());
+        // SAFETY: `new` is a node of `S` by N1, and nobody else's; what the head points to lives while it is borrowed.
+        let kept = unsafe { put(&self.first, new) };
+        if kept != new {
+            // SAFETY: it was not put anywhere, so it is still nobody else's; by N1 it was made by `Box`.
+            drop(unsafe { Box::from_raw(new.cast::<Node<S, ()>>().as_ptr()) });
+        }
+        // SAFETY: by N1 it is the start of a live node of `S`, which lives by N3.
+        unsafe { set(kept) }
+    }
+
+    /// Shows every field that is attached.
+    pub(super) fn attached(&self, visit: &mut dyn FnMut(&'static Field)) {
+        if let Some(First { link }) = self.first() {
+            // SAFETY: by N1 it is live, by N3 while `self` is borrowed.
+            let kind = unsafe { link.as_ref() }.kind;
+            // SAFETY: by N1 it is of this kind.
+            unsafe { (kind().attached)(link, visit) };
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&mut self) -> bool {
+        // Relaxed: nobody races, since `self` is `&mut`.
+        self.first.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Ends every field and frees every node. Panics of destructors are contained.
+    #[cold]
+    pub(super) fn end(&mut self, panics: &mut Panics) {
+        // Relaxed: nobody races, since `self` is `&mut`.
+        let first = self.first.load(Ordering::Relaxed);
+        self.first.store(ptr::null_mut(), Ordering::Relaxed);
+        if let Some(link) = NonNull::new(first) {
+            // SAFETY: the head, which is borrowed exclusively, points to it no more, so nobody has it.
+            unsafe { First { link }.end(panics) };
+        }
+    }
+}
+
+impl First {
+    /// A host's first node, for a side table.
+    pub(crate) fn make<S: FieldSet + 'static, O: Owner>(owner: O) -> Self {
+        Self { link: make::<S, O>(owner) }
+    }
+
+    /// What a table keeps. The pointer may be used for the whole of what it points to.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<Link> {
+        self.link
+    }
+
+    /// # Safety
+    ///
+    /// It comes from [`into_raw`](Self::into_raw), and has not ended.
+    #[inline]
+    pub(crate) unsafe fn from_raw(link: NonNull<Link>) -> Self {
+        Self { link }
+    }
+
+    /// The field set `S`. `O` is the owner that the first node most likely has.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended during `'host`.
+    #[inline]
+    pub(crate) unsafe fn look<'host, S: FieldSet + 'static, O: Owner>(self) -> Option<&'host S> {
+        // SAFETY: the caller's promise is the same.
+        let link = unsafe { self.find::<S, O>() }?;
+        // SAFETY: by N1 it is the start of a live node of `S`, which lives until this is ended.
+        Some(unsafe { set(link) })
+    }
+
+    /// Whether the owner of the first node says that the host is gone.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended meanwhile.
+    pub(crate) unsafe fn is_gone(self) -> bool {
+        // SAFETY: by N1 and the caller's promise it is live.
+        let kind = unsafe { self.link.as_ref() }.kind;
+        // SAFETY: by N1 it is of this kind.
+        unsafe { (kind().is_gone)(self.link) }
+    }
+
+    /// Ends every field and frees every node. Panics of destructors are contained.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else has it, or a reference to what is in it, now or later.
+    pub(crate) unsafe fn end(self, panics: &mut Panics) {
+        // SAFETY: by N1 it is live.
+        let kind = unsafe { self.link.as_ref() }.kind;
+        // SAFETY: by N1 it is of this kind; the caller says that nobody else has it.
+        unsafe { (kind().end)(self.link, panics) };
+    }
+
+    /// The node of the field set `S`.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended meanwhile.
+    #[inline]
+    unsafe fn find<S: FieldSet + 'static, O: Owner>(self) -> Option<NonNull<Link>> {
+        // SAFETY: by N1 and the caller's promise it is live.
+        let first = unsafe { self.link.as_ref() };
+        if ptr::fn_addr_eq(first.kind, kind::<S, O> as fn() -> Kind) {
+            return Some(self.link);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.search(kind::<S, ()>) }
+    }
+
+    /// The node of the field set that `wanted` is a kind of, in a list by addresses first, then by asking.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended meanwhile.
+    #[inline(never)]
+    unsafe fn search(self, wanted: fn() -> Kind) -> Option<NonNull<Link>> {
+        // SAFETY: the caller's promise is the same.
+        if let Some(list) = unsafe { self.list() } {
+            let by_address = list.nodes().find(|(_, seen)| ptr::fn_addr_eq(*seen, wanted));
+            if let Some((node, _)) = by_address {
+                return Some(node);
+            }
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.ask(wanted().content) }
+    }
+
+    /// The node with this content, whatever its kind's address.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended meanwhile.
+    unsafe fn ask(self, content: TypeId) -> Option<NonNull<Link>> {
+        // SAFETY: the caller's promise is the same.
+        if let Some(list) = unsafe { self.list() } {
+            return list.nodes().find(|(_, seen)| seen().content == content).map(|(node, _)| node);
+        }
+        // SAFETY: by N1 and the caller's promise it is live.
+        let seen = unsafe { self.link.as_ref() };
+        ((seen.kind)().content == content).then_some(self.link)
+    }
+
+    /// If it is a list, that.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended during `'host`.
+    unsafe fn list<'host>(self) -> Option<&'host List> {
+        // SAFETY: by N1 and the caller's promise it is live.
+        let seen = unsafe { self.link.as_ref() };
+        if !ptr::fn_addr_eq(seen.kind, list as fn() -> Kind) {
+            return None;
+        }
+        // SAFETY: by N1 it is a list, since equal addresses are one function.
+        Some(unsafe { self.link.cast::<List>().as_ref() })
+    }
+}
+
+/// Puts a node of a new field set at the first word that is null. Returns the node of that set that is there then.
+///
+/// # Safety
+///
+/// `new` is a node by N1, and nobody else's; what `head` points to is not ended meanwhile.
+pub(crate) unsafe fn put(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> {
+    // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on failure, to see
+    // what others have put as it was made. So with every exchange here.
+    let put = head.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
+    let Some(mut link) = put.err().and_then(NonNull::new) else { return new };
+    // SAFETY: the caller says that it is a live node.
+    let kind = unsafe { new.as_ref() }.kind;
+    loop {
+        let first = First { link };
+        // SAFETY: the caller's promise is the same.
+        if let Some(node) = unsafe { first.ask(kind().content) } {
+            return node;
+        }
+        // SAFETY: the caller's promise is the same.
+        if let Some(list) = unsafe { first.list() } {
+            // SAFETY: `new` is as the caller promises.
+            return unsafe { list.put(new, kind) };
+        }
+        let longer = List::starting_with(link);
+        let replaced = head.compare_exchange(link.as_ptr(), longer.as_ptr().cast(), Ordering::Release, Ordering::Acquire);
+        if replaced.is_err() {
+            // SAFETY: it was not put anywhere, so it is nobody else's; it was made by `Box`.
+            drop(unsafe { Box::from_raw(longer.as_ptr()) });
+        }
+        // By N3 it is not null any more.
+        link = replaced.err().and_then(NonNull::new).unwrap_or(longer.cast());
+    }
+}
+
+fn list() -> Kind {
+    Kind { content: TypeId::of::<List>(), is_gone: list_is_gone, attached: list_attached, end: list_end }
+}
+
+/// # Safety
+///
+/// As [`Kind`] says.
+unsafe fn list_is_gone(link: NonNull<Link>) -> bool {
+    // SAFETY: the caller says that it is a list.
+    let list = unsafe { link.cast::<List>().as_ref() };
+    // The host is known by its first node. SAFETY: by N1 each node is of its kind.
+    list.nodes().next().is_some_and(|(node, kind)| unsafe { (kind().is_gone)(node) })
+}
+
+/// # Safety
+///
+/// As [`Kind`] says.
+unsafe fn list_attached(link: NonNull<Link>, visit: &mut dyn FnMut(&'static Field)) {
+    // SAFETY: the caller says that it is a list.
+    let list = unsafe { link.cast::<List>().as_ref() };
+    for (node, kind) in list.nodes() {
+        // SAFETY: by N1 each node is of its kind.
+        unsafe { (kind().attached)(node, visit) };
+    }
+}
+
+/// # Safety
+///
+/// As [`Kind`] says; and nobody else has the list or its nodes, now or later.
+unsafe fn list_end(link: NonNull<Link>, panics: &mut Panics) {
+    let mut next = Some(link.cast::<List>());
+    while let Some(list) = next {
+        // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
+        let list = unsafe { Box::from_raw(list.as_ptr()) };
+        // Relaxed, here and below: nobody races.
+        let nodes = list.nodes.iter().map_while(|word| NonNull::new(word.load(Ordering::Relaxed)));
+        for link in nodes {
+            // SAFETY: by N1 it is a node, and by the caller's promise nobody else's.
+            unsafe { First { link }.end(panics) };
+        }
+        next = NonNull::new(list.next.load(Ordering::Relaxed));
+    }
+}
+
+impl List {
+    /// A list that is nobody's yet.
+    fn starting_with(first: NonNull<Link>) -> NonNull<Self> {
+        let nodes = [(); 6].map(|()| AtomicPtr::new(ptr::null_mut()));
+        // Relaxed: nobody else has it yet.
+        nodes[0].store(first.as_ptr(), Ordering::Relaxed);
+        NonNull::from(Box::leak(Box::new(Self { link: Link { kind: list }, nodes, next: AtomicPtr::new(ptr::null_mut()) })))
+    }
+
+    /// The nodes, and the kind of each. They live as long as the list.
+    fn nodes(&self) -> impl Iterator<Item = (NonNull<Link>, fn() -> Kind)> {
+        let mut lists = Some(self);
+        let lists = std::iter::from_fn(move || {
+            let list = lists?;
+            // Acquire: pairs with the Release of `put`. SAFETY: by N1 it is a live list, by N3 as long as this one.
+            lists = NonNull::new(list.next.load(Ordering::Acquire)).map(|next| unsafe { next.as_ref() });
+            Some(list)
+        });
+        // Acquire: as above.
+        let words = lists.flat_map(|list| list.nodes.iter()).map_while(|word| NonNull::new(word.load(Ordering::Acquire)));
+        words.map(|node| {
+            // SAFETY: by N1 it is a live node, by N3 as long as the list.
+            let seen = unsafe { node.as_ref() };
+            (node, seen.kind)
+        })
+    }
+
+    /// Puts `new` at the first word that is null, unless a node of its set comes first. Returns the one that is there.
+    ///
+    /// # Safety
+    ///
+    /// `new` is a node of `kind` by N1, and nobody else's.
+    unsafe fn put(&self, new: NonNull<Link>, kind: fn() -> Kind) -> NonNull<Link> {
+        let mut list = self;
+        loop {
+            for word in &list.nodes {
+                let put = word.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
+                let Some(node) = put.err().and_then(NonNull::new) else { return new };
+                // SAFETY: by N1 it is a live node, by N3 as long as the list.
+                if (unsafe { node.as_ref() }.kind)().content == kind().content {
+                    return node;
+                }
+            }
+            let longer = Self::starting_with(new);
+            let put = list.next.compare_exchange(ptr::null_mut(), longer.as_ptr(), Ordering::Release, Ordering::Acquire);
+            let Some(next) = put.err().and_then(NonNull::new) else { return new };
+            // SAFETY: it was not put anywhere, so it is nobody else's; it was made by `Box`.
+            drop(unsafe { Box::from_raw(longer.as_ptr()) });
+            // SAFETY: by N1 it is a live list, by N3 as long as this one.
+            list = unsafe { next.as_ref() };
+        }
+    }
+}
+
+/// # Safety
+///
+/// `link` is the start of a node of `S`, whatever its owner, which lives during `'host`.
+#[inline]
+pub(crate) unsafe fn set<'host, S>(link: NonNull<Link>) -> &'host S {
+    // SAFETY: the caller says so; before the owner, all nodes of `S` look alike.
+    let node = unsafe { link.cast::<Node<S, ()>>().as_ref() };
+    &node.set
+}
+
+/// # Safety
+///
+/// As [`set`]; and nothing else refers to the node during `'host`.
+#[inline]
+unsafe fn set_mut<'host, S>(link: NonNull<Link>) -> &'host mut S {
+    // SAFETY: as in `set`, and the caller's promise.
+    let node = unsafe { link.cast::<Node<S, ()>>().as_mut() };
+    &mut node.set
+}
