@@ -186,15 +186,10 @@ impl Head {
     /// Puts an empty `S`, or finds the one that another thread has just put.
     #[cold]
     pub(super) fn put<S: FieldSet + 'static>(&self) -> &S {
-        let new = make::<S, ()>(());
-        // SAFETY: `new` is a node of `S` by N1, and nobody else's; what the head points to lives while it is borrowed.
-        let kept = unsafe { put(&self.first, new) };
-        if kept != new {
-            // SAFETY: it was not put anywhere, so it is still nobody else's; by N1 it was made by `Box`.
-            drop(unsafe { Box::from_raw(new.cast::<Node<S, ()>>().as_ptr()) });
-        }
+        // SAFETY: what the head points to lives while it is borrowed.
+        let node = unsafe { put::<S>(&self.first) };
         // SAFETY: by N1 it is the start of a live node of `S`, which lives by N3.
-        unsafe { set(kept) }
+        unsafe { set(node) }
     }
 
     /// Shows every field that is attached.
@@ -257,6 +252,22 @@ impl First {
         let link = unsafe { self.find::<S, O>() }?;
         // SAFETY: by N1 it is the start of a live node of `S`, which lives until this is ended.
         Some(unsafe { set(link) })
+    }
+
+    /// The field set `S`, made if it is not there, and what the table has to keep from now on.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended during `'host`, and nobody else calls this meanwhile.
+    pub(crate) unsafe fn with<'host, S: FieldSet + 'static>(self) -> (Self, &'host S) {
+        let head = AtomicPtr::new(self.link.as_ptr());
+        // SAFETY: the caller's promise is the same.
+        let node = unsafe { put::<S>(&head) };
+        // By N3 it is not null any more.
+        // Relaxed: nobody else has this head.
+        let link = NonNull::new(head.load(Ordering::Relaxed)).unwrap_or(self.link);
+        // SAFETY: by N1 it is the start of a live node of `S`, which lives until this is ended.
+        (Self { link }, unsafe { set(node) })
     }
 
     /// Whether the owner of the first node says that the host is gone.
@@ -348,12 +359,28 @@ impl First {
     }
 }
 
-/// Puts a node of a new field set at the first word that is null. Returns the node of that set that is there then.
+/// Puts a node of an empty `S`, or finds the one that is there.
+///
+/// # Safety
+///
+/// What `head` points to is not ended meanwhile.
+unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<Link>) -> NonNull<Link> {
+    let new = make::<S, ()>(());
+    // SAFETY: `new` is a node by N1, and nobody else's; the caller promises the rest.
+    let kept = unsafe { put_node(head, new) };
+    if kept != new {
+        // SAFETY: it was not put anywhere, so it is still nobody else's; by N1 it was made by `Box`.
+        drop(unsafe { Box::from_raw(new.cast::<Node<S, ()>>().as_ptr()) });
+    }
+    kept
+}
+
+/// Puts a node of a field set at the first word that is null. Returns the node of that set that is there then.
 ///
 /// # Safety
 ///
 /// `new` is a node by N1, and nobody else's; what `head` points to is not ended meanwhile.
-pub(crate) unsafe fn put(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> {
+unsafe fn put_node(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> {
     // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on failure, to see
     // what others have put as it was made. So with every exchange here.
     let put = head.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
@@ -363,13 +390,13 @@ pub(crate) unsafe fn put(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<
     loop {
         let first = First { link };
         // SAFETY: the caller's promise is the same.
-        if let Some(node) = unsafe { first.ask(kind().content) } {
-            return node;
-        }
-        // SAFETY: the caller's promise is the same.
         if let Some(list) = unsafe { first.list() } {
             // SAFETY: `new` is as the caller promises.
             return unsafe { list.put(new, kind) };
+        }
+        // SAFETY: the caller's promise is the same.
+        if let Some(node) = unsafe { first.ask(kind().content) } {
+            return node;
         }
         let longer = List::starting_with(link);
         let replaced = head.compare_exchange(link.as_ptr(), longer.as_ptr().cast(), Ordering::Release, Ordering::Acquire);
@@ -484,7 +511,7 @@ impl List {
 ///
 /// `link` is the start of a node of `S`, whatever its owner, which lives during `'host`.
 #[inline]
-pub(crate) unsafe fn set<'host, S>(link: NonNull<Link>) -> &'host S {
+unsafe fn set<'host, S>(link: NonNull<Link>) -> &'host S {
     // SAFETY: the caller says so; before the owner, all nodes of `S` look alike.
     let node = unsafe { link.cast::<Node<S, ()>>().as_ref() };
     &node.set

@@ -11,19 +11,21 @@
 //!
 //! # Invariants
 //!
-//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's write lock.
-//!   While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
-//!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
-//! - **A2** A field set, once in an entry, stays where it is until the entry is removed and dropped (C3 of
-//!   `fields/chain.rs`; that the entry itself moves within its shard does not move what it points to).
+//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's lock. While it
+//!   is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left is in the
+//!   hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
+//! - **A2** What an entry points to begins with the first node that the host was given, whose owner is that `Weak`; it is
+//!   ended only after the entry was removed.
 //!
-//! So whoever borrows an `Arc` may borrow the fields of its allocation for as long (R1).
+//! So whoever borrows an `Arc` may look for it (T5 of `side_table/shard.rs`), and borrow the fields of its allocation for as
+//! long (R1).
 //!
 //! # Reader, writer, sweeper
 //!
-//! *Reader*: lock the shard for reading, find the entry, find the field set in it, unlock. *Writer*: the same; if there
-//! is no entry, lock for writing and look again before adding one. *Sweeper*: lock for writing, take the entries whose
-//! `Arc`s are gone, unlock, and only then drop them, since that runs destructors (R4), each contained (R5).
+//! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, lock the shard and
+//! look again before adding one. If there is one without the field set, make it a list of nodes, under the lock too, since
+//! the entry may move. *Sweeper*: lock, take the entries whose `Arc`s are gone, unlock, and only then drop them, since that
+//! runs destructors (R4), each contained (R5).
 //!
 //! *The last `Arc` against the sweeper*: the sweeper must not drop a value before the last reader's use of it. Readers
 //! use a value while they borrow an `Arc`, and give the `Arc` up by a `Release` decrement of the strong count; the
@@ -35,11 +37,19 @@
 //!
 //! # When dead hosts are dropped
 //!
-//! Every attach to an `Arc` sweeps [`STRIDE`] entries of its own shard, and as many of another, each shard in turn; and
-//! `registry().sweep()` sweeps all. So a dead entry in a shard of `n` is met within `n / STRIDE + 1` attaches to hosts in
-//! that shard, or `SHARDS` times as many to any hosts, whichever comes first, and the table is bounded by what is alive
-//! (R7), however the addresses of new hosts are spread. If they are spread evenly, the dead are about a fifth of the
-//! living at most.
+//! Every attach to an `Arc`, when it is done, looks for dead hosts in three places:
+//!
+//! 1. The host that this thread attached to [`RECENT`] attaches ago. Most short lives end here, and an address that is
+//!    used again and again costs the same however many others are alive.
+//! 2. If the table has grown by an eighth since that was last done: some entries of the next shard, and so on, until every
+//!    shard has been swept from end to end. So what is dead adds about an eighth to what is alive. It goes round all
+//!    shards, a little of each at a time: what is taken out of a shard leaves addresses of that shard, which the allocator
+//!    gives to the next hosts; sweeping one shard after the other would move all hosts to where it has just been.
+//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's shard
+//!    is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
+//!
+//! So a host that is gone is dropped within `TURN / TURN_STRIDE` attaches of one thread for each entry there is, or
+//! `TURN * SHARDS` if that is more; and the memory of hosts and values is bounded by what is alive (R7).
 //!
 //! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts the
 //! sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy; but no
@@ -47,49 +57,80 @@
 //! destructor that a sweep runs it does not sweep, or one dead host after the other would pile up on the stack.
 
 use std::cell::Cell;
-use std::ptr;
+use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
 use crate::claim;
 use crate::field_set::FieldSet;
-use crate::fields::ShadowFields;
+use crate::fields::{First, Link, Owner};
 use crate::host::{Host, Identity};
 use crate::panics::Panics;
-use crate::side_table::{AddressMap, SHARDS, SideTable, shrink};
-use crate::sync::{AtomicUsize, Ordering, RwLock, fence, read, write};
+use crate::side_table::{NOBODY, SHARDS, Shard, SideTable, hash};
+use crate::sync::{AtomicUsize, Ordering, fence, local, shared};
 
-/// How many entries each attach sweeps of a shard.
-const STRIDE: usize = 3;
+/// How many hosts a thread remembers.
+const RECENT: usize = 8;
+
+/// How many entries are swept at a time in a round that the table is due for, and otherwise.
+const ROUND_STRIDE: usize = 16;
+const TURN_STRIDE: usize = 4;
+
+/// How many shards are passed, to find one that the round has not seen from end to end.
+const MOST_PASSED: usize = 16;
+
+/// How many attaches there are for each turn, where the host's shard is not small.
+const TURN: usize = 16;
+
+/// How many entries a small shard has.
+const SMALL: usize = 64;
 
 /// How many sweeps a thread puts off.
 const MOST_OWED: usize = 1024;
 
-static TABLE: SideTable<Shard> = SideTable::new([const { RwLock::new(Shard::new()) }; SHARDS]);
-
-/// Whose turn it is to be swept.
-static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
-
-struct Shard {
-    /// Where each key's entry is.
-    index: AddressMap<usize, usize>,
-    entries: Vec<Entry>,
-    /// The entry that is swept next.
-    cursor: usize,
+shared! {
+    static TABLE: SideTable<Link> = SideTable::new();
 }
 
-struct Entry {
-    key: usize,
-    object: Box<dyn Object>,
-    fields: ShadowFields,
+shared! {
+    static PACE: Pace = Pace { limit: AtomicUsize::new(0), round: AtomicUsize::new(0), unswept: AtomicUsize::new(0) };
 }
 
-/// The `Weak` of an entry, whatever its type.
-trait Object: Send + Sync {
-    /// Whether no `Arc` is left; if so, what their holders did has happened before.
-    fn is_gone(&self) -> bool;
+/// When the table is swept from end to end. All operations are `Relaxed`: nothing is concluded from them but how much
+/// work to do, and whoever does it takes locks.
+struct Pace {
+    /// With more entries than this, a round begins.
+    limit: AtomicUsize,
+    /// How many rounds have begun.
+    round: AtomicUsize,
+    /// How many shards the round that is on has still to see to the end; 0 if none is on.
+    unswept: AtomicUsize,
 }
 
-impl<T: ?Sized + Send + Sync> Object for Weak<T> {
+impl Pace {
+    /// Begins a round if so many entries are more than the limit, and none is on.
+    fn begin(&self, entries: usize) {
+        if entries > self.limit.load(Ordering::Relaxed)
+            && self.unswept.compare_exchange(0, SHARDS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.round.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The round that is on.
+    fn round(&self) -> Option<usize> {
+        (self.unswept.load(Ordering::Relaxed) > 0).then(|| self.round.load(Ordering::Relaxed))
+    }
+
+    /// The round has seen one more shard to the end.
+    fn swept(&self) {
+        if self.unswept.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let entries: usize = TABLE.shards().iter().map(Shard::entries).sum();
+            self.limit.store(entries + entries / 8, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
     fn is_gone(&self) -> bool {
         if self.strong_count() != 0 {
             return false;
@@ -104,26 +145,18 @@ impl<T: ?Sized + Send + Sync> Object for Weak<T> {
 
 #[diagnostic::do_not_recommend]
 impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
+    #[inline]
     fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
-        let key = key_of(host);
-        let shard = read(TABLE.shard(key));
-        let set = shard.entries[*shard.index.get(&key)?].fields.look::<S>()?;
-        // SAFETY: the entry is that of `host`, by its key. `host` keeps the strong count above 0 for as long as it is
-        // borrowed, so by A1 the entry stays, and by A2 the set with it.
-        Some(unsafe { outlive(set) })
+        let link = TABLE.find(key_of(host))?;
+        // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed.
+        unsafe { First::from_raw(link).look::<S, Weak<T>>() }
     }
 
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
-        if let Some(set) = Self::look(host) {
-            return set;
+        match Self::look(host) {
+            Some(set) => set,
+            None => enter(host),
         }
-        let key = key_of(host);
-        let mut object: Option<Box<dyn Object>> = Some(Box::new(Arc::downgrade(host)));
-        let mut shard = write(TABLE.shard(key));
-        let entry = shard.enter(key, &mut object);
-        let set = entry.fields.reach::<S>();
-        // SAFETY: as in `look`.
-        unsafe { outlive(set) }
     }
 
     fn identity(host: &Self) -> Identity {
@@ -137,69 +170,175 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     }
 }
 
-/// Lets go of the shard's lock, which a reference to a field set was found under.
-///
-/// # Safety
-///
-/// The set belongs to an entry whose object lives for `'host`.
-unsafe fn outlive<'host, S>(set: &S) -> &'host S {
-    // SAFETY: the caller says so; see A1 and A2.
-    unsafe { &*ptr::from_ref(set) }
-}
-
 fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
     Arc::as_ptr(host).addr()
 }
 
-impl Shard {
-    const fn new() -> Self {
-        Self { index: AddressMap::with_hasher(std::hash::BuildHasherDefault::new()), entries: Vec::new(), cursor: 0 }
-    }
-
-    /// The entry of `key`; a new one takes `object`.
-    fn enter(&mut self, key: usize, object: &mut Option<Box<dyn Object>>) -> &Entry {
-        let Self { index, entries, .. } = self;
-        let position = *index.entry(key).or_insert_with(|| {
-            if let Some(object) = object.take() {
-                entries.push(Entry { key, object, fields: ShadowFields::new() });
-            }
-            entries.len() - 1
-        });
-        &entries[position]
-    }
-
-    /// Takes out those of the next `count` entries whose objects are gone.
-    fn take_dead(&mut self, count: usize, dead: &mut Vec<Entry>) {
-        for _ in 0..count.min(self.entries.len()) {
-            if self.cursor >= self.entries.len() {
-                self.cursor = 0;
-            }
-            let Some(entry) = self.entries.get(self.cursor) else { break };
-            if entry.object.is_gone() {
-                dead.push(self.remove(self.cursor));
-            } else {
-                self.cursor += 1;
-            }
+/// Gives `host` the field set `S`.
+#[cold]
+fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>) -> &S {
+    let key = key_of(host);
+    let hash = hash(key);
+    // Made outside of the lock. If somebody else is faster, no cell in it is filled yet.
+    let mut new = TABLE.find(key).is_none().then(|| First::make::<S, _>(Arc::downgrade(host)));
+    let mut shard = TABLE.shard(hash).lock();
+    let first = match (shard.find(key, hash), new.take()) {
+        (None, Some(first)) => {
+            shard.insert(key, hash, first.into_raw());
+            first
         }
-        shrink(&mut self.index);
-        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 8 {
-            self.entries.shrink_to(self.entries.len() * 2);
+        (link, unused) => {
+            new = unused;
+            let link = link.expect("it was there, and stays while the host is borrowed");
+            // SAFETY: by A2 it is a host's.
+            unsafe { First::from_raw(link) }
+        }
+    };
+    // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
+    let (with, set) = unsafe { first.with::<S>() };
+    if with.into_raw() != first.into_raw() {
+        shard.replace(key, hash, with.into_raw());
+    }
+    drop(shard);
+    if let Some(unused) = new {
+        // SAFETY: it was not put anywhere.
+        unsafe { unused.end(&mut Panics::none()) };
+    }
+    set
+}
+
+struct Sweeps {
+    /// The hosts that this thread has attached to, in a ring.
+    recent: [Cell<usize>; RECENT],
+    /// How many attaches there were.
+    attaches: Cell<usize>,
+    /// The shard that is swept next, in a round and otherwise.
+    next: Cell<usize>,
+    /// How many entries are in the shards that were counted since the first was.
+    entries: Cell<usize>,
+    /// How many sweeps wait for the end of an initialiser.
+    owed: Cell<usize>,
+    /// Whether this thread runs destructors of a sweep.
+    is_sweeping: Cell<bool>,
+}
+
+local! {
+    static SWEEPS: Sweeps = Sweeps {
+        recent: [const { Cell::new(NOBODY) }; RECENT],
+        attaches: Cell::new(0),
+        next: Cell::new(0),
+        entries: Cell::new(0),
+        owed: Cell::new(0),
+        is_sweeping: Cell::new(false),
+    };
+}
+
+/// What was taken out of the table, to be dropped under no lock.
+type Gone = Vec<NonNull<Link>>;
+
+fn is_gone(link: NonNull<Link>) -> bool {
+    // SAFETY: by A2 it is a host's, and it is in the table, whose lock is held.
+    unsafe { First::from_raw(link).is_gone() }
+}
+
+/// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
+fn sweep_for(key: usize) {
+    SWEEPS.with(|sweeps| {
+        if claim::is_initialising() && sweeps.owed.get() < MOST_OWED {
+            sweeps.owed.set(sweeps.owed.get() + 1);
+        } else {
+            sweeps.sweep(|gone| sweeps.look_around(key, gone));
+            sweep_owed();
+        }
+    });
+}
+
+/// Sweeps what attaches inside of initialisers have put off, now that this thread is in none.
+#[inline]
+pub(crate) fn sweep_owed() {
+    SWEEPS.with(|sweeps| {
+        if sweeps.owed.get() > 0 && !claim::is_initialising() {
+            sweeps.pay();
+        }
+    });
+}
+
+impl Sweeps {
+    #[cold]
+    fn pay(&self) {
+        for _ in 0..self.owed.take() {
+            self.sweep(|gone| self.take_turn(gone));
         }
     }
 
-    fn take_all_dead(&mut self, dead: &mut Vec<Entry>) {
-        // From the start, the entries that `remove` moves down are all still to come.
-        self.cursor = 0;
-        self.take_dead(usize::MAX, dead);
+    /// Drops the hosts that `look` has found.
+    fn sweep(&self, look: impl FnOnce(&mut Gone)) {
+        if self.is_sweeping.replace(true) {
+            return;
+        }
+        let mut gone = Gone::new();
+        look(&mut gone);
+        if !gone.is_empty() {
+            let mut panics = Panics::none();
+            end(gone, &mut panics);
+            // These are other hosts' destructors: their panics are not the caller's (R5).
+            panics.discard();
+        }
+        self.is_sweeping.set(false);
     }
 
-    fn remove(&mut self, position: usize) -> Entry {
-        let entry = self.entries.swap_remove(position);
-        self.index.remove(&entry.key);
-        if let Some(moved) = self.entries.get(position) {
-            self.index.insert(moved.key, position);
+    fn look_around(&self, key: usize, gone: &mut Gone) {
+        let attaches = self.attaches.get().wrapping_add(1);
+        self.attaches.set(attaches);
+        let recent = self.recent[attaches % RECENT].replace(key);
+        if recent != NOBODY {
+            take_if_gone(recent, gone);
         }
-        entry
+        self.count(&TABLE.shards()[attaches % SHARDS], attaches % SHARDS == 0);
+        if let Some(round) = PACE.round() {
+            self.sweep_round(round, gone);
+        } else if attaches % TURN == 0 || TABLE.shard(hash(key)).entries() <= SMALL {
+            self.take_turn(gone);
+        }
+    }
+
+    /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
+    fn count(&self, shard: &Shard<Link>, is_first: bool) {
+        if is_first {
+            PACE.begin(self.entries.take());
+        }
+        self.entries.set(self.entries.get() + shard.entries());
+    }
+
+    /// The next shard.
+    fn advance(&self) -> &'static Shard<Link> {
+        let next = self.next.get();
+        self.next.set(next.wrapping_add(1));
+        &TABLE.shards()[next % SHARDS]
+    }
+
+    /// Sweeps a part of the next shard that the round has not seen to the end.
+    fn sweep_round(&self, round: usize, gone: &mut Gone) {
+        let unswept = (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round));
+        if unswept.is_some_and(|shard| shard.lock().sweep_round(round, ROUND_STRIDE, is_gone, gone)) {
+            PACE.swept();
+        }
+    }
+
+    /// Sweeps a part of the next shard.
+    fn take_turn(&self, gone: &mut Gone) {
+        let shard = self.advance();
+        if shard.entries() > 0 {
+            shard.lock().sweep(TURN_STRIDE, is_gone, gone);
+        }
+    }
+}
+
+fn take_if_gone(key: usize, gone: &mut Gone) {
+    let hash = hash(key);
+    let mut shard = TABLE.shard(hash).lock();
+    if shard.find(key, hash).is_some_and(is_gone) {
+        gone.extend(shard.remove(key, hash));
     }
 }
 
@@ -214,10 +353,10 @@ pub(crate) fn sweep() -> usize {
     loop {
         let before = count;
         for shard in TABLE.shards() {
-            let mut dead = Vec::new();
-            write(shard).take_all_dead(&mut dead);
-            count += dead.len();
-            end(dead, &mut panics);
+            let mut gone = Gone::new();
+            shard.lock().sweep_all(is_gone, &mut gone);
+            count += gone.len();
+            end(gone, &mut panics);
         }
         if count == before {
             break;
@@ -227,56 +366,10 @@ pub(crate) fn sweep() -> usize {
     count
 }
 
-thread_local! {
-    /// Whether this thread runs destructors of a sweep.
-    static SWEEPING: Cell<bool> = const { Cell::new(false) };
-    /// How many sweeps of this thread wait for the end of an initialiser.
-    static OWED: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Sweeps for an attach to a host in the shard of `key`, or puts it off, if this thread is in an initialiser.
-#[cold]
-fn sweep_for(key: usize) {
-    if claim::is_initialising() && OWED.get() < MOST_OWED {
-        OWED.set(OWED.get() + 1);
-    } else {
-        sweep_some(Some(key));
-        sweep_owed();
-    }
-}
-
-/// Sweeps what attaches inside of initialisers have put off, now that this thread is in none.
-#[cold]
-pub(crate) fn sweep_owed() {
-    if !claim::is_initialising() {
-        for _ in 0..OWED.take() {
-            sweep_some(None);
-        }
-    }
-}
-
-/// Sweeps a few entries of the shard of `key`, and of the shard whose turn it is.
-fn sweep_some(key: Option<usize>) {
-    if SWEEPING.replace(true) {
-        return;
-    }
-    let mut dead = Vec::new();
-    if let Some(key) = key {
-        write(TABLE.shard(key)).take_dead(STRIDE, &mut dead);
-    }
-    // Relaxed: only the number counts, so that shards have their turn.
-    let turn = NEXT_SHARD.fetch_add(1, Ordering::Relaxed);
-    write(&TABLE.shards()[turn % SHARDS]).take_dead(STRIDE, &mut dead);
-    let mut panics = Panics::none();
-    end(dead, &mut panics);
-    // These are other hosts' destructors: their panics are not the caller's (R5).
-    panics.discard();
-    SWEEPING.set(false);
-}
-
 /// Drops what was taken out of the table, under no lock.
-fn end(dead: Vec<Entry>, panics: &mut Panics) {
-    for mut entry in dead {
-        entry.fields.end(panics);
+fn end(gone: Gone, panics: &mut Panics) {
+    for link in gone {
+        // SAFETY: by A2 it is a host's, and by A1 nobody has it any more.
+        unsafe { First::from_raw(link).end(panics) };
     }
 }

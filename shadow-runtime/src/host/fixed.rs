@@ -6,18 +6,25 @@
 //! because two of them may share one.
 
 use std::any::TypeId;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
 use crate::host::{Host, Identity};
-use crate::side_table::{AddressMap, SHARDS, SideTable};
-use crate::sync::{RwLock, read, write};
+use crate::side_table::{SideTable, hash};
+use crate::sync::{AtomicPtr, Ordering, shared};
 
-type Shard = AddressMap<(usize, TypeId), &'static ShadowFields>;
+shared! {
+    static TABLE: SideTable<Known> = SideTable::new();
+}
 
-static TABLE: SideTable<Shard> =
-    SideTable::new([const { RwLock::new(Shard::with_hasher(std::hash::BuildHasherDefault::new())) }; SHARDS]);
+/// The hosts of one address, one after the other. They are never freed: what they belong to stays for ever, too, so they
+/// are bounded by the number of statics (R7).
+struct Known {
+    object: TypeId,
+    fields: ShadowFields,
+    next: AtomicPtr<Known>,
+}
 
 /// What a `&'static T` refers to. There is no other way to one than [`Fixed::of`], so it stands where it stands for
 /// ever, however short it is borrowed.
@@ -54,21 +61,62 @@ pub const fn refuse_zero_sized<T>() {
     );
 }
 
+/// The first of the hosts of an address, found in the table, or behind another.
+fn known(pointer: Option<NonNull<Known>>) -> Option<&'static Known> {
+    // SAFETY: nothing but a `Known` that is never freed is in the table, or behind another.
+    pointer.map(|known| unsafe { known.as_ref() })
+}
+
+/// The one of those hosts that has this type.
+fn of_type(first: Option<&'static Known>, object: TypeId) -> Option<&'static Known> {
+    let mut next = first;
+    while let Some(seen) = next {
+        if seen.object == object {
+            return Some(seen);
+        }
+        // Acquire: pairs with the Release of `enter`.
+        next = known(NonNull::new(seen.next.load(Ordering::Acquire)));
+    }
+    None
+}
+
+#[cold]
+fn enter((address, object): (usize, TypeId)) -> &'static Known {
+    let hash = hash(address);
+    let mut shard = TABLE.shard(hash).lock();
+    let first = known(shard.find(address, hash));
+    if let Some(there) = of_type(first, object) {
+        return there;
+    }
+    let new: &'static mut Known =
+        Box::leak(Box::new(Known { object, fields: ShadowFields::new(), next: AtomicPtr::new(ptr::null_mut()) }));
+    let new = NonNull::from(new);
+    match first {
+        None => shard.insert(address, hash, new),
+        Some(first) => {
+            // Relaxed: under the lock, by which alone this is stored.
+            let second = first.next.load(Ordering::Relaxed);
+            // SAFETY: it was just made, and nobody else has it.
+            unsafe { new.as_ref() }.next.store(second, Ordering::Relaxed);
+            // Release: pairs with the Acquire of `of_type`.
+            first.next.store(new.as_ptr(), Ordering::Release);
+        }
+    }
+    // SAFETY: it is never freed.
+    unsafe { new.as_ref() }
+}
+
 impl<T> Host for Fixed<T> {
+    #[inline]
     fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
-        let key = host.key();
-        let fields = read(TABLE.shard(key.0)).get(&key).copied();
-        fields?.look()
+        let (address, object) = host.key();
+        of_type(known(TABLE.find(address)), object)?.fields.look()
     }
 
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
-        let key = host.key();
-        let shard = TABLE.shard(key.0);
-        let known = read(shard).get(&key).copied();
-        // Never freed: what it belongs to stays for ever, too, so this is bounded by the number of statics (R7).
-        let fields = known
-            .unwrap_or_else(|| *write(shard).entry(key).or_insert_with(|| Box::leak(Box::new(ShadowFields::new()))));
-        fields.reach()
+        let (address, object) = host.key();
+        let known = of_type(known(TABLE.find(address)), object).unwrap_or_else(|| enter((address, object)));
+        known.fields.reach()
     }
 
     fn identity(host: &Self) -> Identity {

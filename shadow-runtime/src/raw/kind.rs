@@ -15,7 +15,7 @@ use std::panic::Location;
 use crate::policy::Policy;
 use crate::raw::TypeMismatch;
 use crate::registry::Field;
-use crate::side_table::AddressMap;
+use crate::raw::shards::AddressMap;
 use crate::sync::{RwLock, read, write};
 
 /// What the registry calls the host of a raw field.

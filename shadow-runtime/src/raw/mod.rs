@@ -50,6 +50,7 @@
 mod error;
 mod id;
 mod kind;
+mod shards;
 mod table;
 mod update_id;
 

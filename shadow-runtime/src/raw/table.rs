@@ -10,7 +10,7 @@ use std::{mem, ptr};
 
 use crate::panics::Panics;
 use crate::raw::kind::Kind;
-use crate::side_table::{AddressMap, SHARDS, SideTable, shrink};
+use crate::raw::shards::{AddressMap, SHARDS, SideTable, shrink};
 use crate::sync::{RwLock, read, write};
 
 type Shard = AddressMap<usize, Vec<Attached>>;

@@ -1,10 +1,8 @@
-//! What the tables keyed by address have in common: they are sharded, and hash addresses.
+//! What the tables of the raw interface have in common: they are sharded, and hash addresses.
 //!
-//! In: an address. Out: the shard that keeps what belongs to it, behind a lock. What a shard holds, and when it lets go
-//! of it, is the business of each kind of host: `host/arc.rs`, `host/fixed.rs`, `raw/table.rs`.
+//! In: an address. Out: the shard that keeps what belongs to it, behind a lock.
 //!
 //! No code of a user runs under a shard's lock (R4): whatever is taken out of a shard is dropped after it is unlocked.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

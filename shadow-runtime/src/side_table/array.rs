@@ -1,0 +1,325 @@
+//! The memory of a shard: an array of groups, and a word of tags for each.
+//!
+//! In: a hash. Out: the tags and the slots of its group. This is the only file that owns such memory.
+//!
+//! A group is four slots, each a key and a value, which fill one cache line. Its tags are one byte for each slot: 0 if the
+//! slot is vacant, otherwise the high bit and seven bits of the key's hash. They are apart from the groups, so that the
+//! tags of 64 slots share a cache line; whoever looks for what is not there mostly touches nothing else.
+//!
+//! # One word for all
+//!
+//! A reader has to get the array and its size at once, so both are in one pointer: it points behind the tags, which is
+//! where the groups begin, and its low six bits are the number of bits by which a hash is shifted to the right to give
+//! its group.
+//!
+//! ```text
+//!     … tags of group 2 | tags of group 1 | tags of group 0 | group 0 | group 1 | group 2 …
+//!                                                           ^
+//! ```
+//!
+//! - **M1** The pointer of an `Array` comes from `allocate`, or is the one of `EMPTY`. From it, `groups` words of tags
+//!   lie before and, but for `EMPTY`, as many groups behind, all made, until it is freed.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+/// How many slots a group has, which is how many tags fit a word.
+pub(super) const SLOTS: usize = 4;
+
+/// How large a cache line is taken to be, which the pointer's low bits live on.
+const LINE: usize = 64;
+
+const HIGH: u32 = 0x8080_8080;
+const LOW: u32 = 0x0101_0101;
+
+/// A pointer to an array, with its size.
+#[derive(Debug)]
+pub(super) struct Array<N> {
+    packed: NonNull<Group<N>>,
+}
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Group<N> {
+    slots: [Slot<N>; SLOTS],
+}
+
+/// A key and its value. A slot is only looked at when its tag says so, so nothing need be in a vacant one.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Slot<N> {
+    pub(super) key: AtomicUsize,
+    pub(super) value: AtomicPtr<N>,
+}
+
+/// The tags of one group.
+#[derive(Clone, Copy)]
+pub(super) struct Tags(u32);
+
+impl<N> Clone for Array<N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N> Copy for Array<N> {}
+
+/// Where a table begins: with room for nothing.
+#[cfg(not(loom))]
+#[repr(align(64))]
+struct Empty([AtomicU32; LINE / size_of::<AtomicU32>()]);
+
+#[cfg(not(loom))]
+static EMPTY: Empty = Empty([const { AtomicU32::new(0) }; LINE / size_of::<AtomicU32>()]);
+
+#[cfg(not(loom))]
+impl<N> Array<N> {
+    /// An array of two groups without slots, whose tags stay vacant. Allocates nothing.
+    pub(super) const fn empty() -> Self {
+        let packed = (&raw const EMPTY.0).cast::<u8>().wrapping_add(LINE + (LINE - 1)).cast_mut();
+        // It is not null, being inside of a static, or right behind it.
+        Self { packed: NonNull::new(packed.cast()).expect("not null") }
+    }
+
+    /// Whether it is the one of [`empty`](Self::empty).
+    pub(super) fn is_empty(self) -> bool {
+        self.packed == Self::empty().packed
+    }
+
+    /// An array of two to the power of `bits` groups, all vacant. `bits` is at least 1.
+    pub(super) fn allocate(bits: u32) -> Self {
+        let (layout, tags) = Self::layout(bits);
+        // SAFETY: its size is not 0. Zeros are vacant tags, and slots that are not looked at.
+        let start = unsafe { alloc_zeroed(layout) };
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        let packed = start.wrapping_add(tags + (u64::BITS - bits) as usize);
+        Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") }
+    }
+
+    /// # Safety
+    ///
+    /// It comes from [`allocate`](Self::allocate), and nobody uses it any more.
+    pub(super) unsafe fn free(self) {
+        let (layout, tags) = Self::layout(u64::BITS - self.shift());
+        let start = self.base().cast::<u8>().wrapping_sub(tags);
+        // SAFETY: it was allocated like this, and the caller says that nobody uses it.
+        unsafe { dealloc(start, layout) };
+    }
+
+    /// The memory of an array, and how much of it is for tags.
+    fn layout(bits: u32) -> (Layout, usize) {
+        let tags = (size_of::<AtomicU32>() << bits).next_multiple_of(LINE);
+        let size = tags + (size_of::<Group<N>>() << bits);
+        (Layout::from_size_align(size, LINE).expect("it fits the address space"), tags)
+    }
+
+    #[inline]
+    fn shift(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 64")]
+        let shift = (self.packed.addr().get() % LINE) as u32;
+        shift
+    }
+
+    /// Where the groups begin, and the tags end.
+    #[inline]
+    fn base(self) -> *mut Group<N> {
+        self.packed.as_ptr().wrapping_byte_sub(self.packed.addr().get() % LINE)
+    }
+
+    /// # Safety
+    ///
+    /// There is such a group, and the array is not freed during `'array`.
+    #[inline]
+    unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
+        // SAFETY: by M1 and the caller's promise the word is there.
+        unsafe { &*self.base().cast::<AtomicU32>().wrapping_sub(group + 1) }
+    }
+
+    /// # Safety
+    ///
+    /// There is such a slot, and the array is not freed during `'array`.
+    #[inline]
+    pub(super) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
+        // SAFETY: by M1 and the caller's promise the slot is there.
+        unsafe { &*self.base().wrapping_add(group).cast::<Slot<N>>().wrapping_add(index) }
+    }
+}
+
+/// The same of boxed atomics: those of a model checker are larger, and are not made of zeros.
+#[cfg(loom)]
+#[repr(align(64))]
+struct Boxed<N> {
+    tags: Vec<AtomicU32>,
+    slots: Vec<Slot<N>>,
+}
+
+#[cfg(loom)]
+impl<N> Array<N> {
+    pub(super) fn empty() -> Self {
+        Self::boxed(1, 0)
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        // SAFETY: it is not freed while somebody asks.
+        unsafe { &*self.base() }.slots.is_empty()
+    }
+
+    pub(super) fn allocate(bits: u32) -> Self {
+        Self::boxed(bits, SLOTS << bits)
+    }
+
+    fn boxed(bits: u32, slots: usize) -> Self {
+        let slot = || Slot { key: AtomicUsize::new(0), value: AtomicPtr::new(std::ptr::null_mut()) };
+        let boxed = Boxed {
+            tags: (0..1 << bits).map(|_| AtomicU32::new(0)).collect(),
+            slots: (0..slots).map(|_| slot()).collect(),
+        };
+        let packed = Box::into_raw(Box::new(boxed)).wrapping_byte_add((u64::BITS - bits) as usize);
+        Self { packed: NonNull::new(packed.cast()).unwrap() }
+    }
+
+    pub(super) unsafe fn free(self) {
+        // SAFETY: it was made so, and the caller says that nobody uses it.
+        drop(unsafe { Box::from_raw(self.base()) });
+    }
+
+    fn shift(self) -> u32 {
+        (self.packed.addr().get() % LINE) as u32
+    }
+
+    fn base(self) -> *mut Boxed<N> {
+        self.packed.as_ptr().wrapping_byte_sub(self.packed.addr().get() % LINE).cast()
+    }
+
+    unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
+        // SAFETY: the caller says that it is not freed.
+        unsafe { &(*self.base()).tags[group] }
+    }
+
+    pub(super) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
+        // SAFETY: the caller says that it is not freed.
+        unsafe { &(*self.base()).slots[group * SLOTS + index] }
+    }
+}
+
+impl<N> Array<N> {
+    /// What a shard keeps in its atomic word.
+    #[inline]
+    pub(super) const fn into_raw(self) -> *mut N {
+        self.packed.as_ptr().cast()
+    }
+
+    /// # Safety
+    ///
+    /// It comes from [`into_raw`](Self::into_raw).
+    #[inline]
+    pub(super) unsafe fn from_raw(raw: *mut N) -> Self {
+        // SAFETY: the caller says so, and that is not null.
+        Self { packed: unsafe { NonNull::new_unchecked(raw.cast()) } }
+    }
+
+    /// How many groups there are, which is a power of two, and at least 2.
+    #[inline]
+    pub(super) fn groups(self) -> usize {
+        1 << (u64::BITS - self.shift())
+    }
+
+    /// The group where a key with this hash is looked for first.
+    #[inline]
+    pub(super) fn home(self, hash: u64) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "there are so many groups in memory")]
+        let group = (hash >> self.shift()) as usize;
+        group
+    }
+
+    /// The group that is looked at after this one.
+    #[inline]
+    pub(super) fn after(self, group: usize) -> usize {
+        (group + 1) % self.groups()
+    }
+
+    /// # Safety
+    ///
+    /// There is such a group, and the array is not freed meanwhile.
+    #[inline]
+    pub(super) unsafe fn tags(self, group: usize, order: Ordering) -> Tags {
+        // SAFETY: the caller's promise is the same.
+        Tags(unsafe { self.tag_word(group) }.load(order))
+    }
+
+    /// # Safety
+    ///
+    /// There is such a group, the array is not freed meanwhile, and nobody else stores tags.
+    #[inline]
+    pub(super) unsafe fn set_tags(self, group: usize, tags: Tags, order: Ordering) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.tag_word(group) }.store(tags.0, order);
+    }
+}
+
+impl Tags {
+    /// The tag of a hash. Neither the shard nor the group is chosen by these bits.
+    #[inline]
+    fn of(hash: u64) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
+        let bits = (hash >> super::SHARD_BITS) as u32 & 0x7f;
+        bits | 0x80
+    }
+
+    /// Which slots may have a key with this hash: the high bit of each such byte.
+    ///
+    /// A byte after one that matches may be there without a match, by the borrow; the key decides anyway.
+    #[inline]
+    pub(super) fn matches(self, hash: u64) -> Matches {
+        let different = self.0 ^ Self::of(hash).wrapping_mul(LOW);
+        Matches(different.wrapping_sub(LOW) & !different & HIGH)
+    }
+
+    /// A slot that is vacant, if there is one.
+    #[inline]
+    pub(super) fn vacant(self) -> Option<usize> {
+        Matches(!self.0 & HIGH).next()
+    }
+
+    #[inline]
+    pub(super) fn is_full(self) -> bool {
+        self.0 & HIGH == HIGH
+    }
+
+    /// The slots that are not vacant.
+    #[inline]
+    pub(super) fn taken(self) -> Matches {
+        Matches(self.0 & HIGH)
+    }
+
+    #[must_use]
+    pub(super) fn with(self, index: usize, hash: u64) -> Self {
+        Self(self.0 | Self::of(hash) << (8 * index))
+    }
+
+    #[must_use]
+    pub(super) fn without(self, index: usize) -> Self {
+        Self(self.0 & !(0xff << (8 * index)))
+    }
+}
+
+/// Slots of a group, one after the other.
+pub(super) struct Matches(u32);
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let index = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0 - 1;
+        Some(index)
+    }
+}

@@ -1,0 +1,65 @@
+//! Side tables: what is beside an object that is known by its address.
+//!
+//! In: an address. Out: what is kept for it, a pointer. Each kind of host that has a table says what that points to, and
+//! when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/table.rs`.
+//!
+//! A table is in shards, each with a lock that only writers take (`shard.rs`). No code of a user runs under it (R4):
+//! whatever is taken out of a shard is dropped after it is unlocked.
+
+mod array;
+mod shard;
+
+pub(crate) use shard::{NOBODY, Shard};
+
+use std::ptr::NonNull;
+
+const SHARD_BITS: u32 = 7;
+
+/// How many shards a table has.
+pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
+
+/// A table from addresses to pointers.
+pub(crate) struct SideTable<N> {
+    shards: [Shard<N>; SHARDS],
+}
+
+impl<N> SideTable<N> {
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self { shards: [const { Shard::new() }; SHARDS] }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Shard::new()) }
+    }
+
+    /// What is kept for `key`. Takes no lock.
+    #[inline]
+    pub(crate) fn find(&self, key: usize) -> Option<NonNull<N>> {
+        let hash = hash(key);
+        self.shard(hash).find(key, hash)
+    }
+
+    /// The shard of a hash.
+    #[inline]
+    pub(crate) fn shard(&self, hash: u64) -> &Shard<N> {
+        #[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
+        let index = hash as usize % SHARDS;
+        &self.shards[index]
+    }
+
+    pub(crate) fn shards(&self) -> &[Shard<N>; SHARDS] {
+        &self.shards
+    }
+}
+
+/// Multiplies by 2^64 divided by the golden ratio, to 128 bits, and folds the halves: real addresses are strided, and both
+/// ends of the hash are used, the low for the shard and the tag, the high for the group.
+#[inline]
+pub(crate) fn hash(key: usize) -> u64 {
+    let product = (key as u128) * 0x9E37_79B9_7F4A_7C15;
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
+    let folded = (product as u64) ^ ((product >> 64) as u64);
+    folded
+}

@@ -1,0 +1,485 @@
+//! One shard of a side table: reads take no lock; writers hold the shard's.
+//!
+//! In: a key and its hash. Out: the value, a pointer that is not this file's business.
+//!
+//! # What is where
+//!
+//! Open addressing with groups of four slots and their tags (`array.rs`). A key is in its home group, or, if that was full,
+//! in the next that was not, and so on. What is removed leaves no tombstone: what comes after moves back. So the table
+//! never has to be rebuilt at one size, and its time and memory stay as they are however much comes and goes.
+//!
+//! - **T1** Only who holds the lock stores anything.
+//! - **T2** If a key is in a group other than its home, all groups from its home to that one are full.
+//! - **T3** An array that has been replaced is not stored to any more.
+//! - **T4** An array is freed only with the shard.
+//! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see to
+//!   that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
+//!
+//! # Reader's path
+//!
+//! Load the count of moves, and the array. From the home group on: load the tags; of each slot whose tag matches, load
+//! the key, the value, and the key again; if both are the wanted one, the value is its value. If the group has a vacant
+//! tag, the key is not there: load the count of moves again, and if it has changed, look again. A hit needs neither count
+//! nor lock, and touches a line of tags, which 16 groups share, and the line of its slot. The slot's line is touched while
+//! the tags are still on their way, so that the two waits are one.
+//!
+//! # Writer's path
+//!
+//! *Insert*: at the first vacant slot from the home group on, store the value, the key, the tag. *Remove*: store
+//! [`NOBODY`] for the key, then the vacant tag. If the group was full, something may have been put further on for want of
+//! room here: the first such is copied into the hole as by an insert, the count of moves goes up by one, and it is removed
+//! from where it was, by the same path. *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of
+//! twice the size, and store that. The old one stays as it is, for those who are in it.
+//!
+//! # Who races with what
+//!
+//! - *Reader and insert.* The value is stored before the key, by `Release`; who loads the key by `Acquire` loads that
+//!   value, and sees what it points to as it was made. A tag that is seen early or late only means that the key is looked at
+//!   for nothing, or that the insert has not been yet.
+//! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored: its
+//!   key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`; so
+//!   whoever loads the new value finds at its second look that the key is not there. The second load of the key need not
+//!   be an `Acquire`: nothing comes after it. A key does not come back to a slot that it has left: within an array keys
+//!   only move back, towards their home, and by T5 it is not removed and inserted anew meanwhile.
+//! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was when it
+//!   is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; both the
+//!   `NOBODY` and the vacant tag are stored by `Release`, and loaded by `Acquire`: a reader who has seen either finds
+//!   the count changed. If it has loaded the new count from the start, by `Acquire`, it sees the copy, or a later count.
+//! - *Reader and growth.* The array is stored by `Release` and loaded by `Acquire`. Who still has the old one finds in it
+//!   what was there when it was replaced, which includes, by T5, the key that it looks for, if that was there. If that
+//!   is not, it was not there when the array was loaded.
+//! - *Writers* hold the lock, so all that they load may be `Relaxed`.
+//! - *The end of an entry and a reader of it* cannot meet, by T5.
+//!
+//! # Memory, and what the choice gives up
+//!
+//! A slot and its tag are 17 bytes. Arrays that were replaced are kept (T4), since a reader leaves no trace by which one
+//! could know that it has left: together they are as large as the current one at most. So a shard has at most 4 times
+//! 17 bytes for each entry that was there at the same time, mostly half of that, and does not give it back when there
+//! are fewer. What the entries point to, which is the larger part, is not kept. Growth copies one shard of many at a time,
+//! so that only those wait who want to write to it.
+//!
+//! # Where it comes from
+//!
+//! Groups in a cache line, reads without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency", ASPLOS
+//! 2015). Tags that are compared several at once: Swiss tables (Kulukundis, `CppCon` 2017), which papaya and hashbrown have.
+//! Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those of
+//! `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
+
+use std::ptr::NonNull;
+
+use crate::side_table::array::{Array, SLOTS, Slot, Tags};
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, MutexGuard, Ordering, const_fn, lock};
+
+/// A key that is nobody's: no caller looks for it.
+pub(crate) const NOBODY: usize = usize::MAX;
+
+/// How many groups are swept at a time, where most are vacant.
+const MOST_GROUPS: usize = 64;
+
+/// A part of a table. Its first words, which readers load, share a cache line.
+#[repr(align(64))]
+pub(crate) struct Shard<N> {
+    array: AtomicPtr<N>,
+    /// How often a key was moved within an array.
+    moves: AtomicUsize,
+    entries: AtomicUsize,
+    /// The last round of sweeping that has seen it from end to end.
+    swept: AtomicUsize,
+    writer: Mutex<Writer<N>>,
+}
+
+struct Writer<N> {
+    /// The arrays that were replaced, and may still have readers.
+    replaced: Vec<Array<N>>,
+    /// The group that is swept next.
+    cursor: usize,
+    /// The round of sweeping that is on, and how many groups of the shard it has still to see.
+    round: usize,
+    left: usize,
+}
+
+// SAFETY: arrays are plain memory, which any thread may free. What the values point to is for the callers to argue.
+unsafe impl<N> Send for Writer<N> {}
+
+/// The right to write to a shard.
+pub(crate) struct Guard<'shard, N> {
+    shard: &'shard Shard<N>,
+    writer: MutexGuard<'shard, Writer<N>>,
+}
+
+/// Where a key is.
+#[derive(Clone, Copy)]
+struct Position {
+    group: usize,
+    index: usize,
+}
+
+impl<N> Shard<N> {
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self {
+                array: AtomicPtr::new(Array::empty().into_raw()),
+                moves: AtomicUsize::new(0),
+                entries: AtomicUsize::new(0),
+                swept: AtomicUsize::new(0),
+                writer: Mutex::new(Writer { replaced: Vec::new(), cursor: 0, round: 0, left: 0 }),
+            }
+        }
+    }
+
+    /// The value of `key`.
+    #[inline]
+    pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        // Acquire: pairs with the Release of `Guard::vacate`.
+        let moves = self.moves.load(Ordering::Acquire);
+        let array = self.array();
+        let group = array.home(hash);
+        // SAFETY: a home is a group, and by T4 the array is not freed.
+        let tags = unsafe { array.tags(group, Ordering::Acquire) };
+        if let Some(index) = tags.matches(hash).next() {
+            // SAFETY: the tag says that there are slots; by T4 the array is not freed.
+            let (first, slot) = unsafe { (array.slot(group, 0), array.slot(group, index)) };
+            // Only to have the line on its way: which slot it will be is known when the tags are. Relaxed: not used.
+            first.key.load(Ordering::Relaxed);
+            if let Some(value) = slot.value_of(key) {
+                return Some(value);
+            }
+        } else if !tags.is_full() && self.moves.load(Ordering::Relaxed) == moves {
+            return None;
+        }
+        self.search(key, hash)
+    }
+
+    /// As [`find`](Self::find), as far from home as it takes.
+    #[inline(never)]
+    fn search(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        loop {
+            // Acquire: pairs with the Release of `Guard::vacate`.
+            let moves = self.moves.load(Ordering::Acquire);
+            if let Some(value) = look(self.array(), key, hash) {
+                return Some(value);
+            }
+            // Relaxed: what has to be seen by now is seen, by the Acquire loads of tags and keys.
+            if self.moves.load(Ordering::Relaxed) == moves {
+                return None;
+            }
+        }
+    }
+
+    #[inline]
+    fn array(&self) -> Array<N> {
+        // Acquire: pairs with the Release of `grow`. SAFETY: nothing else is ever in this word.
+        unsafe { Array::from_raw(self.array.load(Ordering::Acquire)) }
+    }
+
+    /// About how many entries it has.
+    pub(crate) fn entries(&self) -> usize {
+        // Relaxed: an estimate.
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether this round of sweeping has seen it from end to end.
+    pub(crate) fn is_swept(&self, round: usize) -> bool {
+        // Relaxed: whoever acts upon it looks again under the lock.
+        self.swept.load(Ordering::Relaxed) == round
+    }
+
+    pub(crate) fn lock(&self) -> Guard<'_, N> {
+        Guard { shard: self, writer: lock(&self.writer) }
+    }
+}
+
+/// One look through an array.
+fn look<N>(array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
+    let mut group = array.home(hash);
+    for _ in 0..array.groups() {
+        // SAFETY: it is a group, and by T4 the array is not freed. Acquire: argued in the header.
+        let tags = unsafe { array.tags(group, Ordering::Acquire) };
+        for index in tags.matches(hash) {
+            // SAFETY: the tag says that there are slots; by T4 the array is not freed.
+            if let Some(value) = unsafe { array.slot(group, index) }.value_of(key) {
+                return Some(value);
+            }
+        }
+        if !tags.is_full() {
+            return None;
+        }
+        group = array.after(group);
+    }
+    None
+}
+
+impl<N> Slot<N> {
+    /// The value, if it is that of `key`.
+    #[inline]
+    fn value_of(&self, key: usize) -> Option<NonNull<N>> {
+        // Acquire: pairs with the Release of `put`, and of `NOBODY` in `vacate`.
+        if self.key.load(Ordering::Acquire) != key {
+            return None;
+        }
+        // Acquire: pairs with the Release of `put`.
+        let value = self.value.load(Ordering::Acquire);
+        // Relaxed: argued in the header.
+        if self.key.load(Ordering::Relaxed) != key {
+            return None;
+        }
+        NonNull::new(value)
+    }
+}
+
+impl<N> Guard<'_, N> {
+    /// The value of `key`.
+    pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        look(self.shard.array(), key, hash)
+    }
+
+    /// Puts `value` there for `key`, which has none.
+    pub(crate) fn insert(&mut self, key: usize, hash: u64, value: NonNull<N>) {
+        debug_assert_ne!(key, NOBODY, "a caller looks for it");
+        let entries = self.shard.entries() + 1;
+        let mut array = self.shard.array();
+        if entries > most(array) {
+            array = self.grow(array);
+        }
+        put(array, key, hash, value);
+        self.shard.entries.store(entries, Ordering::Relaxed);
+    }
+
+    /// Puts another value there for `key`.
+    pub(crate) fn replace(&mut self, key: usize, hash: u64, value: NonNull<N>) {
+        let array = self.shard.array();
+        if let Some(Position { group, index }) = self.position(array, key, hash) {
+            // SAFETY: the key is there. Release: as in `put`.
+            unsafe { array.slot(group, index) }.value.store(value.as_ptr(), Ordering::Release);
+        }
+    }
+
+    /// Takes `key` out, and its value. Nobody looks for it, and nobody uses what it found (T5).
+    pub(crate) fn remove(&mut self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        let array = self.shard.array();
+        let position = self.position(array, key, hash)?;
+        Some(self.vacate(array, position))
+    }
+
+    /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen this one.
+    pub(crate) fn sweep_round(
+        &mut self,
+        round: usize,
+        count: usize,
+        is_gone: impl Fn(NonNull<N>) -> bool,
+        gone: &mut Vec<NonNull<N>>,
+    ) -> bool {
+        if self.shard.is_swept(round) {
+            return false;
+        }
+        if self.writer.round != round {
+            self.writer.round = round;
+            self.writer.left = self.shard.array().groups();
+        }
+        let swept = self.sweep(count, is_gone, gone);
+        self.writer.left = self.writer.left.saturating_sub(swept);
+        if self.writer.left == 0 {
+            self.shard.swept.store(round, Ordering::Relaxed);
+        }
+        self.writer.left == 0
+    }
+
+    /// Takes out the values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
+    /// [`MOST_GROUPS`], and returns how many groups there were.
+    pub(crate) fn sweep(
+        &mut self,
+        count: usize,
+        is_gone: impl Fn(NonNull<N>) -> bool,
+        gone: &mut Vec<NonNull<N>>,
+    ) -> usize {
+        let array = self.shard.array();
+        let (mut groups, mut entries) = (0, 0);
+        while groups < MOST_GROUPS && entries < count {
+            entries += self.sweep_group(array, &is_gone, gone);
+            groups += 1;
+        }
+        groups
+    }
+
+    /// As [`sweep`](Self::sweep), of all groups.
+    pub(crate) fn sweep_all(&mut self, is_gone: impl Fn(NonNull<N>) -> bool, gone: &mut Vec<NonNull<N>>) {
+        let array = self.shard.array();
+        self.writer.cursor = 0;
+        for _ in 0..array.groups() {
+            self.sweep_group(array, &is_gone, gone);
+        }
+    }
+
+    /// Sweeps the group whose turn it is, and returns how many entries it had.
+    fn sweep_group(
+        &mut self,
+        array: Array<N>,
+        is_gone: &impl Fn(NonNull<N>) -> bool,
+        gone: &mut Vec<NonNull<N>>,
+    ) -> usize {
+        let group = self.writer.cursor;
+        let mut entries = 0;
+        for index in 0..SLOTS {
+            let position = Position { group, index };
+            // What moves into the hole is looked at, too.
+            while let Some(value) = occupant(array, position) {
+                entries += 1;
+                if !is_gone(value) {
+                    break;
+                }
+                gone.push(value);
+                self.vacate(array, position);
+            }
+        }
+        self.writer.cursor = array.after(group);
+        entries
+    }
+
+    /// Calls `visit` with every key and its value.
+    pub(crate) fn each(&self, mut visit: impl FnMut(usize, NonNull<N>)) {
+        let array = self.shard.array();
+        for group in 0..array.groups() {
+            for index in 0..SLOTS {
+                if let Some(value) = occupant(array, Position { group, index }) {
+                    // SAFETY: there is an occupant. Relaxed: under the lock.
+                    visit(unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed), value);
+                }
+            }
+        }
+    }
+
+    fn position(&self, array: Array<N>, key: usize, hash: u64) -> Option<Position> {
+        let mut group = array.home(hash);
+        for _ in 0..array.groups() {
+            let tags = tags(array, group);
+            // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
+            let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
+            if let Some(index) = tags.matches(hash).find(has_key) {
+                return Some(Position { group, index });
+            }
+            if !tags.is_full() {
+                return None;
+            }
+            group = array.after(group);
+        }
+        None
+    }
+
+    /// Makes a slot vacant, and its group as full as it was, as long as there is something to move there (T2). Returns the
+    /// value that was in the slot.
+    fn vacate(&mut self, array: Array<N>, position: Position) -> NonNull<N> {
+        let value = occupant(array, position).expect("only what is there is taken out");
+        self.shard.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
+        let mut hole = position;
+        loop {
+            let was_full = tags(array, hole.group).is_full();
+            clear(array, hole);
+            let Some((from, key, hash)) = was_full.then(|| overflown(array, hole.group)).flatten() else { break };
+            let moved = occupant(array, from).expect("what has flown over is there");
+            fill(array, hole, key, hash, moved);
+            // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
+            self.shard.moves.store(self.shard.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+            hole = from;
+        }
+        value
+    }
+
+    #[cold]
+    fn grow(&mut self, from: Array<N>) -> Array<N> {
+        let bits = if from.is_empty() { 1 } else { from.groups().trailing_zeros() + 1 };
+        let to = Array::allocate(bits);
+        self.each(|key, value| put(to, key, super::hash(key), value));
+        // Release: pairs with the Acquire of `Shard::array`.
+        self.shard.array.store(to.into_raw(), Ordering::Release);
+        self.writer.cursor = 0;
+        self.writer.left = to.groups();
+        if !from.is_empty() {
+            self.writer.replaced.push(from);
+        }
+        to
+    }
+}
+
+/// How many entries an array may have.
+fn most<N>(array: Array<N>) -> usize {
+    if array.is_empty() { 0 } else { array.groups() * SLOTS * 13 / 16 }
+}
+
+/// The tags of a group, for who holds the lock.
+fn tags<N>(array: Array<N>, group: usize) -> Tags {
+    // SAFETY: all groups that are asked for are there; by T4 the array is not freed. Relaxed: under the lock.
+    unsafe { array.tags(group, Ordering::Relaxed) }
+}
+
+/// What is in a slot, for who holds the lock.
+fn occupant<N>(array: Array<N>, Position { group, index }: Position) -> Option<NonNull<N>> {
+    tags(array, group).taken().find(|taken| *taken == index)?;
+    // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
+    NonNull::new(unsafe { array.slot(group, index) }.value.load(Ordering::Relaxed))
+}
+
+/// Puts a key at the first vacant slot from its home on.
+fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
+    let mut group = array.home(hash);
+    let index = loop {
+        match tags(array, group).vacant() {
+            Some(index) => break index,
+            None => group = array.after(group),
+        }
+    };
+    fill(array, Position { group, index }, key, hash, value);
+}
+
+fn fill<N>(array: Array<N>, Position { group, index }: Position, key: usize, hash: u64, value: NonNull<N>) {
+    // SAFETY: the slot is there, and by T4 the array is not freed.
+    let slot = unsafe { array.slot(group, index) };
+    // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
+    slot.value.store(value.as_ptr(), Ordering::Release);
+    // Release: after the value; pairs with the Acquire of `value_of`.
+    slot.key.store(key, Ordering::Release);
+    // SAFETY: as above, and by T1 nobody else stores. Release: after the key, so that it is not looked at for nothing.
+    unsafe { array.set_tags(group, tags(array, group).with(index, hash), Ordering::Release) };
+}
+
+fn clear<N>(array: Array<N>, Position { group, index }: Position) {
+    // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
+    // Acquire of `value_of`.
+    unsafe { array.slot(group, index) }.key.store(NOBODY, Ordering::Release);
+    // SAFETY: as above, and by T1 nobody else stores. Release: after the count of moves; pairs with the Acquire of `find`.
+    unsafe { array.set_tags(group, tags(array, group).without(index), Ordering::Release) };
+}
+
+/// The first key after `group` that would be in it, or before it, if there had been room. `group` was full, and has a hole.
+fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
+    let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
+    let mut later = array.after(group);
+    while later != group {
+        for index in tags(array, later).taken() {
+            // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
+            let key = unsafe { array.slot(later, index) }.key.load(Ordering::Relaxed);
+            let hash = super::hash(key);
+            if distance(array.home(hash), later) >= distance(group, later) {
+                return Some((Position { group: later, index }, key, hash));
+            }
+        }
+        if !tags(array, later).is_full() {
+            return None;
+        }
+        later = array.after(later);
+    }
+    None
+}
+
+impl<N> Drop for Shard<N> {
+    fn drop(&mut self) {
+        let mut guard = self.lock();
+        let replaced = std::mem::take(&mut guard.writer.replaced);
+        let current = self.array();
+        drop(guard);
+        for array in replaced.into_iter().chain((!current.is_empty()).then_some(current)) {
+            // SAFETY: it was allocated, and whoever used it has borrowed the shard.
+            unsafe { array.free() };
+        }
+    }
+}
