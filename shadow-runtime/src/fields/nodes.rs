@@ -40,7 +40,8 @@
 //!
 //! `kind` is a function that says what the node is, and its address stands for the answer: it is compared first, which
 //! costs one instruction. Equal addresses are one function, which has one answer, so they mean the same set. Different
-//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked.
+//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked. It is a function
+//! and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -56,21 +57,21 @@ pub(super) struct Head {
 }
 
 /// What the head of a host points to, and with it all field sets of the host.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct First {
     link: NonNull<Link>,
 }
 
 /// What every node and list begins with.
 pub(crate) struct Link {
-    kind: fn() -> Kind,
+    kind: fn() -> &'static Kind,
 }
 
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
 /// N1 says.
 struct Kind {
     /// The field set, or that it is a list.
-    content: TypeId,
+    content: fn() -> TypeId,
     is_gone: unsafe fn(NonNull<Link>) -> bool,
     attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
     /// Ends the fields, and frees the node.
@@ -108,8 +109,8 @@ impl Owner for () {
 }
 
 #[inline(never)]
-fn kind<S: FieldSet + 'static, O: Owner>() -> Kind {
-    Kind { content: TypeId::of::<S>(), is_gone: is_gone::<S, O>, attached: attached::<S, O>, end: end::<S, O> }
+fn kind<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
+    &Kind { content: TypeId::of::<S>, is_gone: is_gone::<S, O>, attached: attached::<S, O>, end: end::<S, O> }
 }
 
 /// # Safety
@@ -254,20 +255,17 @@ impl First {
         Some(unsafe { set(link) })
     }
 
-    /// The field set `S`, made if it is not there, and what the table has to keep from now on.
+    /// The same with the field set `S`, which is made if it is not there: what the table has to keep from now on.
     ///
     /// # Safety
     ///
-    /// It is not ended during `'host`, and nobody else calls this meanwhile.
-    pub(crate) unsafe fn with<'host, S: FieldSet + 'static>(self) -> (Self, &'host S) {
+    /// It is not ended meanwhile, and nobody else calls this meanwhile.
+    pub(crate) unsafe fn with<S: FieldSet + 'static>(self) -> Self {
         let head = AtomicPtr::new(self.link.as_ptr());
         // SAFETY: the caller's promise is the same.
-        let node = unsafe { put::<S>(&head) };
-        // By N3 it is not null any more.
-        // Relaxed: nobody else has this head.
-        let link = NonNull::new(head.load(Ordering::Relaxed)).unwrap_or(self.link);
-        // SAFETY: by N1 it is the start of a live node of `S`, which lives until this is ended.
-        (Self { link }, unsafe { set(node) })
+        unsafe { put::<S>(&head) };
+        // Relaxed: nobody else has this head. By N3 it is not null any more.
+        Self { link: NonNull::new(head.load(Ordering::Relaxed)).unwrap_or(self.link) }
     }
 
     /// Whether the owner of the first node says that the host is gone.
@@ -303,7 +301,7 @@ impl First {
     unsafe fn find<S: FieldSet + 'static, O: Owner>(self) -> Option<NonNull<Link>> {
         // SAFETY: by N1 and the caller's promise it is live.
         let first = unsafe { self.link.as_ref() };
-        if ptr::fn_addr_eq(first.kind, kind::<S, O> as fn() -> Kind) {
+        if ptr::fn_addr_eq(first.kind, kind::<S, O> as fn() -> &'static Kind) {
             return Some(self.link);
         }
         // SAFETY: the caller's promise is the same.
@@ -316,7 +314,7 @@ impl First {
     ///
     /// It is not ended meanwhile.
     #[inline(never)]
-    unsafe fn search(self, wanted: fn() -> Kind) -> Option<NonNull<Link>> {
+    unsafe fn search(self, wanted: fn() -> &'static Kind) -> Option<NonNull<Link>> {
         // SAFETY: the caller's promise is the same.
         if let Some(list) = unsafe { self.list() } {
             let by_address = list.nodes().find(|(_, seen)| ptr::fn_addr_eq(*seen, wanted));
@@ -325,7 +323,7 @@ impl First {
             }
         }
         // SAFETY: the caller's promise is the same.
-        unsafe { self.ask(wanted().content) }
+        unsafe { self.ask((wanted().content)()) }
     }
 
     /// The node with this content, whatever its kind's address.
@@ -336,11 +334,11 @@ impl First {
     unsafe fn ask(self, content: TypeId) -> Option<NonNull<Link>> {
         // SAFETY: the caller's promise is the same.
         if let Some(list) = unsafe { self.list() } {
-            return list.nodes().find(|(_, seen)| seen().content == content).map(|(node, _)| node);
+            return list.nodes().find(|(_, seen)| (seen().content)() == content).map(|(node, _)| node);
         }
         // SAFETY: by N1 and the caller's promise it is live.
         let seen = unsafe { self.link.as_ref() };
-        ((seen.kind)().content == content).then_some(self.link)
+        (((seen.kind)().content)() == content).then_some(self.link)
     }
 
     /// If it is a list, that.
@@ -351,7 +349,7 @@ impl First {
     unsafe fn list<'host>(self) -> Option<&'host List> {
         // SAFETY: by N1 and the caller's promise it is live.
         let seen = unsafe { self.link.as_ref() };
-        if !ptr::fn_addr_eq(seen.kind, list as fn() -> Kind) {
+        if !ptr::fn_addr_eq(seen.kind, list as fn() -> &'static Kind) {
             return None;
         }
         // SAFETY: by N1 it is a list, since equal addresses are one function.
@@ -395,7 +393,7 @@ unsafe fn put_node(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> 
             return unsafe { list.put(new, kind) };
         }
         // SAFETY: the caller's promise is the same.
-        if let Some(node) = unsafe { first.ask(kind().content) } {
+        if let Some(node) = unsafe { first.ask((kind().content)()) } {
             return node;
         }
         let longer = List::starting_with(link);
@@ -409,8 +407,8 @@ unsafe fn put_node(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> 
     }
 }
 
-fn list() -> Kind {
-    Kind { content: TypeId::of::<List>(), is_gone: list_is_gone, attached: list_attached, end: list_end }
+fn list() -> &'static Kind {
+    &Kind { content: TypeId::of::<List>, is_gone: list_is_gone, attached: list_attached, end: list_end }
 }
 
 /// # Safety
@@ -463,7 +461,7 @@ impl List {
     }
 
     /// The nodes, and the kind of each. They live as long as the list.
-    fn nodes(&self) -> impl Iterator<Item = (NonNull<Link>, fn() -> Kind)> {
+    fn nodes(&self) -> impl Iterator<Item = (NonNull<Link>, fn() -> &'static Kind)> {
         let mut lists = Some(self);
         let lists = std::iter::from_fn(move || {
             let list = lists?;
@@ -485,14 +483,14 @@ impl List {
     /// # Safety
     ///
     /// `new` is a node of `kind` by N1, and nobody else's.
-    unsafe fn put(&self, new: NonNull<Link>, kind: fn() -> Kind) -> NonNull<Link> {
+    unsafe fn put(&self, new: NonNull<Link>, kind: fn() -> &'static Kind) -> NonNull<Link> {
         let mut list = self;
         loop {
             for word in &list.nodes {
                 let put = word.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
                 let Some(node) = put.err().and_then(NonNull::new) else { return new };
                 // SAFETY: by N1 it is a live node, by N3 as long as the list.
-                if (unsafe { node.as_ref() }.kind)().content == kind().content {
+                if ((unsafe { node.as_ref() }.kind)().content)() == (kind().content)() {
                     return node;
                 }
             }

@@ -79,7 +79,7 @@ const TURN_STRIDE: usize = 4;
 const MOST_PASSED: usize = 16;
 
 /// How many attaches there are for each turn, where the host's shard is not small.
-const TURN: usize = 16;
+const TURN: usize = 64;
 
 /// How many entries a small shard has.
 const SMALL: usize = 64;
@@ -174,37 +174,38 @@ fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
     Arc::as_ptr(host).addr()
 }
 
-/// Gives `host` the field set `S`.
+/// Gives `host` the field set `S`, which it did not have when it was looked for.
 #[cold]
 fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>) -> &S {
     let key = key_of(host);
     let hash = hash(key);
-    // Made outside of the lock. If somebody else is faster, no cell in it is filled yet.
-    let mut new = TABLE.find(key).is_none().then(|| First::make::<S, _>(Arc::downgrade(host)));
+    // Made outside of the lock. If it is not needed, it is only memory: no cell in it is filled.
+    let new = First::make::<S, _>(Arc::downgrade(host));
     let mut shard = TABLE.shard(hash).lock();
-    let first = match (shard.find(key, hash), new.take()) {
-        (None, Some(first)) => {
-            shard.insert(key, hash, first.into_raw());
-            first
+    let first = shard.find(key, hash);
+    let first = match first {
+        None => {
+            shard.insert(key, hash, new.into_raw());
+            new
         }
-        (link, unused) => {
-            new = unused;
-            let link = link.expect("it was there, and stays while the host is borrowed");
+        Some(link) => {
             // SAFETY: by A2 it is a host's.
-            unsafe { First::from_raw(link) }
+            let first = unsafe { First::from_raw(link) };
+            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
+            let with = unsafe { first.with::<S>() };
+            if with != first {
+                shard.replace(key, hash, with.into_raw());
+            }
+            with
         }
     };
-    // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
-    let (with, set) = unsafe { first.with::<S>() };
-    if with.into_raw() != first.into_raw() {
-        shard.replace(key, hash, with.into_raw());
-    }
     drop(shard);
-    if let Some(unused) = new {
+    if first != new {
         // SAFETY: it was not put anywhere.
-        unsafe { unused.end(&mut Panics::none()) };
+        unsafe { new.end(&mut Panics::none()) };
     }
-    set
+    // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
+    unsafe { first.look::<S, Weak<T>>() }.expect("it has just been put there")
 }
 
 struct Sweeps {
@@ -267,19 +268,23 @@ impl Sweeps {
     #[cold]
     fn pay(&self) {
         for _ in 0..self.owed.take() {
-            self.sweep(|gone| self.take_turn(gone));
+            self.sweep(|gone| {
+                self.take_turn(gone);
+                None
+            });
         }
     }
 
     /// Drops the hosts that `look` has found.
-    fn sweep(&self, look: impl FnOnce(&mut Gone)) {
+    fn sweep(&self, look: impl FnOnce(&mut Gone) -> Option<NonNull<Link>>) {
         if self.is_sweeping.replace(true) {
             return;
         }
         let mut gone = Gone::new();
-        look(&mut gone);
-        if !gone.is_empty() {
+        let one = look(&mut gone);
+        if one.is_some() || !gone.is_empty() {
             let mut panics = Panics::none();
+            end(one, &mut panics);
             end(gone, &mut panics);
             // These are other hosts' destructors: their panics are not the caller's (R5).
             panics.discard();
@@ -287,19 +292,17 @@ impl Sweeps {
         self.is_sweeping.set(false);
     }
 
-    fn look_around(&self, key: usize, gone: &mut Gone) {
+    /// What one attach sweeps. The recent host is returned by itself: mostly it is all there is, and needs no vector.
+    fn look_around(&self, key: usize, gone: &mut Gone) -> Option<NonNull<Link>> {
         let attaches = self.attaches.get().wrapping_add(1);
         self.attaches.set(attaches);
-        let recent = self.recent[attaches % RECENT].replace(key);
-        if recent != NOBODY {
-            take_if_gone(recent, gone);
-        }
         self.count(&TABLE.shards()[attaches % SHARDS], attaches % SHARDS == 0);
         if let Some(round) = PACE.round() {
             self.sweep_round(round, gone);
         } else if attaches % TURN == 0 || TABLE.shard(hash(key)).entries() <= SMALL {
             self.take_turn(gone);
         }
+        take_if_gone(self.recent[attaches % RECENT].replace(key))
     }
 
     /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
@@ -334,12 +337,12 @@ impl Sweeps {
     }
 }
 
-fn take_if_gone(key: usize, gone: &mut Gone) {
-    let hash = hash(key);
-    let mut shard = TABLE.shard(hash).lock();
-    if shard.find(key, hash).is_some_and(is_gone) {
-        gone.extend(shard.remove(key, hash));
+fn take_if_gone(key: usize) -> Option<NonNull<Link>> {
+    if key == NOBODY {
+        return None;
     }
+    let hash = hash(key);
+    TABLE.shard(hash).lock().remove_if(key, hash, is_gone)
 }
 
 /// Drops every host that is gone, also those that go when the values of others are dropped, and returns how many.
@@ -367,7 +370,7 @@ pub(crate) fn sweep() -> usize {
 }
 
 /// Drops what was taken out of the table, under no lock.
-fn end(gone: Gone, panics: &mut Panics) {
+fn end(gone: impl IntoIterator<Item = NonNull<Link>>, panics: &mut Panics) {
     for link in gone {
         // SAFETY: by A2 it is a host's, and by A1 nobody has it any more.
         unsafe { First::from_raw(link).end(panics) };

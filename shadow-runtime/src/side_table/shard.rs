@@ -255,10 +255,16 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    /// Takes `key` out, and its value. Nobody looks for it, and nobody uses what it found (T5).
-    pub(crate) fn remove(&mut self, key: usize, hash: u64) -> Option<NonNull<N>> {
+    /// Takes `key` out, if its value `is_gone`: nobody looks for it, and nobody uses what it found (T5).
+    pub(crate) fn remove_if(
+        &mut self,
+        key: usize,
+        hash: u64,
+        is_gone: impl FnOnce(NonNull<N>) -> bool,
+    ) -> Option<NonNull<N>> {
         let array = self.shard.array();
         let position = self.position(array, key, hash)?;
+        occupant(array, position).filter(|value| is_gone(*value))?;
         Some(self.vacate(array, position))
     }
 
