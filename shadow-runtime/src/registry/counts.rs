@@ -131,7 +131,6 @@ impl Counts {
         self.count(Event::Updated);
     }
 
-    #[inline]
     pub(crate) fn duplicate(&self) {
         self.count(Event::Duplicate);
     }
