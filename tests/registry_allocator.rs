@@ -10,7 +10,8 @@ mod common;
 
 use common::never_hangs;
 
-/// An allocator that counts its allocations as refused attaches, in a thread that has asked for it.
+/// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few attach
+/// a field that nobody has attached before, too, which takes the registry's lock.
 struct Instrumented;
 
 #[global_allocator]
@@ -18,6 +19,10 @@ static ALLOCATOR: Instrumented = Instrumented;
 
 #[derive(Shadow)]
 #[shadow_field(attach allocation: u8)]
+#[shadow_field(attach first: u64)]
+#[shadow_field(attach second: u64)]
+#[shadow_field(attach third: u64)]
+#[shadow_field(attach fourth: u64)]
 struct Heap {
     shadow: ShadowFields,
 }
@@ -33,7 +38,15 @@ thread_local! {
 unsafe impl GlobalAlloc for Instrumented {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if WATCHED.get() {
-            ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+            let count = ALLOCATIONS.get() + 1;
+            ALLOCATIONS.set(count);
+            // Only the first thread is not refused.
+            let _ = match count {
+                1 => HEAP.attach_first(count).is_ok(),
+                2 => HEAP.attach_second(count).is_ok(),
+                3 => HEAP.attach_third(count).is_ok(),
+                _ => HEAP.attach_fourth(count).is_ok(),
+            };
             assert!(HEAP.attach_allocation(1).is_err());
         }
         // SAFETY: the caller keeps to the same contract.

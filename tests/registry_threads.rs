@@ -37,6 +37,27 @@ fn numbers(row: &Row) -> [u64; 5] {
     [row.live(), row.attached(), row.detached(), row.updates(), row.duplicates()]
 }
 
+/// Of the ids of two tests, all with eight digits.
+const FIRST_SCOPED: u64 = 10_000_000;
+const FIRST_OF_MANY: u64 = 20_000_000;
+
+/// Attaches values with ids that are made at run time, in place of as many declarations, and replaces each.
+fn use_ids(numbers: impl Iterator<Item = u64>, object: &u8) {
+    let object = ptr::from_ref(object).cast();
+    for number in numbers {
+        let id = raw::UpdateId::new(number);
+        // SAFETY: the object is there until all is detached from it, and no reference to a value is kept.
+        assert_eq!(unsafe { id.get_or_update(object, 1_u8) }.unwrap(), None);
+        // SAFETY: as above.
+        assert_eq!(unsafe { id.get_or_update(object, 2) }.unwrap(), Some(1));
+    }
+}
+
+fn detach_ids(object: &u8) -> usize {
+    // SAFETY: the object is there, and nobody holds a reference to a value of it.
+    unsafe { raw::detach_object(ptr::from_ref(object).cast()) }
+}
+
 #[test]
 fn values_that_end_on_another_thread_are_counted_exactly() {
     #[derive(Shadow, Default)]
@@ -102,23 +123,28 @@ fn counts_of_joined_threads_are_exact() {
     }
 }
 
-/// The threads of a scope may still be ending when the scope has ended: their counts are on the move just then.
+/// The threads of a scope may still be ending when the scope has ended: their counts are on the move just then, and it
+/// takes a while with as many fields as these.
 #[test]
 fn a_report_right_after_a_scope_is_exact() {
-    #[derive(Shadow, Default)]
-    #[shadow_field(attach serial: u32)]
-    struct Scoped {
-        shadow: ShadowFields,
-    }
+    const FIELDS: u64 = 1000;
     let _alone = alone();
-    for round in 1..=300 {
+    let objects = [0_u8; 2];
+    for round in 1..=50 {
         thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| Scoped::default().attach_serial(1).map(|_| ()).unwrap());
+            for object in &objects {
+                scope.spawn(|| {
+                    use_ids(FIRST_SCOPED..FIRST_SCOPED + FIELDS, object);
+                    detach_ids(object);
+                });
             }
         });
         for _ in 0..5 {
-            assert_eq!(counts("Scoped", "serial"), [0, round * 4, round * 4, 0, 0]);
+            let report = registry().report();
+            let ids = report.iter().filter(|row| row.host() == "*const ()" && row.value_type() == "u8");
+            let scoped = ids.filter(|row| row.field() < "20000000" && row.field() >= "10000000");
+            let sum = scoped.map(numbers).reduce(|sum, row| std::array::from_fn(|count| sum[count] + row[count]));
+            assert_eq!(sum, Some([0, 1, 1, 1, 0].map(|count| count * round * 2 * FIELDS)));
         }
     }
 }
@@ -158,7 +184,7 @@ fn what_the_destructors_of_thread_locals_do_is_counted() {
             EARLY.with_borrow(Vec::len);
             FIRST.with(|_| ());
             let hosts = [(); 6].map(|()| Local::default());
-            hosts.iter().for_each(|host| assert!(host.attach_serial(1).is_ok()));
+            assert!(hosts.iter().all(|host| host.attach_serial(1).is_ok()));
             AFTER.with_borrow(Vec::len);
             LAST.with(|_| ());
             let [one, two, three, four, five, six] = hosts;
@@ -216,46 +242,30 @@ fn counts_never_go_back_while_threads_work_come_and_go() {
     assert_eq!(counts("Watched", "version"), [0, 30_000, 30_000, 30_000, 0]);
 }
 
-/// An id whose number is made at run time, in place of thousands of declarations.
-fn id(number: u64) -> raw::UpdateId<u8> {
-    raw::UpdateId::new(20_000_000 + number)
-}
-
-/// What a thread does with so many fields that its counters do not have room for all of them.
-fn use_ids(numbers: impl Iterator<Item = u64>, object: &u8) {
-    let object = ptr::from_ref(object).cast();
-    for number in numbers {
-        // SAFETY: the object is there until all is detached from it, and no reference to a value is kept.
-        assert_eq!(unsafe { id(number).get_or_update(object, 1) }.unwrap(), None);
-        // SAFETY: as above.
-        assert_eq!(unsafe { id(number).get_or_update(object, 2) }.unwrap(), Some(1));
-    }
-}
-
 #[test]
 fn thousands_of_fields_are_counted() {
     const FIELDS: u64 = 5000;
+    const END: u64 = FIRST_OF_MANY + FIELDS;
     let _alone = alone();
     let objects = [0_u8; 3];
     thread::scope(|scope| {
         let [up, down, both] = &objects;
         // Upwards, a thread needs longer and longer counters; downwards, the longest at once.
-        scope.spawn(|| use_ids(0..FIELDS, up));
-        scope.spawn(|| use_ids((0..FIELDS).rev(), down));
-        scope.spawn(|| use_ids((0..FIELDS / 2).flat_map(|number| [number, FIELDS - 1 - number]), both));
+        scope.spawn(|| use_ids(FIRST_OF_MANY..END, up));
+        scope.spawn(|| use_ids((FIRST_OF_MANY..END).rev(), down));
+        scope.spawn(|| use_ids((0..FIELDS / 2).flat_map(|step| [FIRST_OF_MANY + step, END - 1 - step]), both));
     });
     let check = |expected: [u64; 5]| {
         let report = registry().report();
         let rows: HashMap<&str, &Row> = report.iter().map(|row| (row.field(), row)).collect();
-        for number in 0..FIELDS {
-            assert_eq!(numbers(rows[&*(20_000_000 + number).to_string()]), expected, "{number}");
+        for number in FIRST_OF_MANY..END {
+            assert_eq!(numbers(rows[&*number.to_string()]), expected, "{number}");
         }
     };
     check([3, 3, 0, 3, 0]);
     thread::scope(|scope| {
         for object in &objects {
-            // SAFETY: the object is there, and nobody holds a reference to a value of it.
-            scope.spawn(|| assert_eq!(unsafe { raw::detach_object(ptr::from_ref(object).cast()) }, 5000));
+            scope.spawn(|| assert_eq!(detach_ids(object), 5000));
         }
     });
     check([0, 3, 3, 3, 0]);

@@ -83,8 +83,8 @@ thread_local! {
     /// The counters of this thread's block. It has no destructor, so counting need not ask whether it is still there.
     static COUNTERS: Cell<&'static [Counters]> = const { Cell::new(&[]) };
 
-    /// Whether this thread takes no block: it is about to, or has given its own back for good.
-    static CLOSED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is about to take a block.
+    static TAKING: Cell<bool> = const { Cell::new(false) };
 
     static TAKEN: Taken = const { Taken(Cell::new(None)) };
 }
@@ -248,12 +248,13 @@ impl Blocks {
 
 /// Has this thread take a block that has the number, instead of its own, or returns `false`.
 fn lengthen(number: usize) -> bool {
-    // What follows allocates, and an allocator may count; so may what else runs at the end of a thread.
-    if number >= LONGEST || CLOSED.try_with(|closed| closed.replace(true)).unwrap_or(true) {
+    // What follows allocates, and an allocator may count.
+    if number >= LONGEST || TAKING.try_with(|taking| taking.replace(true)).unwrap_or(true) {
         return false;
     }
+    // Fails from when the block is given back, at the end of the thread.
     let lengthened = TAKEN.try_with(|taken| taken.replace(number)).is_ok();
-    let _ = CLOSED.try_with(|closed| closed.set(false));
+    let _ = TAKING.try_with(|taking| taking.set(false));
     lengthened
 }
 
@@ -278,7 +279,6 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let _ = CLOSED.try_with(|closed| closed.set(true));
         self.set(None, &lock(&ENTERED));
     }
 }
