@@ -10,8 +10,8 @@ mod common;
 
 use common::never_hangs;
 
-/// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few attach
-/// a field that nobody has attached before, too, which takes the registry's lock.
+/// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few also
+/// attach a field that nobody has attached before, which takes the registry's lock.
 struct Instrumented;
 
 #[global_allocator]

@@ -1,7 +1,7 @@
-//! The registry's counts are kept by thread: they are exact once the threads are quiet, at whatever time a thread counts,
-//! also while it ends; they never go back; and threads that come and go leave nothing behind.
+//! The registry's counts are kept by thread: they are exact once the threads are quiet, whenever a thread counts, also
+//! while it ends, and they never go back. `r07_bounded_memory.rs` has the threads that come and go.
 //!
-//! Memory is counted by thread, and what a thread leaves behind another takes, so the tests run one at a time.
+//! A field that is attached by one test is a row in the reports of all, so the tests run one at a time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -269,33 +269,6 @@ fn thousands_of_fields_are_counted() {
         }
     });
     check([0, 3, 3, 3, 0]);
-}
-
-#[test]
-fn threads_that_come_and_go_leave_nothing_behind() {
-    #[derive(Shadow, Default)]
-    #[shadow_field(attach serial: u32)]
-    struct Brief {
-        shadow: ShadowFields,
-    }
-    /// Has something dropped at the end of a thread, so that std has set up its list of such things already.
-    fn set_up() {
-        thread_local! { static DROPPED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) }; }
-        DROPPED.with_borrow(Vec::len);
-    }
-    fn kept_by_a_thread() -> isize {
-        let thread = thread::spawn(|| {
-            set_up();
-            let before = bytes();
-            Brief::default().attach_serial(1).unwrap();
-            bytes() - before
-        });
-        thread.join().unwrap()
-    }
-    let _alone = alone();
-    kept_by_a_thread();
-    let kept: isize = (0..1000).map(|_| kept_by_a_thread()).sum();
-    assert_eq!(kept, 0);
 }
 
 #[test]
