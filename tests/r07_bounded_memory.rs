@@ -3,6 +3,7 @@
 //! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what the
 //! other has made.
 
+use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{ptr, thread};
@@ -316,7 +317,7 @@ fn reports_keep_nothing() {
 fn threads_that_come_and_go_keep_nothing() {
     /// Has something dropped at the end of a thread, so that std has set up its list of such things already.
     fn set_up() {
-        thread_local! { static DROPPED: Box<u8> = Box::new(0); }
+        thread_local! { static DROPPED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) }; }
         DROPPED.with(|_| ());
     }
     fn kept_by_a_thread() -> isize {

@@ -13,9 +13,9 @@
 //! the count goes to the field itself, by an atomic addition: for fields of a number too large, so that a block stays
 //! small; in an allocator that counts while a block is made; in destructors that run when the block is given back.
 //!
-//! **Invariant B**: only the thread that has taken a block writes to it, and one that nobody has taken is all zeros. Blocks
-//! are taken and given back under the registry's lock, which a report holds while it adds up: so it finds each count
-//! either in a block or in its field, never in both and never in neither.
+//! **Invariant B**: only the thread that has taken a block writes to it, and one that nobody has taken is all zeros.
+//! Blocks are taken and given back under the registry's lock, which a report holds while it adds up: so it finds each
+//! count either in a block or in its field, never in both and never in neither.
 //!
 //! **Memory**: a block is leaked, and used again by a later thread. So there are at most as many of each length as
 //! threads once had at the same time. A reference to a leaked block is never dangling, and nothing here is unsafe.
