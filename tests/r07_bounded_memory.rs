@@ -3,9 +3,10 @@
 //! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what the
 //! other has made.
 
-use std::ptr;
+use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{ptr, thread};
 
 use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
@@ -309,5 +310,27 @@ fn reports_keep_nothing() {
     let task = Task::default();
     task.update_newest([1; 128]);
     let (kept, _) = growth(100, || assert!(!registry().report().to_string().is_empty()));
+    assert_eq!(kept, 0);
+}
+
+#[test]
+fn threads_that_come_and_go_keep_nothing() {
+    /// Has something dropped at the end of a thread, so that std has set up its list of such things already.
+    fn set_up() {
+        thread_local! { static DROPPED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) }; }
+        DROPPED.with(|_| ());
+    }
+    fn kept_by_a_thread() -> isize {
+        let thread = thread::spawn(|| {
+            set_up();
+            let before = bytes();
+            assert!(Task::default().attach_once(large()).is_ok());
+            bytes() - before
+        });
+        thread.join().unwrap()
+    }
+    let _alone = alone();
+    kept_by_a_thread();
+    let kept: isize = (0..1000).map(|_| kept_by_a_thread()).sum();
     assert_eq!(kept, 0);
 }

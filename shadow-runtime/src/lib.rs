@@ -75,6 +75,9 @@
 //! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
 //! | `f_mut`, `detach_f` | all | no | no | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
 //!
+//! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
+//! registry when its thread does so for the first time, and a few times more as the thread meets more fields.
+//!
 //! On hosts in a side table (`Arc`, `&'static T`) each of them locks a part of the table for the look-up besides.
 //!
 //! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
@@ -94,6 +97,7 @@
 //!
 //! # Features
 //!
+//! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
 //! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts.
 
 mod accessor;

@@ -1,15 +1,16 @@
-//! One declared field: what it is called, and how often what was done with it.
+//! One declared field: what it is called, its counts, and its place in the registry's list.
 //!
-//! In: the declaration's words, and events. Out: the names for messages, the counts for the report.
+//! In: the declaration's words. Out: the names for messages and for the report. Neighbours: `counts.rs`, where events
+//! are counted, and `mod.rs`, which keeps the list.
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::OnceLock;
 
 use crate::policy::Policy;
-use crate::sync::{AtomicU64, Ordering};
+use crate::registry::counts::Counts;
 
 /// A declared field. The macros make one static of these per declaration.
-#[derive(Debug)]
 pub struct Field {
     host: &'static str,
     name: &'static str,
@@ -17,17 +18,8 @@ pub struct Field {
     policy: Policy,
     declared_at: &'static Location<'static>,
     counts: Counts,
-}
-
-/// How often what was done with a field, on all hosts together.
-///
-/// All operations are `Relaxed`: each count is read alone and for show; nothing is concluded from one about memory.
-#[derive(Debug)]
-pub(crate) struct Counts {
-    attached: AtomicU64,
-    detached: AtomicU64,
-    updates: AtomicU64,
-    duplicates: AtomicU64,
+    /// The field that was entered into the registry after this one. Set once, under the registry's lock.
+    next: OnceLock<&'static Field>,
 }
 
 impl Field {
@@ -45,7 +37,7 @@ impl Field {
         value_type: &'static str,
         policy: Policy,
     ) -> Self {
-        Self { host, name, value_type, policy, declared_at, counts: Counts::new() }
+        Self { host, name, value_type, policy, declared_at, counts: Counts::new(), next: OnceLock::new() }
     }
 
     pub(crate) const fn name(&self) -> &'static str {
@@ -72,12 +64,22 @@ impl Field {
         &self.counts
     }
 
-    /// Counts an attach; the first one enters the field into the registry.
-    #[inline]
-    pub(crate) fn attached(&'static self) {
-        if self.counts.attached.fetch_add(1, Ordering::Relaxed) == 0 {
-            super::enter(self);
-        }
+    pub(super) const fn next(&self) -> &OnceLock<&'static Self> {
+        &self.next
+    }
+}
+
+/// Without the fields behind it in the list.
+impl fmt::Debug for Field {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Field")
+            .field("host", &self.host)
+            .field("name", &self.name)
+            .field("value_type", &self.value_type)
+            .field("policy", &self.policy)
+            .field("declared_at", &self.declared_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,37 +87,5 @@ impl Field {
 impl fmt::Display for Field {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "shadow field `{}` of `{}`", self.name, self.host)
-    }
-}
-
-impl Counts {
-    const fn new() -> Self {
-        Self {
-            attached: AtomicU64::new(0),
-            detached: AtomicU64::new(0),
-            updates: AtomicU64::new(0),
-            duplicates: AtomicU64::new(0),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn detached(&self) {
-        self.detached.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn updated(&self) {
-        self.updates.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn duplicate(&self) {
-        self.duplicates.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Attached, detached, updates, duplicates. Detached is read first, so that it is never the greater.
-    pub(super) fn read(&self) -> [u64; 4] {
-        let detached = self.detached.load(Ordering::Relaxed);
-        let attached = self.attached.load(Ordering::Relaxed).max(detached);
-        [attached, detached, self.updates.load(Ordering::Relaxed), self.duplicates.load(Ordering::Relaxed)]
     }
 }

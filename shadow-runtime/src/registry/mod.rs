@@ -2,10 +2,14 @@
 //!
 //! In: fields, each when it is first attached. Out: [`registry()`], its report, and the sweep.
 //!
-//! A declaration has one [`Field`] per field, in a static: counting is an addition to it, without a lock or a look-up.
-//! The first attach enters the field into the list, once.
+//! A declaration has one [`Field`] per field, in a static. Its first attach enters it into the list, once, and gives it
+//! its number. Threads count by that number, each for itself; a report adds up (`counts.rs`).
+//!
+//! Nothing is allocated under the lock: an allocator may have fields of its own.
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(feature = "counts"), path = "no_counts.rs")]
+mod counts;
 mod field;
 mod report;
 mod table;
@@ -13,9 +17,20 @@ mod table;
 pub use field::Field;
 pub use report::{Report, Row};
 
-use crate::sync::{Mutex, lock};
+use std::iter;
 
-static FIELDS: Mutex<Vec<&'static Field>> = Mutex::new(Vec::new());
+use crate::sync::plain::{Mutex, lock};
+use counts::Blocks;
+
+static ENTERED: Mutex<Entered> = Mutex::new(Entered { ends: None, count: 0, blocks: Blocks::new() });
+
+/// The fields in use, linked through themselves in the order of their numbers, and the threads' counts of them.
+struct Entered {
+    /// The first field and the last.
+    ends: Option<[&'static Field; 2]>,
+    count: usize,
+    blocks: Blocks,
+}
 
 /// The registry of this process.
 ///
@@ -32,6 +47,7 @@ static FIELDS: Mutex<Vec<&'static Field>> = Mutex::new(Vec::new());
 /// let report = registry().report();
 /// println!("{report}");
 /// let serial = report.iter().find(|row| row.field() == "serial").unwrap();
+/// # #[cfg(feature = "counts")]
 /// assert_eq!((serial.host(), serial.live()), ("Order", 1));
 /// ```
 #[must_use]
@@ -55,8 +71,10 @@ pub struct Registry {
 impl Registry {
     /// What is there now: one row for each field that was ever attached, in the order of their first attach.
     ///
-    /// Counts that change while it is made may be a moment apart. It takes a lock that only a field's very first
-    /// attach takes too, and allocates the rows.
+    /// It adds up what all threads have counted. What they count meanwhile may be in it or not, in part too; nothing is
+    /// missing that was counted before by threads that this one has waited for. It takes a lock that otherwise only a
+    /// field's very first attach takes, and a thread when it counts for the first time, a few times more as it meets
+    /// more fields, and when it ends. Without the feature `counts`, all counts are 0.
     ///
     /// ```
     /// let report = shadow_runtime::registry().report();
@@ -64,8 +82,17 @@ impl Registry {
     /// ```
     #[must_use]
     pub fn report(self) -> Report {
-        let fields = lock(&FIELDS).clone();
-        Report::of(&fields)
+        let mut rows = Vec::new();
+        loop {
+            let entered = lock(&ENTERED);
+            if rows.capacity() >= entered.count {
+                rows.extend(entered.fields().map(|field| Row::of(field, &entered.blocks)));
+                return Report::of(rows);
+            }
+            let count = entered.count;
+            drop(entered);
+            rows.reserve_exact(count);
+        }
     }
 
     /// Drops the fields of all `Arc` hosts that are gone, and returns how many such hosts there were.
@@ -95,8 +122,25 @@ impl Registry {
     }
 }
 
+impl Entered {
+    fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        iter::successors(self.ends.map(|[first, _]| first), |field| field.next().get().copied())
+    }
+}
+
 /// Enters a field, on its first attach.
 #[cold]
 fn enter(field: &'static Field) {
-    lock(&FIELDS).push(field);
+    let mut entered = lock(&ENTERED);
+    // Two threads may both have seen that it is not entered.
+    if field.counts().is_entered() {
+        return;
+    }
+    let first = entered.ends.map_or(field, |[first, last]| {
+        last.next().get_or_init(|| field);
+        first
+    });
+    entered.ends = Some([first, field]);
+    field.counts().enter(entered.count);
+    entered.count += 1;
 }

@@ -1,11 +1,12 @@
 //! The registry's report: one row per field.
 //!
-//! In: fields. Out: a snapshot of their counts, which `table.rs` prints.
+//! In: fields, under the registry's lock. Out: a snapshot of their counts, which `table.rs` prints.
 
 use std::panic::Location;
 
 use crate::policy::Policy;
 use crate::registry::Field;
+use crate::registry::counts::Blocks;
 
 /// One row per shadow field. Made by [`Registry::report`](super::Registry::report).
 ///
@@ -45,6 +46,7 @@ pub struct Report {
 /// let report = registry().report();
 /// let row = report.iter().find(|row| row.field() == "title").unwrap();
 /// assert_eq!((row.host(), row.value_type()), ("Page", "String"));
+/// # #[cfg(feature = "counts")]
 /// assert_eq!((row.attached(), row.updates(), row.detached(), row.live()), (1, 1, 1, 0));
 /// assert_eq!(row.duplicates(), 0);
 /// println!("declared at {}", row.declared_at());
@@ -59,19 +61,15 @@ pub struct Row {
 }
 
 impl Report {
-    pub(super) fn of(fields: &[&'static Field]) -> Self {
-        let row = |&field: &&'static Field| {
-            let [attached, detached, updates, duplicates] = field.counts().read();
-            Row { field, attached, detached, updates, duplicates }
-        };
-        Self { rows: fields.iter().map(row).collect() }
+    pub(super) fn of(rows: Vec<Row>) -> Self {
+        Self { rows }
     }
 
     /// The rows, in the order in which the fields were first attached.
     ///
     /// ```
     /// let report = shadow_runtime::registry().report();
-    /// assert!(report.iter().all(|row| row.live() > 0));
+    /// assert!(report.iter().all(|row| row.attached() >= row.live()));
     /// ```
     pub fn iter(&self) -> std::slice::Iter<'_, Row> {
         self.rows.iter()
@@ -97,6 +95,11 @@ impl IntoIterator for Report {
 }
 
 impl Row {
+    pub(super) fn of(field: &'static Field, blocks: &Blocks) -> Self {
+        let [attached, detached, updates, duplicates] = field.counts().read(blocks);
+        Self { field, attached, detached, updates, duplicates }
+    }
+
     /// The type of the host, as declared.
     ///
     /// ```
@@ -187,7 +190,7 @@ impl Row {
         self.field.place()
     }
 
-    /// On how many hosts it is attached now.
+    /// On how many hosts it is attached now; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -198,6 +201,7 @@ impl Row {
     /// # page.update_title("draft".into());
     /// # let report = registry().report();
     /// # let row = report.iter().next().unwrap();
+    /// # #[cfg(feature = "counts")]
     /// assert_eq!(row.live(), 1);
     /// ```
     #[must_use]
@@ -205,7 +209,7 @@ impl Row {
         self.attached - self.detached
     }
 
-    /// How often it was attached.
+    /// How often it was attached; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -216,6 +220,7 @@ impl Row {
     /// # page.update_title("draft".into());
     /// # let report = registry().report();
     /// # let row = report.iter().next().unwrap();
+    /// # #[cfg(feature = "counts")]
     /// assert_eq!(row.attached(), 1);
     /// ```
     #[must_use]
@@ -223,7 +228,7 @@ impl Row {
         self.attached
     }
 
-    /// How often it ended: detached, or dropped with its host.
+    /// How often it ended: detached, or dropped with its host; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -241,7 +246,7 @@ impl Row {
         self.detached
     }
 
-    /// How often a value that was there was replaced.
+    /// How often a value that was there was replaced; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -259,7 +264,7 @@ impl Row {
         self.updates
     }
 
-    /// How often a second attach was refused.
+    /// How often a second attach was refused; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};

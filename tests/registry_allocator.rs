@@ -1,0 +1,87 @@
+//! Counting allocates, once per thread: an allocator that has shadow fields of its own must survive that.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::thread;
+
+use shadow_runtime::{Row, Shadow, ShadowFields, registry};
+
+mod common;
+
+use common::never_hangs;
+
+/// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few also
+/// attach a field that nobody has attached before, which takes the registry's lock.
+struct Instrumented;
+
+#[global_allocator]
+static ALLOCATOR: Instrumented = Instrumented;
+
+#[derive(Shadow)]
+#[shadow_field(attach allocation: u8)]
+#[shadow_field(attach first: u64)]
+#[shadow_field(attach second: u64)]
+#[shadow_field(attach third: u64)]
+#[shadow_field(attach fourth: u64)]
+struct Heap {
+    shadow: ShadowFields,
+}
+
+static HEAP: Heap = Heap { shadow: ShadowFields::new() };
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed on to the system's allocator.
+unsafe impl GlobalAlloc for Instrumented {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if WATCHED.get() {
+            let count = ALLOCATIONS.get() + 1;
+            ALLOCATIONS.set(count);
+            // Only the first thread is not refused.
+            let _ = match count {
+                1 => HEAP.attach_first(count).is_ok(),
+                2 => HEAP.attach_second(count).is_ok(),
+                3 => HEAP.attach_third(count).is_ok(),
+                _ => HEAP.attach_fourth(count).is_ok(),
+            };
+            assert!(HEAP.attach_allocation(1).is_err());
+        }
+        // SAFETY: the caller keeps to the same contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the same contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[test]
+fn an_allocator_may_count_while_counters_are_made() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach one: u8)]
+    #[shadow_field(attach two: u8)]
+    struct Host {
+        shadow: ShadowFields,
+    }
+    let watched = || {
+        WATCHED.set(true);
+        let host = Host::default();
+        host.attach_one(1).unwrap();
+        host.attach_two(2).unwrap();
+        drop(host);
+        WATCHED.set(false);
+        ALLOCATIONS.get()
+    };
+    HEAP.attach_allocation(1).unwrap();
+    // The first makes its counters in the middle of the attach; it meets two fields that nobody has attached before.
+    let threads = never_hangs(|| [(); 4].map(|()| thread::spawn(watched)).map(|thread| thread.join().unwrap()));
+    assert!(threads.iter().all(|&allocations| allocations > 0));
+    let report = registry().report();
+    let row = |field| report.iter().find(|row: &&Row| row.field() == field).unwrap();
+    assert_eq!(row("allocation").duplicates(), threads.iter().sum::<u64>());
+    assert_eq!(["one", "two"].map(|field| (row(field).attached(), row(field).live())), [(4, 0); 2]);
+}

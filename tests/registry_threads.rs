@@ -1,0 +1,293 @@
+//! The registry's counts are kept by thread: they are exact once the threads are quiet, whenever a thread counts, also
+//! while it ends, and they never go back. `r07_bounded_memory.rs` has the threads that come and go.
+//!
+//! A field that is attached by one test is a row in the reports of all, so the tests run one at a time.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::{ptr, thread};
+
+use shadow_runtime::{Row, Shadow, ShadowFields, raw, registry};
+
+mod common;
+
+use common::AtEnd;
+use common::memory::{Counting, bytes};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn find(host: &str, field: &str) -> Option<Row> {
+    registry().report().into_iter().find(|row| row.host() == host && row.field() == field)
+}
+
+/// Live, attached, detached, updates, refused. Zeros before the first attach.
+fn counts(host: &str, field: &str) -> [u64; 5] {
+    find(host, field).map_or([0; 5], |row| numbers(&row))
+}
+
+fn numbers(row: &Row) -> [u64; 5] {
+    [row.live(), row.attached(), row.detached(), row.updates(), row.duplicates()]
+}
+
+/// Of the ids of two tests, all with eight digits.
+const FIRST_SCOPED: u64 = 10_000_000;
+const FIRST_OF_MANY: u64 = 20_000_000;
+
+/// Attaches values with ids that are made at run time, in place of as many declarations, and replaces each.
+fn use_ids(numbers: impl Iterator<Item = u64>, object: &u8) {
+    let object = ptr::from_ref(object).cast();
+    for number in numbers {
+        let id = raw::UpdateId::new(number);
+        // SAFETY: the object is there until all is detached from it, and no reference to a value is kept.
+        assert_eq!(unsafe { id.get_or_update(object, 1_u8) }.unwrap(), None);
+        // SAFETY: as above.
+        assert_eq!(unsafe { id.get_or_update(object, 2) }.unwrap(), Some(1));
+    }
+}
+
+fn detach_ids(object: &u8) -> usize {
+    // SAFETY: the object is there, and nobody holds a reference to a value of it.
+    unsafe { raw::detach_object(ptr::from_ref(object).cast()) }
+}
+
+#[test]
+fn values_that_end_on_another_thread_are_counted_exactly() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach serial: u32)]
+    #[shadow_field(get_or_update version: u32)]
+    struct Passed {
+        shadow: ShadowFields,
+    }
+    let _alone = alone();
+    let (send, receive) = mpsc::channel::<Passed>();
+    let receive = Mutex::new(receive);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let send = send.clone();
+            scope.spawn(move || {
+                for number in 0..1000 {
+                    let host = Passed::default();
+                    host.attach_serial(number).unwrap();
+                    host.update_version(number);
+                    send.send(host).unwrap();
+                }
+            });
+        }
+        drop(send);
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let next = || receive.lock().unwrap().recv();
+                while let Ok(mut host) = next() {
+                    assert!(host.attach_serial(0).is_err());
+                    host.update_version(0);
+                    host.detach_serial();
+                }
+            });
+        }
+    });
+    assert_eq!(counts("Passed", "serial"), [0, 4000, 4000, 0, 4000]);
+    assert_eq!(counts("Passed", "version"), [0, 4000, 4000, 4000, 0]);
+}
+
+#[test]
+fn counts_of_joined_threads_are_exact() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach serial: u32)]
+    struct Joined {
+        shadow: ShadowFields,
+    }
+    let _alone = alone();
+    for round in 1..=50 {
+        let threads = [(); 8].map(|()| {
+            thread::spawn(|| {
+                for number in 0..100 {
+                    Joined::default().attach_serial(number).unwrap();
+                }
+                let kept = Joined::default();
+                kept.attach_serial(0).unwrap();
+                kept
+            })
+        });
+        let kept = threads.map(|thread| thread.join().unwrap());
+        assert_eq!(counts("Joined", "serial"), [8, round * 808, round * 808 - 8, 0, 0]);
+        drop(kept);
+        assert_eq!(counts("Joined", "serial"), [0, round * 808, round * 808, 0, 0]);
+    }
+}
+
+/// The threads of a scope may still be ending when the scope has ended: their counts are on the move just then, and it
+/// takes a while with as many fields as these.
+#[test]
+fn a_report_right_after_a_scope_is_exact() {
+    const FIELDS: u64 = 1000;
+    let _alone = alone();
+    let objects = [0_u8; 2];
+    for round in 1..=50 {
+        thread::scope(|scope| {
+            for object in &objects {
+                scope.spawn(|| {
+                    use_ids(FIRST_SCOPED..FIRST_SCOPED + FIELDS, object);
+                    detach_ids(object);
+                });
+            }
+        });
+        for _ in 0..5 {
+            let report = registry().report();
+            let ids = report.iter().filter(|row| row.host() == "*const ()" && row.value_type() == "u8");
+            let scoped = ids.filter(|row| row.field() < "20000000" && row.field() >= "10000000");
+            let sum = scoped.map(numbers).reduce(|sum, row| std::array::from_fn(|count| sum[count] + row[count]));
+            assert_eq!(sum, Some([0, 1, 1, 1, 0].map(|count| count * round * 2 * FIELDS)));
+        }
+    }
+}
+
+#[derive(Shadow, Default)]
+#[shadow_field(attach serial: u32)]
+struct Local {
+    shadow: ShadowFields,
+}
+
+/// Attaches a field that nothing else attaches, at the very end of a thread.
+#[derive(Shadow, Default)]
+#[shadow_field(attach last_words: u32)]
+struct Late {
+    shadow: ShadowFields,
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.attach_last_words(1).unwrap();
+    }
+}
+
+#[test]
+fn what_the_destructors_of_thread_locals_do_is_counted() {
+    thread_local! {
+        static EARLY: RefCell<Vec<Local>> = const { RefCell::new(Vec::new()) };
+        static FIRST: Late = Late::default();
+        static AFTER: RefCell<Vec<Local>> = const { RefCell::new(Vec::new()) };
+        static LAST: Late = Late::default();
+    }
+    let _alone = alone();
+    for round in 1..=20 {
+        thread::spawn(|| {
+            // Two of them are set up before this thread counts for the first time, and two after: whichever way the
+            // destructors are ordered, some run before the counts are given back, and some when they are gone.
+            EARLY.with_borrow(Vec::len);
+            FIRST.with(|_| ());
+            let hosts = [(); 6].map(|()| Local::default());
+            assert!(hosts.iter().all(|host| host.attach_serial(1).is_ok()));
+            AFTER.with_borrow(Vec::len);
+            LAST.with(|_| ());
+            let [one, two, three, four, five, six] = hosts;
+            EARLY.with_borrow_mut(|early| early.extend([one, two, three]));
+            AFTER.with_borrow_mut(|after| after.extend([four, five, six]));
+        })
+        .join()
+        .unwrap();
+        assert_eq!(counts("Local", "serial"), [0, round * 6, round * 6, 0, 0]);
+        assert_eq!(counts("Late", "last_words"), [0, round * 2, round * 2, 0, 0]);
+    }
+}
+
+#[test]
+fn counts_never_go_back_while_threads_work_come_and_go() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach serial: u32)]
+    #[shadow_field(get_or_update version: u32)]
+    struct Watched {
+        shadow: ShadowFields,
+    }
+    let _alone = alone();
+    let done = AtomicBool::new(false);
+    let work = || {
+        for number in 0..50 {
+            let host = Watched::default();
+            host.attach_serial(number).unwrap();
+            assert!(host.attach_serial(number).is_err());
+            host.update_version(number);
+            host.update_version(number);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut before = [[0; 5]; 2];
+            while !done.load(Ordering::Relaxed) {
+                let now = ["serial", "version"].map(|field| counts("Watched", field));
+                for ([live, now @ ..], [_, before @ ..]) in now.iter().zip(&before) {
+                    assert!(now.iter().zip(before).all(|(now, before)| now >= before), "{before:?} then {now:?}");
+                    assert!(live <= &now[0], "{live} of {now:?}");
+                }
+                before = now;
+            }
+        });
+        let _end = AtEnd(|| done.store(true, Ordering::Relaxed));
+        let long = scope.spawn(|| (0..200).for_each(|_| work()));
+        for _ in 0..200 {
+            for thread in [(); 2].map(|()| thread::spawn(work)) {
+                thread.join().unwrap();
+            }
+        }
+        long.join().unwrap();
+    });
+    assert_eq!(counts("Watched", "serial"), [0, 30_000, 30_000, 0, 30_000]);
+    assert_eq!(counts("Watched", "version"), [0, 30_000, 30_000, 30_000, 0]);
+}
+
+#[test]
+fn thousands_of_fields_are_counted() {
+    const FIELDS: u64 = 5000;
+    const END: u64 = FIRST_OF_MANY + FIELDS;
+    let _alone = alone();
+    let objects = [0_u8; 3];
+    thread::scope(|scope| {
+        let [up, down, both] = &objects;
+        // Upwards, a thread needs longer and longer counters; downwards, the longest at once.
+        scope.spawn(|| use_ids(FIRST_OF_MANY..END, up));
+        scope.spawn(|| use_ids((FIRST_OF_MANY..END).rev(), down));
+        scope.spawn(|| use_ids((0..FIELDS / 2).flat_map(|step| [FIRST_OF_MANY + step, END - 1 - step]), both));
+    });
+    let check = |expected: [u64; 5]| {
+        let report = registry().report();
+        let rows: HashMap<&str, &Row> = report.iter().map(|row| (row.field(), row)).collect();
+        for number in FIRST_OF_MANY..END {
+            assert_eq!(numbers(rows[&*number.to_string()]), expected, "{number}");
+        }
+    };
+    check([3, 3, 0, 3, 0]);
+    thread::scope(|scope| {
+        for object in &objects {
+            scope.spawn(|| assert_eq!(detach_ids(object), 5000));
+        }
+    });
+    check([0, 3, 3, 3, 0]);
+}
+
+#[test]
+fn a_thread_that_counts_nothing_allocates_nothing_for_it() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach serial: u32)]
+    struct Read {
+        shadow: ShadowFields,
+    }
+    let _alone = alone();
+    let host = Read::default();
+    host.attach_serial(1).unwrap();
+    let kept = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let before = bytes();
+            assert_eq!(host.serial(), Some(&1));
+            bytes() - before
+        });
+        reader.join().unwrap()
+    });
+    assert_eq!(kept, 0);
+}
