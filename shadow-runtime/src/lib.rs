@@ -103,6 +103,7 @@ mod error;
 mod field_set;
 mod fields;
 mod host;
+mod latch;
 mod panics;
 mod policy;
 pub mod raw;
@@ -163,8 +164,9 @@ pub mod __private {
     pub use crate::accessor::attach::{self, AttachField};
     pub use crate::accessor::get_or_attach::{self, GetOrAttachField};
     pub use crate::accessor::get_or_update::{self, GetOrUpdateField};
+    pub use crate::accessor::get_or_update_copy::{self, GetOrUpdateCopyField};
     pub use crate::accessor::never_called;
-    pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate};
+    pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate, GetOrUpdateCopy};
     pub use crate::error::AlreadyAttached;
     pub use crate::field_set::{Declares, FieldSet};
     pub use crate::fields::ShadowFields;

@@ -1,8 +1,9 @@
 //! The one place that says whose atomics and locks the library uses.
 //!
-//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` the pointers that the
-//! lock-free code in `fields/chain.rs` is made of are the model checker's (`tests/loom_chain.rs`). Counts, and what is
-//! behind locks, stay std's there: they are in statics, and are not what is modelled.
+//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` what the lock-free code
+//! in `fields/chain.rs` and `latch/` is made of is the model checker's (`tests/loom_*.rs`): the pointers, and all that is
+//! in [`modelled`]. Counts, and what is behind other locks, stay std's there: they are in statics, and are not what is
+//! modelled.
 #![forbid(unsafe_code)]
 
 #[cfg(loom)]
@@ -11,6 +12,48 @@ pub(crate) use loom::sync::atomic::AtomicPtr;
 pub(crate) use std::sync::atomic::AtomicPtr;
 pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What `latch/` is made of: std's, or the model checker's.
+pub(crate) mod modelled {
+    use std::sync::PoisonError;
+
+    #[cfg(loom)]
+    pub(crate) use loom::cell::UnsafeCell;
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{AtomicU64, fence};
+    #[cfg(loom)]
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::atomic::{AtomicU64, fence};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+
+    /// Locks `mutex`; see [`lock`](super::lock) for why poison is ignored.
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// std's, in the words of the model checker's, which sees every access.
+    #[cfg(not(loom))]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    #[cfg(not(loom))]
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(inner: T) -> Self {
+            Self(std::cell::UnsafeCell::new(inner))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, access: impl FnOnce(*const T) -> R) -> R {
+            access(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+            access(self.0.get())
+        }
+    }
+}
 
 /// Locks `mutex`. No code of a user runs under a lock of the library, so a poisoned one holds nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
