@@ -6,14 +6,16 @@
 //! provenance, on its way through a word.
 //!
 //! **Padding.** Bytes of a value that mean nothing may be uninitialised, and an uninitialised pointer must not be read.
-//! So a value goes through [`through_assembly`] before it is taken for words. The assembly is empty, but the compiler
-//! does not look into it, and has to allow for all that assembly could do with the memory that it is shown: for one, to
-//! write what is there, a byte for a byte, where the machine has no uninitialised ones. After that, all bytes are
-//! initialised, and those that mean something are the same. It is the freeze that Rust has no word for.
+//! So a value goes [`into_assembly`] before it is taken for words. The assembly is empty, but the compiler does not look
+//! into it, and has to allow for all that assembly could do with the memory that it is shown: for one, to write what is
+//! there, a byte for a byte, where the machine has no uninitialised ones. After that, all bytes are initialised, and
+//! those that mean something are the same. It is the freeze that Rust has no word for. (It is shown memory and not
+//! words in registers, since a load of a word of which a byte is uninitialised may be taken to have no meaning at all.)
 //!
-//! **Pointers across words.** In a packed value a pointer may lie across two words, neither of which has its provenance.
-//! So the words of a value that has several go through the assembly on their way out, too. There it may do what Rust
-//! calls `expose_provenance`, with every pointer on the way in, and `with_exposed_provenance` on the way out.
+//! **Pointers across words.** In a packed value a pointer may lie across two words, and a word may have parts of two
+//! pointers; such a word has no provenance. So words come [`out_of_assembly`], where each of their bytes may be given the
+//! provenance of any pointer that was exposed, and `into_assembly` may expose those of the value: what Rust calls
+//! `expose_provenance` and `with_exposed_provenance`.
 
 use std::arch::asm;
 use std::mem::MaybeUninit;
@@ -110,7 +112,7 @@ impl<V> Words<V> {
     #[inline]
     pub(super) unsafe fn store(&self, value: V, ordering: Ordering) {
         let mut room = Room::of(MaybeUninit::new(value));
-        through_assembly(&mut room);
+        into_assembly(&mut room);
         // SAFETY: the caller says what is asked for.
         let words = unsafe { self.words() };
         for (word, from) in words.iter().zip(room.words()) {
@@ -130,19 +132,26 @@ impl<V> Words<V> {
         // SAFETY: the caller says what is asked for.
         let words = unsafe { self.words() };
         for (word, to) in words.iter().zip(room.words()) {
-            to.write(word.load(ordering));
-        }
-        if Self::COUNT > 1 {
-            through_assembly(&mut room);
+            *to = out_of_assembly(word.load(ordering));
         }
         room.value
     }
 }
 
-/// Shows the room to assembly that the compiler does not look into.
+/// Shows a value to assembly that the compiler does not look into. After that, all bytes of the room are initialised.
 #[inline]
-fn through_assembly<V>(room: &mut Room<V>) {
+fn into_assembly<V>(room: &mut Room<V>) {
     // SAFETY: there are no instructions. What the compiler has to allow for, that they write the room, is allowed to who
     // borrows it exclusively; they leave a valid value as it is.
     unsafe { asm!("/* {0} */", in(reg) ptr::from_mut(room), options(nostack, preserves_flags)) };
+}
+
+/// Shows a word to assembly that the compiler does not look into. Its bytes are the same, and have their provenance.
+#[inline]
+#[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through it")]
+fn out_of_assembly(word: *mut ()) -> MaybeUninit<*mut ()> {
+    let bytes;
+    // SAFETY: there are no instructions, and they leave the word as it is.
+    unsafe { asm!("/* {0} */", inout(reg) word => bytes, options(nomem, nostack, preserves_flags)) };
+    bytes
 }
