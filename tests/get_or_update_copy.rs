@@ -72,6 +72,14 @@ fn every_accessor<V: Copy + PartialEq + Debug + Send + Sync + 'static>(values: [
     }
 }
 
+/// So many numbers, each one more than the one before.
+fn counted<const COUNT: usize>(mut next: u8) -> [u8; COUNT] {
+    [(); COUNT].map(|()| {
+        next += 1;
+        next
+    })
+}
+
 #[test]
 fn values_of_any_size_come_out_as_they_went_in() {
     every_accessor([1_u8, 2, 3, 4]);
@@ -85,9 +93,9 @@ fn values_of_any_size_come_out_as_they_went_in() {
     every_accessor([1, 2, 3, 4].map(|byte| [byte; 3]));
     every_accessor([1, 2, 3, 4].map(|byte| [byte; 5]));
     every_accessor([1, 2, 3, 4].map(|number: u32| [number; 3]));
-    every_accessor([1, 2, 3, 4].map(|byte| std::array::from_fn::<u8, 13, _>(|index| byte + index as u8)));
-    every_accessor([1, 2, 3, 4].map(|byte| std::array::from_fn::<u8, 33, _>(|index| byte + index as u8)));
-    every_accessor([1, 2, 3, 4].map(|number| std::array::from_fn::<u64, 32, _>(|index| number + index as u64)));
+    every_accessor([1, 2, 3, 4].map(counted::<13>));
+    every_accessor([1, 2, 3, 4].map(counted::<33>));
+    every_accessor([1, 2, 3, 4].map(counted::<200>));
 }
 
 #[test]
@@ -235,8 +243,8 @@ fn every_kind_of_host_has_such_fields() {
         trait ArcFields for Arc<str> { get_or_update(copy) seen: u64; get_or_update(copy) block: Block; }
         trait StaticFields for &'static u32 { get_or_update(copy) seen: u64; get_or_update(copy) block: Block; }
     }
-    let arc: Arc<str> = "host".into();
     static HOST: u32 = 1;
+    let arc: Arc<str> = "host".into();
     let (fixed, task) = (&HOST, Task::default());
     let mut before = None;
     for number in 1..5 {

@@ -14,6 +14,7 @@ pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What `latch/` is made of: std's, or the model checker's.
+#[allow(dead_code, unused_imports, reason = "not used on targets whose latch is behind a lock")]
 pub(crate) mod modelled {
     use std::sync::PoisonError;
 
