@@ -1,7 +1,7 @@
-//! The latch whose readers never wait: one that is stopped anywhere, or a writer that is, keeps no reader from reading.
+//! The latch whose readers never wait: a writer that is stopped anywhere keeps no reader from reading.
 //!
-//! In: values that are `Copy`. Out: copies of the newest, each whole. Neighbours: `sequence/words.rs`, which has the memory that
-//! is read while it is written; `locked.rs`, which stands in for this file where that cannot be.
+//! In: values that are `Copy`. Out: copies of the newest, each whole. Neighbours: `sequence/words.rs`, which has the
+//! memory that is read while it is written; `locked.rs`, which stands in for this file where that cannot be.
 //!
 //! # Where the value is
 //!
@@ -13,11 +13,11 @@
 //! | [`FIRST`], 1 | in `first`, a plain place |
 //! | n, from 2 on | in the words of `copies[n % 2]`; if it fits into one word, in those of `copies[0]` |
 //!
-//! Values of more than one word are in a *latch* (`seqcount_latch_t` of the Linux kernel: `Documentation/locking/
-//! seqlock.rst`). A writer leaves the newest value alone and writes the other copy, and then moves readers over to it
-//! by the next number. A reader that finds the number unchanged after it has copied has a whole value. If it finds
-//! another, it reads again; so a reader goes on, or an update was completed meanwhile. A value of one word needs no
-//! such check: it is written at once.
+//! Values of more than one word are in a *latch* (`seqcount_latch_t` of the Linux kernel, in its
+//! `Documentation/locking/seqlock.rst`). A writer leaves the newest value alone, writes the other copy, and then moves
+//! readers over to it by the next number. A reader that finds the number unchanged after it has copied has a whole
+//! value. If it finds another, it reads again; so it reads again only if an update was completed meanwhile. A value of
+//! one word needs no such check: it is written at once.
 //!
 //! # Invariants
 //!
@@ -35,8 +35,8 @@
 //!
 //! # Orderings
 //!
-//! As in H.-J. Boehm, *Can seqlocks get along with programming language memory models?* (MSPC 2012). `tests/
-//! loom_latch.rs` has the models.
+//! As in H.-J. Boehm, *Can seqlocks get along with programming language memory models?* (MSPC 2012). Each of them,
+//! weakened, fails one of the models in `tests/loom_latch.rs`.
 //!
 //! - **O1** The number is stored with `Release` and loaded, first, with `Acquire`: who sees n sees what was written
 //!   before it, the value of n above all, and what its writer did before the update.
@@ -48,7 +48,7 @@
 //!   `Release` store keeps back what comes before it, not what comes after.
 //! - **O3** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer than
 //!   the number that was seen.
-//! - Under the lock, and through `&mut`, loads are `Relaxed`: the lock, or however the `&mut` came about, orders them.
+//! - Under the lock, and through `&mut`, a `Relaxed` load does: the lock, or however the `&mut` came about, orders it.
 //!
 //! The number has 64 bits and does not come round, so there is no ABA, for readers or for `replace_version`.
 
@@ -56,9 +56,8 @@ mod words;
 
 use std::mem::MaybeUninit;
 
-use crate::sync::Ordering;
-use crate::sync::const_fn;
 use crate::sync::modelled::{AtomicU64, Mutex, UnsafeCell, fence, lock};
+use crate::sync::{Ordering, const_fn};
 use crate::value::Copied;
 use words::Words;
 
@@ -87,7 +86,8 @@ impl<V> Latch<V> {
         }
     }
 
-    /// The newest value, and a version that it alone has, or is newer than: after `version` comes another update.
+    /// The newest value, and its version, for [`replace_version`](Self::replace_version). A value of one word may be newer
+    /// than the version that comes with it; but then its writer has its turn, and the version is out of date after that.
     #[inline]
     pub(crate) fn read(&self) -> (u64, Option<V>)
     where
