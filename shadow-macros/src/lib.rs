@@ -30,8 +30,8 @@ use proc_macro::TokenStream;
 /// docs* visibility? policy name: Type (= initialiser)?
 /// ```
 ///
-/// where the policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes an
-/// initialiser, an expression in which `self` is the host; without one the value starts as `Default`. Attributes other
+/// where the policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes
+/// an initialiser, an expression in which `self` is the host; without one the value starts as `Default`. Attributes other
 /// than docs are carried to the accessors.
 ///
 /// | policy | accessors of `f: V` |

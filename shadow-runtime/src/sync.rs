@@ -1,9 +1,9 @@
 //! The one place that says whose atomics and locks the library uses.
 //!
-//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` what the lock-free code
-//! in `fields/chain.rs` and `latch/` is made of is the model checker's (`tests/loom_*.rs`): the pointers, and all that is
-//! in [`modelled`]. Counts, and what is behind other locks, stay std's there: they are in statics, and are not what is
-//! modelled.
+//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` what the lock-free
+//! code in `fields/chain.rs` and `latch/` is made of is the model checker's (`tests/loom_*.rs`): the pointers, and all
+//! that is in [`modelled`]. Counts, and what is behind other locks, stay std's there: they are in statics, and are not
+//! what is modelled.
 #![forbid(unsafe_code)]
 
 #[cfg(loom)]

@@ -1,5 +1,5 @@
-//! Accessors of `get_or_update` fields; and, but for the trait, of `get_or_update(copy)` fields, whose cell has methods of
-//! the same names.
+//! Accessors of `get_or_update` fields; and, but for the trait, of `get_or_update(copy)` fields, whose cell has methods
+//! of the same names.
 
 use crate::cell::GetOrUpdate;
 use crate::field_set::Declares;

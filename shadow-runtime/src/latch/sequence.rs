@@ -46,8 +46,8 @@
 //!   second load of the number. So if any word is of n + 2, the fences synchronise, and the second load sees n + 1 at
 //!   least. Without the writer's fence its words could be seen before n + 1, which it stored in its turn before; a
 //!   `Release` store keeps back what comes before it, not what comes after.
-//! - **O3** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer than
-//!   the number that was seen.
+//! - **O3** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer
+//!   than the number that was seen.
 //! - Under the lock, and through `&mut`, a `Relaxed` load does: the lock, or however the `&mut` came about, orders it.
 //!
 //! The number has 64 bits and does not come round, so there is no ABA, for readers or for `replace_version`.
@@ -86,8 +86,9 @@ impl<V> Latch<V> {
         }
     }
 
-    /// The newest value, and its version, for [`replace_version`](Self::replace_version). A value of one word may be newer
-    /// than the version that comes with it; but then its writer has its turn, and the version is out of date after that.
+    /// The newest value, and its version, for [`replace_version`](Self::replace_version). A value of one word may be
+    /// newer than the version that comes with it; but then its writer has its turn, and the version is out of date
+    /// after that.
     #[inline]
     pub(crate) fn read(&self) -> (u64, Option<V>)
     where
@@ -213,7 +214,7 @@ impl<V> Latch<V> {
     where
         V: Copied,
     {
-        // SAFETY: by L1 and L2 there is a valid value, and nobody writes there; it is `Copied`, so it may be read twice.
+        // SAFETY: by L1 and L2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
         self.first.with(|first| unsafe { first.cast::<V>().read() })
     }
 

@@ -6,15 +6,16 @@
 //! provenance, on its way through a word.
 //!
 //! **Padding.** Bytes of a value that mean nothing may be uninitialised, and an uninitialised pointer must not be read.
-//! So a value goes [`into_assembly`] before it is taken for words. The assembly is empty, but the compiler does not look
-//! into it, and has to allow for all that assembly could do with the memory that it is shown: for one, to write what is
-//! there, a byte for a byte, where the machine has no uninitialised ones. After that, all bytes are initialised, and
-//! those that mean something are the same. It is the freeze that Rust has no word for. (It is shown memory and not
-//! words in registers, since a load of a word of which a byte is uninitialised may be taken to have no meaning at all.)
+//! So a value goes [`into_assembly`] before it is taken for words. The assembly is empty, but the compiler does not
+//! look into it, and has to allow for all that assembly could do with the memory that it is shown: for one, to write
+//! what is there, a byte for a byte, where the machine has no uninitialised ones. After that, all bytes are
+//! initialised, and those that mean something are the same. It is the freeze that Rust has no word for. (It is shown
+//! memory and not words in registers, since a load of a word of which a byte is uninitialised may be taken to have no
+//! meaning at all.)
 //!
 //! **Pointers across words.** In a packed value a pointer may lie across two words, and a word may have parts of two
-//! pointers; such a word has no provenance. So words come [`out_of_assembly`], where each of their bytes may be given the
-//! provenance of any pointer that was exposed, and `into_assembly` may expose those of the value: what Rust calls
+//! pointers; such a word has no provenance. So words come [`out_of_assembly`], where each of their bytes may be given
+//! the provenance of any pointer that was exposed, and `into_assembly` may expose those of the value: what Rust calls
 //! `expose_provenance` and `with_exposed_provenance`.
 
 use std::arch::asm;
@@ -141,8 +142,8 @@ impl<V> Words<V> {
 /// Shows a value to assembly that the compiler does not look into. After that, all bytes of the room are initialised.
 #[inline]
 fn into_assembly<V>(room: &mut Room<V>) {
-    // SAFETY: there are no instructions. What the compiler has to allow for, that they write the room, is allowed to who
-    // borrows it exclusively; they leave a valid value as it is.
+    // SAFETY: there are no instructions. What the compiler has to allow for, that they write the room, is allowed to
+    // who borrows it exclusively; they leave a valid value as it is.
     unsafe { asm!("/* {0} */", in(reg) ptr::from_mut(room), options(nostack, preserves_flags)) };
 }
 
