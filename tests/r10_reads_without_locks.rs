@@ -15,6 +15,7 @@ use common::{AtEnd, never_hangs};
 #[shadow_field(attach once: u32)]
 #[shadow_field(get_or_attach made: AtomicU32)]
 #[shadow_field(get_or_update newest: Pair)]
+#[shadow_field(get_or_update(copy) copied: Four)]
 struct Task {
     shadow: ShadowFields,
 }
@@ -22,7 +23,11 @@ struct Task {
 shadow! {
     trait Later for Task { attach later: u32; get_or_attach much_later: AtomicU32; }
     trait OwnedFields for Shadowed<u32> { attach once: u32; get_or_attach made: AtomicU32; get_or_update newest: Pair; }
+    trait CopiedFields for Shadowed<u32> { get_or_update(copy) word: u32; get_or_update(copy) copied: Four; }
 }
+
+/// Larger than what is written at once.
+type Four = [u64; 4];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Pair(u32, u32);
@@ -131,7 +136,8 @@ mod stopping {
     use std::time::{Duration, Instant};
 
     use super::{
-        AtEnd, AtomicBool, AtomicU32, Later, Ordering, OwnedFields, Pair, Shadowed, Task, never_hangs, thread,
+        AtEnd, AtomicBool, AtomicU32, CopiedFields, Later, Ordering, OwnedFields, Pair, Shadowed, Task, never_hangs,
+        thread,
     };
 
     const SIGUSR1: i32 = 10;
@@ -185,9 +191,12 @@ mod stopping {
             world.task.made();
             world.task.much_later();
             world.task.update_newest(Pair(0, 0));
+            world.task.update_copied([0; 4]);
             world.owned.attach_once(3).unwrap();
             world.owned.made();
             world.owned.update_newest(Pair(0, 0));
+            world.owned.update_copied([0; 4]);
+            world.owned.update_word(0);
             world
         }
 
@@ -199,6 +208,10 @@ mod stopping {
                 round += 1;
                 self.task.update_newest(Pair(round, round));
                 self.owned.update_newest(Pair(round, round));
+                self.task.update_copied([round.into(); 4]);
+                self.task.update_copied_with(|_| [round.into(); 4]);
+                self.owned.update_copied([round.into(); 4]);
+                self.owned.update_word(round);
                 self.task.update_newest_with(|_| Pair(round, round));
                 assert!(self.task.attach_once(9).is_err() && self.task.attach_later(9).is_err());
                 self.read();
@@ -207,6 +220,7 @@ mod stopping {
                     task.attach_later(5).unwrap();
                     task.made();
                     task.update_newest(Pair(round, round));
+                    task.update_copied([round.into(); 4]);
                     task.attach_once(6).unwrap();
                     self.next.store(next + 1, Ordering::Relaxed);
                 }
@@ -221,6 +235,11 @@ mod stopping {
             assert!(self.task.peek_made().is_some() && self.task.peek_much_later().is_some());
             assert_eq!(self.task.made().load(Ordering::Relaxed), 0);
             assert_eq!(self.task.get_or_attach_much_later(AtomicU32::default).load(Ordering::Relaxed), 0);
+            for copied in [self.task.copied(), self.owned.copied()] {
+                let Some([first, rest @ ..]) = copied else { panic!("it is attached") };
+                assert_eq!(rest, [first; 3]);
+            }
+            assert!(self.owned.word().is_some());
             let Some(Pair(one, other)) = self.owned.newest() else { panic!("it is attached") };
             assert_eq!(one, other);
             assert_eq!((self.owned.once(), self.owned.made().load(Ordering::Relaxed)), (Some(&3), 0));
@@ -234,6 +253,7 @@ mod stopping {
                 assert!(task.once().is_none_or(|&value| value == 6));
                 assert!(task.peek_made().is_none_or(|made| made.load(Ordering::Relaxed) == 0));
                 assert!(task.newest().is_none_or(|Pair(one, other)| one == other));
+                assert!(task.copied().is_none_or(|[first, rest @ ..]| rest == [first; 3]));
             }
         }
     }

@@ -53,8 +53,9 @@ fn a_row_says_what_was_declared() {
 
 #[test]
 fn policies_print_as_they_are_written() {
-    let words = [Policy::Attach, Policy::GetOrAttach, Policy::GetOrUpdate].map(|policy| policy.to_string());
-    assert_eq!(words, ["attach", "get_or_attach", "get_or_update"]);
+    let all = [Policy::Attach, Policy::GetOrAttach, Policy::GetOrUpdate, Policy::GetOrUpdateCopy];
+    let words = all.map(|policy| policy.to_string());
+    assert_eq!(words, ["attach", "get_or_attach", "get_or_update", "get_or_update(copy)"]);
 }
 
 #[test]

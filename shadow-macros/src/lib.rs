@@ -30,15 +30,15 @@ use proc_macro::TokenStream;
 /// docs* visibility? policy name: Type (= initialiser)?
 /// ```
 ///
-/// where the policy is `attach`, `get_or_attach` or `get_or_update`. Only `get_or_attach` takes an initialiser, an
-/// expression in which `self` is the host; without one the value starts as `Default`. Attributes other than docs are
-/// carried to the accessors.
+/// where the policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes
+/// an initialiser, an expression in which `self` is the host; without one the value starts as `Default`. Attributes other
+/// than docs are carried to the accessors.
 ///
 /// | policy | accessors of `f: V` |
 /// |---|---|
 /// | `attach` | `f`, `attach_f`, `f_mut`, `detach_f` |
 /// | `get_or_attach` | `f`, `peek_f`, `get_or_attach_f`, `get_or_try_attach_f`, `f_mut`, `detach_f` |
-/// | `get_or_update` | `f`, `update_f`, `update_f_with`, `f_mut`, `detach_f` |
+/// | `get_or_update`, `get_or_update(copy)` | `f`, `update_f`, `update_f_with`, `f_mut`, `detach_f` |
 ///
 /// `#[shadow(crate = path)]` on the struct says where the runtime is, for crates that re-export it.
 ///
@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn the_docs_of_a_field_reach_each_of_its_accessors() {
-        for (policy, accessors) in [("attach", 4), ("get_or_attach", 6), ("get_or_update", 5)] {
+        for (policy, accessors) in
+            [("attach", 4), ("get_or_attach", 6), ("get_or_update", 5), ("get_or_update(copy)", 5)]
+        {
             for head in ["impl Task", "trait Fields for Task", "trait Fields for &'static Task"] {
                 let blocks = format!("{head} {{ /// In my words.\n {policy} one: u8; {policy} other: u8; }}");
                 assert_eq!(times("In my words.", &blocks), accessors, "{blocks}");

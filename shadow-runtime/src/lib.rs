@@ -32,6 +32,7 @@
 //!   creation of the object.
 //! - `get_or_attach`: made by an initialiser when it is first asked for. For values whose identity matters.
 //! - `get_or_update`: replaced; readers get clones. For data of which only the newest counts.
+//! - `get_or_update(copy)`: the same, for small values that are `Copy`; readers get copies, and never wait.
 //!
 //! # Declaring
 //!
@@ -40,6 +41,7 @@
 //! `docs* visibility? policy name: Type (= initialiser)?`. [`raw`] is for plain addresses, and unsafe.
 //!
 //! ```
+//! use std::time::Duration;
 //! use shadow_runtime::{Shadow, ShadowFields, shadow};
 //!
 //! #[derive(Shadow, Default)]
@@ -48,7 +50,7 @@
 //! struct Task { pid: u32, shadow: ShadowFields }
 //!
 //! shadow! {
-//!     impl Task { get_or_update priority: u8; }
+//!     impl Task { get_or_update priority: u8; get_or_update(copy) ran: Duration; }
 //! }
 //!
 //! let mut task = Task { pid: 7, ..Task::default() };
@@ -58,6 +60,8 @@
 //! assert_eq!(task.update_priority(1), None);
 //! assert_eq!(task.update_priority(2), Some(1));
 //! assert_eq!(task.priority(), Some(2));
+//! task.update_ran_with(|ran| ran.copied().unwrap_or_default() + Duration::from_millis(2));
+//! assert_eq!(task.ran(), Some(Duration::from_millis(2)));
 //! assert_eq!(task.detach_newpid(), Some(8));
 //! ```
 //!
@@ -69,10 +73,13 @@
 //! |---|---|---|---|---|---|
 //! | `f`, `peek_f` | `attach`, `get_or_attach` on a hit | no | no | no | no |
 //! | `f` | `get_or_update` | no | as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of a value replaced meanwhile |
+//! | `f` | `get_or_update(copy)` | no | no | no | no |
 //! | `attach_f` | `attach` | while another moves its value in | on the first attach to a host | no | the logger, on a refusal |
 //! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach to a host | as the initialiser does; if it asks for its own field | the initialiser |
 //! | `update_f` | `get_or_update` | no | yes | as `Clone` and `Drop` do | `Clone`, `Drop` |
 //! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
+//! | `update_f` | `get_or_update(copy)` | while another moves its value in | on the first attach to a host | no | no |
+//! | `update_f_with` | `get_or_update(copy)` | while another moves its value in | on the first attach to a host | as the closure does | the closure, maybe again |
 //! | `f_mut`, `detach_f` | all | no | no | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
 //!
 //! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
@@ -95,6 +102,9 @@
 //!   raised again when all are done.
 //! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.
 //!
+//! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
+//!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
+//!
 //! # Features
 //!
 //! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
@@ -107,6 +117,7 @@ mod error;
 mod field_set;
 mod fields;
 mod host;
+mod latch;
 mod panics;
 mod policy;
 pub mod raw;
@@ -167,8 +178,9 @@ pub mod __private {
     pub use crate::accessor::attach::{self, AttachField};
     pub use crate::accessor::get_or_attach::{self, GetOrAttachField};
     pub use crate::accessor::get_or_update::{self, GetOrUpdateField};
+    pub use crate::accessor::get_or_update_copy::{self, GetOrUpdateCopyField};
     pub use crate::accessor::never_called;
-    pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate};
+    pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate, GetOrUpdateCopy};
     pub use crate::error::AlreadyAttached;
     pub use crate::field_set::{Declares, FieldSet};
     pub use crate::fields::ShadowFields;

@@ -32,10 +32,12 @@ pub enum Policy {
     GetOrAttach,
     /// Replaced by whoever updates last. For data of which only the newest counts.
     GetOrUpdate,
+    /// The same, of small values that are `Copy`: a read copies the newest, and never waits.
+    GetOrUpdateCopy,
 }
 
 impl Policy {
-    /// The word that declares it.
+    /// What declares it.
     ///
     /// ```
     /// assert_eq!(shadow_runtime::Policy::GetOrAttach.name(), "get_or_attach");
@@ -46,6 +48,7 @@ impl Policy {
             Self::Attach => "attach",
             Self::GetOrAttach => "get_or_attach",
             Self::GetOrUpdate => "get_or_update",
+            Self::GetOrUpdateCopy => "get_or_update(copy)",
         }
     }
 }

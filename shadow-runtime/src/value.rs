@@ -1,7 +1,7 @@
 //! What a type must be to be the value of a field, as traits that say so in the compiler's words.
 //!
 //! In: a value type. Out: the bounds that the field traits of `accessor/` put on it, each with the message that a user
-//! reads when it is missing. All three are implemented for every type that qualifies; nobody implements them by hand.
+//! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -54,6 +54,31 @@ impl<V: Clone> Replaceable for V {
     #[inline]
     fn duplicate(&self) -> Self {
         self.clone()
+    }
+}
+
+/// A value that may be replaced while others copy it.
+///
+/// As with [`Value`], what is unsafe may rest on the bound: the one implementation is for `Copy`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a `get_or_update(copy)` field: it is not `Copy`",
+    label = "not `Copy`, so it cannot be copied while somebody replaces it",
+    note = "a value that is `Clone` can be replaced too: declare the field `get_or_update`, without `(copy)`",
+    note = "a lock, an atomic or a condition variable must not be replaced while somebody uses it: declare the field \
+            `get_or_attach`, which attaches one value and hands out references to it",
+    note = "plain data is made `Copy` by `#[derive(Clone, Copy)]`"
+)]
+pub trait Copied: Sized {
+    /// A copy.
+    #[must_use]
+    fn copied(&self) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Copy> Copied for V {
+    #[inline]
+    fn copied(&self) -> Self {
+        *self
     }
 }
 

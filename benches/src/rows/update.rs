@@ -171,6 +171,8 @@ mod copied {
     fn words(measure: Measure) -> Check {
         let ours = few(|id| {
             let host = Words::default();
+            // Twice, since the first value is read as a write-once value is.
+            host.update_word(id);
             host.update_word(id);
             host
         });
@@ -204,6 +206,7 @@ mod copied {
     fn blocks(measure: Measure) -> Check {
         let ours = few(|id| {
             let host = Blocks::default();
+            host.update_block(block(id));
             host.update_block(block(id));
             host
         });

@@ -1,22 +1,23 @@
-//! The accessors of a `get_or_update` field.
+//! The accessors of a `get_or_update` field, and of a `get_or_update(copy)` field.
 
 use quote::quote;
 
 use crate::accessor::{Access, Accessor, Context};
+use crate::policy::Policy;
 
 pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
     let value = &context.field.value;
     let none = quote!();
+    let newest = match context.field.policy {
+        Policy::GetOrUpdateCopy => "A copy of the newest value of the shadow field {}, if it is attached.",
+        _ => "A clone of the newest value of the shadow field {}, if it is attached.",
+    };
     let maybe = quote!(::core::option::Option<#value>);
     vec![
         Accessor {
             output: maybe.clone(),
             body: context.call(Access::Shared, "get", &none),
-            ..context.accessor(
-                Access::Shared,
-                context.field.getter(),
-                "A clone of the newest value of the shadow field {}, if it is attached.",
-            )
+            ..context.accessor(Access::Shared, context.field.getter(), newest)
         },
         Accessor {
             arguments: quote!(__value: #value,),

@@ -1,4 +1,5 @@
-//! The accessors of a field: what they are called, take and return. One file per policy, each a list.
+//! The accessors of a field: what they are called, take and return. One file per policy, each a list;
+//! `get_or_update` and `get_or_update(copy)` share theirs.
 //!
 //! In: a field. Out: its accessors, which `expand/accessors.rs` writes as methods of a type or of a trait.
 
@@ -51,7 +52,7 @@ pub(crate) fn accessors(declaration: &Declaration, field: &Field, index: usize) 
     match field.policy {
         Policy::Attach => attach::accessors(&context),
         Policy::GetOrAttach => get_or_attach::accessors(&context),
-        Policy::GetOrUpdate => get_or_update::accessors(&context),
+        Policy::GetOrUpdate | Policy::GetOrUpdateCopy => get_or_update::accessors(&context),
     }
 }
 
@@ -137,7 +138,7 @@ impl Context<'_> {
             Access::Shared if fixed => quote!(__rt::Fixed::of(#receiver)),
             _ => receiver.to_token_stream(),
         };
-        let module = self.field.accessor(self.field.policy.word());
+        let module = self.field.accessor(self.field.policy.module());
         let function = self.field.accessor(function);
         let index = Literal::usize_unsuffixed(self.index);
         quote!(__rt::#module::#function::<__Declaration, #index, #inferred>(#host #arguments))

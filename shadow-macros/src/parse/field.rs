@@ -4,12 +4,14 @@
 //! docs* visibility? policy name: Type (= initialiser)?
 //! ```
 //!
+//! where the policy is a word, and `get_or_update` may be followed by `(copy)`.
+//!
 //! In: its tokens, up to the `;` in a block, up to the end in an attribute. Out: a field of the model.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Error, Result, Token};
+use syn::{Attribute, Error, Result, Token, token};
 
 use crate::model::Field;
 use crate::parse::attribute::split_docs;
@@ -35,7 +37,31 @@ fn policy(input: ParseStream<'_>) -> Result<Policy> {
     if input.peek(Token![:]) {
         return Err(Error::new(word.span(), format!("`{word}` has no policy: write {words} before its name")));
     }
-    Policy::from_word(&word).ok_or_else(|| Error::new(word.span(), format!("unknown policy `{word}`: write {words}")))
+    let unknown = || Error::new(word.span(), format!("unknown policy `{word}`: write {words}"));
+    let policy = Policy::from_word(&word).ok_or_else(unknown)?;
+    if input.peek(token::Paren) { of_copies(policy, input) } else { Ok(policy) }
+}
+
+/// What is in parentheses behind a policy's word: `copy`, and only behind `get_or_update`.
+fn of_copies(policy: Policy, input: ParseStream<'_>) -> Result<Policy> {
+    let group: Group = input.parse()?;
+    let Some(of_copies) = policy.of_copies() else {
+        let message = format!("`{0}` takes nothing in parentheses: write `{0}` alone", policy.word());
+        return Err(Error::new(group.span(), message));
+    };
+    let mut inner = group.stream().into_iter();
+    let first = inner.next();
+    let wrong = if matches!(&first, Some(TokenTree::Ident(word)) if word == "copy") { inner.next() } else { first };
+    if wrong.is_none() && !group.stream().is_empty() {
+        return Ok(of_copies);
+    }
+    let (with, without) = (of_copies.word(), policy.word());
+    let place = wrong.map_or_else(|| group.span(), |token| token.span());
+    let message = format!(
+        "only `copy` can stand in these parentheses: write `{with}` for values that are `Copy`, or `{without}` for \
+         values that are `Clone`"
+    );
+    Err(Error::new(place, message))
 }
 
 /// Kept as tokens: what an expression is, is the compiler's business, and syn need not be built for it.

@@ -1,9 +1,8 @@
-//! Accessors of `get_or_update` fields.
+//! Accessors of `get_or_update` fields; and, but for the trait, of `get_or_update(copy)` fields, whose cell has methods
+//! of the same names.
 
-use crate::accessor::field;
 use crate::cell::GetOrUpdate;
 use crate::field_set::Declares;
-use crate::host::ExclusiveHost;
 use crate::value::{Replaceable, Value};
 
 /// Field `I` of `D` is declared `get_or_update`.
@@ -22,52 +21,64 @@ pub trait GetOrUpdateField<D, const I: usize> {
         Self: Declares<D>;
 }
 
-/// `f(&self) -> Option<V>`
-#[inline]
-pub fn get<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Sized>(host: &H) -> Option<H::Value> {
-    H::cell(H::look(host)?).get()
-}
+/// The accessors of fields that a trait says are replaced. The two traits ask for different bounds and have different
+/// cells, and are otherwise the same.
+macro_rules! accessors {
+    ($field:ident) => {
+        use $crate::accessor::field;
+        use $crate::host::ExclusiveHost;
 
-/// `update_f(&self, V) -> Option<V>`
-#[inline]
-pub fn update<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Sized>(
-    host: &H,
-    value: H::Value,
-) -> Option<H::Value> {
-    let previous = H::cell(H::reach(host)).update(field::<H, D, I>(), value);
-    if previous.is_none() {
-        H::after_attach(host);
-    }
-    previous
-}
+        /// `f(&self) -> Option<V>`
+        #[inline]
+        pub fn get<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(host: &H) -> Option<H::Value> {
+            H::cell(H::look(host)?).get()
+        }
 
-/// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
-#[inline]
-pub fn update_with<D, const I: usize, H: Declares<D> + GetOrUpdateField<D, I> + ?Sized>(
-    host: &H,
-    next: impl FnMut(Option<&H::Value>) -> H::Value,
-) -> Option<H::Value> {
-    let previous = H::cell(H::reach(host)).update_with(field::<H, D, I>(), next);
-    if previous.is_none() {
-        H::after_attach(host);
-    }
-    previous
-}
+        /// `update_f(&self, V) -> Option<V>`
+        #[inline]
+        pub fn update<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(
+            host: &H,
+            value: H::Value,
+        ) -> Option<H::Value> {
+            let previous = H::cell(H::reach(host)).update(field::<H, D, I>(), value);
+            if previous.is_none() {
+                H::after_attach(host);
+            }
+            previous
+        }
 
-/// `f_mut(&mut self) -> Option<&mut V>`
-#[inline]
-pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
-where
-    H: Declares<D> + GetOrUpdateField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
-{
-    H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
-}
+        /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
+        #[inline]
+        pub fn update_with<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(
+            host: &H,
+            next: impl FnMut(Option<&H::Value>) -> H::Value,
+        ) -> Option<H::Value> {
+            let previous = H::cell(H::reach(host)).update_with(field::<H, D, I>(), next);
+            if previous.is_none() {
+                H::after_attach(host);
+            }
+            previous
+        }
 
-/// `detach_f(&mut self) -> Option<V>`
-#[inline]
-pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
-where
-    H: Declares<D> + GetOrUpdateField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
-{
-    H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+        /// `f_mut(&mut self) -> Option<&mut V>`
+        #[inline]
+        pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
+        where
+            H: Declares<D> + $field<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
+        {
+            H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
+        }
+
+        /// `detach_f(&mut self) -> Option<V>`
+        #[inline]
+        pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
+        where
+            H: Declares<D> + $field<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
+        {
+            H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+        }
+    };
 }
+pub(super) use accessors;
+
+accessors!(GetOrUpdateField);

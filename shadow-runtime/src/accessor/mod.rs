@@ -11,6 +11,7 @@
 pub mod attach;
 pub mod get_or_attach;
 pub mod get_or_update;
+pub mod get_or_update_copy;
 
 use crate::field_set::{Declares, FieldSet};
 use crate::registry::Field;

@@ -13,10 +13,12 @@
 mod attach;
 mod get_or_attach;
 mod get_or_update;
+mod get_or_update_copy;
 
 pub use attach::Attach;
 pub use get_or_attach::GetOrAttach;
 pub use get_or_update::GetOrUpdate;
+pub use get_or_update_copy::GetOrUpdateCopy;
 
 use std::mem;
 

@@ -1,0 +1,184 @@
+//! Models of `latch/sequence.rs`, whose interleavings loom runs, up to a number of preemptions:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_latch
+//! ```
+//!
+//! With any one of the orderings O1 to O3 weakened to `Relaxed`, or a fence left out, some of these models fail: without
+//! the `Release` or the `Acquire` of the number, most of them; without either fence, or without the second look at the
+//! number, `a_reader_sees_one_of_two_updates_whole`; without those of a word, the one of a word. So does one if a writer
+//! does not lock, or does not look at the version. The reader has a thread of its own: loom does not run some of the
+//! interleavings of the thread that makes the model.
+#![cfg(loom)]
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::thread;
+use shadow_runtime::{Shadow, ShadowFields};
+
+/// Two words, which agree.
+type Pair = [usize; 2];
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_update(copy) word: usize)]
+#[shadow_field(get_or_update(copy) pair: Pair)]
+struct Host {
+    shadow: ShadowFields,
+}
+
+/// What a writer does before each update, and a reader must see after it: O1 and O3.
+#[derive(Default)]
+struct Model {
+    host: Host,
+    before: AtomicU64,
+}
+
+impl Model {
+    fn write_pair(&self, number: usize) -> Option<usize> {
+        self.before.store(number as u64, Ordering::Relaxed);
+        self.host.update_pair([number; 2]).map(agreed)
+    }
+
+    fn write_word(&self, number: usize) -> Option<usize> {
+        self.before.store(number as u64, Ordering::Relaxed);
+        self.host.update_word(number)
+    }
+
+    /// The number that is read, which the writer has said before.
+    fn said(&self, number: Option<usize>) -> usize {
+        let number = number.unwrap_or(0);
+        assert!(self.before.load(Ordering::Relaxed) >= number as u64);
+        number
+    }
+
+    fn read_pair(&self) -> usize {
+        self.said(self.host.pair().map(agreed))
+    }
+
+    /// Reads twice: one of the numbers, and then no older one.
+    fn reads_pairs(&self, first: usize, last: usize) {
+        let seen = self.read_pair();
+        assert!((first..=last).contains(&seen) && self.read_pair() >= seen);
+    }
+
+    fn read_word(&self) -> usize {
+        self.said(self.host.word())
+    }
+}
+
+fn agreed([one, other]: Pair) -> usize {
+    assert_eq!(one, other, "half of an update");
+    one
+}
+
+/// Every interleaving with at most three switches from a thread that could go on.
+fn model(body: impl Fn(&Arc<Model>) + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(move || body(&Arc::new(Model::default())));
+}
+
+fn spawn<R: 'static>(model: &Arc<Model>, body: impl FnOnce(&Model) -> R + 'static) -> thread::JoinHandle<R> {
+    let model = Arc::clone(model);
+    thread::spawn(move || body(&model))
+}
+
+/// Outcomes: the reader sees nothing, or the first value, as it was written.
+#[test]
+fn a_reader_sees_the_first_value_whole() {
+    model(|model| {
+        // The field set is there, so that it is not what orders the two.
+        model.host.update_word(0);
+        let reader = spawn(model, |model| assert!(model.read_pair() <= 1));
+        let writer = spawn(model, |model| model.write_pair(1));
+        reader.join().unwrap();
+        assert_eq!(writer.join().unwrap(), None);
+        assert_eq!(model.read_pair(), 1);
+    });
+}
+
+/// Outcomes: the reader sees one of the values, whole, and never goes back. The second of the two updates writes where
+/// a reader that is slow still reads.
+#[test]
+fn a_reader_sees_one_of_two_updates_whole() {
+    model(|model| {
+        model.write_pair(1);
+        model.write_pair(2);
+        let writer = spawn(model, |model| (model.write_pair(3), model.write_pair(4)));
+        let reader = spawn(model, |model| model.reads_pairs(2, 4));
+        reader.join().unwrap();
+        assert_eq!(writer.join().unwrap(), (Some(2), Some(3)));
+    });
+}
+
+/// Outcomes: as above, from the first value on, which is in a place of its own.
+#[test]
+fn a_reader_sees_the_first_value_or_one_of_two_updates() {
+    model(|model| {
+        model.write_pair(1);
+        let writer = spawn(model, |model| (model.write_pair(2), model.write_pair(3)));
+        let reader = spawn(model, |model| model.reads_pairs(1, 3));
+        reader.join().unwrap();
+        assert_eq!(writer.join().unwrap(), (Some(1), Some(2)));
+    });
+}
+
+/// Outcomes: the two updates are made by two threads, so that the lock, and not their order in one thread, is what
+/// orders them.
+#[test]
+fn a_reader_sees_one_of_the_updates_of_two_writers_whole() {
+    model(|model| {
+        model.host.update_pair([1; 2]);
+        model.host.update_pair([2; 2]);
+        let writers = [3, 4].map(|number| spawn(model, move |model| model.host.update_pair([number; 2]).map(agreed)));
+        let seen = model.host.pair().map_or(0, agreed);
+        assert!((2..=4).contains(&seen));
+        let previous = writers.map(|writer| writer.join().unwrap());
+        let last = model.host.pair().map(agreed);
+        assert!([[Some(2), Some(3)], [Some(4), Some(2)]].contains(&previous) && last != Some(2));
+        assert_eq!(last, if previous[0] == Some(2) { Some(4) } else { Some(3) });
+    });
+}
+
+/// Outcomes: one of two first updates attaches, and the other replaces its value.
+#[test]
+fn two_writers_attach() {
+    model(|model| {
+        let other = spawn(model, |model| model.host.update_pair([1; 2]).map(agreed));
+        let mine = model.host.update_pair([2; 2]).map(agreed);
+        let previous = (mine, other.join().unwrap());
+        let last = model.host.pair().map(agreed);
+        assert!([((None, Some(2)), Some(1)), ((Some(1), None), Some(2))].contains(&(previous, last)));
+    });
+}
+
+/// Outcomes: no update is lost that is made of the one before.
+#[test]
+fn two_writers_count() {
+    model(|model| {
+        let count = |model: &Model| {
+            model.host.update_word_with(|last| last.map_or(1, |last| last + 1));
+            model.host.update_pair_with(|last| last.map_or([1; 2], |last| last.map(|word| word + 1)));
+        };
+        let other = spawn(model, count);
+        count(model);
+        other.join().unwrap();
+        assert_eq!((model.host.word(), model.host.pair()), (Some(2), Some([2; 2])));
+    });
+}
+
+/// Outcomes: the reader sees nothing, or one of the values of one word, and what was done before it, and never goes
+/// back.
+#[test]
+fn a_reader_sees_one_of_the_updates_of_a_word() {
+    model(|model| {
+        let writer = spawn(model, |model| (model.write_word(1), model.write_word(2), model.write_word(3)));
+        let reader = spawn(model, |model| {
+            let seen = model.read_word();
+            assert!(seen <= 3 && model.read_word() >= seen);
+        });
+        reader.join().unwrap();
+        assert_eq!(writer.join().unwrap(), (None, Some(1), Some(2)));
+        assert_eq!(model.read_word(), 3);
+    });
+}
