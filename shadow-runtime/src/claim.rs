@@ -45,7 +45,7 @@ use std::marker::PhantomData;
 use std::{fmt, ptr};
 
 use crate::host::Identity;
-use crate::sync::{AtomicPtr, Condvar, Mutex, MutexGuard, Ordering, PoisonError, local, lock, shared};
+use crate::sync::{AtomicPtr, Condvar, Mutex, MutexGuard, Ordering, PoisonError, array_of, local, lock, shared};
 
 /// What is being initialised: a declared field of a host, or a numeric id of an address of the raw interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ struct Waiting {
 
 shared! {
     static CLAIMS: Claims = Claims {
-        slots: [const { Slot { record: AtomicPtr::new(FREE) } }; SLOTS],
+        slots: array_of!(SLOTS, Slot { record: AtomicPtr::new(FREE) }),
         table: Mutex::new(Table { listed: Vec::new(), waiting: Vec::new(), next_number: 0 }),
         released: Condvar::new(),
     };

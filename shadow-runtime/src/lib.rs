@@ -187,6 +187,8 @@ pub mod __private {
     pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};
     pub use crate::policy::Policy;
     pub use crate::registry::Field;
+    #[cfg(loom)]
+    pub use crate::side_table::modelled;
     pub use crate::value::InitialValue;
 }
 

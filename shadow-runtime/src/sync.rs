@@ -10,21 +10,21 @@ pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(loom)]
-pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
-pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {
-    #[cfg(feature = "counts")]
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
     #[cfg(not(feature = "counts"))]
     pub(crate) use std::sync::atomic::AtomicBool;
+    #[cfg(feature = "counts")]
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
     pub(crate) use std::sync::{Mutex, MutexGuard};
 
     /// As [`lock`](super::lock).
@@ -90,6 +90,18 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+/// An array of atomics, which are not made in constants under a model checker.
+macro_rules! array_of {
+    ($count:expr, $item:expr) => {{
+        #[cfg(not(loom))]
+        let array = [const { $item }; $count];
+        #[cfg(loom)]
+        let array: [_; $count] = std::array::from_fn(|_| $item);
+        array
+    }};
+}
+pub(crate) use array_of;
 
 /// A static that is shared between threads; under a model checker each run of a model has its own.
 macro_rules! shared {

@@ -41,6 +41,10 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
                 __rt::embedded::reach(__host)
             }
             #[inline]
+            fn embedded(__host: &Self) -> ::core::option::Option<&__rt::ShadowFields> {
+                ::core::option::Option::Some(<Self as __rt::embedded::Embeds>::fields(__host))
+            }
+            #[inline]
             fn identity(__host: &Self) -> __rt::Identity {
                 __rt::embedded::identity(__host)
             }

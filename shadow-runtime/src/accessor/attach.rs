@@ -2,15 +2,19 @@
 
 use std::panic::Location;
 
-use crate::accessor::field;
+use crate::accessor::{field, first};
 use crate::cell::Attach;
 use crate::error::AlreadyAttached;
-use crate::field_set::Declares;
+use crate::field_set::{Declares, FieldSet};
 use crate::host::ExclusiveHost;
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `attach`.
-pub trait AttachField<D, const I: usize> {
+///
+/// # Safety
+///
+/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+pub unsafe trait AttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
 
@@ -28,7 +32,9 @@ pub trait AttachField<D, const I: usize> {
 /// `f(&self) -> Option<&V>`
 #[inline]
 pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    H::cell(H::look(host)?).get()
+    // SAFETY: the first cell is attached, and that is this one.
+    let marked = |set| unsafe { H::cell(set).attached() };
+    first::read::<H, D, I, _>(host, marked, |set| H::cell(set).get())
 }
 
 /// `attach_f(&self, V) -> Result<&V, AlreadyAttached<V>>`
@@ -40,9 +46,25 @@ pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host:
 #[track_caller]
 pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     host: &H,
-    value: H::Value,
+    mut value: H::Value,
 ) -> Result<&H::Value, AlreadyAttached<H::Value>> {
-    let attached = H::cell(H::reach(host)).attach(field::<H, D, I>(), value, Location::caller())?;
+    let (field, place) = (field::<H, D, I>(), Location::caller());
+    if first::can_start::<H, D, I>(host) {
+        let mut set = H::Set::empty();
+        H::cell_mut(&mut set).fill(value, place);
+        // SAFETY: the first cell is attached, since that is this one.
+        match unsafe { first::start::<H, D>(host, set) } {
+            Ok(set) => {
+                field.attached();
+                // SAFETY: as above.
+                return Ok(unsafe { H::cell(set).attached() });
+            }
+            Err(mut set) => value = H::cell_mut(&mut set).take_back().expect("it was just put in"),
+        }
+    }
+    let attached = H::cell(H::reach(host)).attach(field, value, place)?;
+    // SAFETY: the cell is attached; if it is field 0, it is the first.
+    unsafe { first::mark::<H, D, I>(host) };
     H::after_attach(host);
     Ok(attached)
 }

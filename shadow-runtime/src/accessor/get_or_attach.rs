@@ -5,15 +5,19 @@
 use std::any::TypeId;
 use std::convert::Infallible;
 
-use crate::accessor::field;
+use crate::accessor::{field, first};
 use crate::cell::GetOrAttach;
 use crate::claim::{Claim, Place, Record};
-use crate::field_set::Declares;
+use crate::field_set::{Declares, FieldSet};
 use crate::host::{ExclusiveHost, sweep_owed};
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `get_or_attach`.
-pub trait GetOrAttachField<D, const I: usize> {
+///
+/// # Safety
+///
+/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+pub unsafe trait GetOrAttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
 
@@ -31,7 +35,9 @@ pub trait GetOrAttachField<D, const I: usize> {
 /// `peek_f(&self) -> Option<&V>`
 #[inline]
 pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    H::cell(H::look(host)?).get()
+    // SAFETY: the first cell is attached, and that is this one.
+    let marked = |set| unsafe { H::cell(set).attached() };
+    first::read::<H, D, I, _>(host, marked, |set| H::cell(set).get())
 }
 
 /// `f(&self) -> &V` and `get_or_attach_f(&self, impl FnOnce() -> V) -> &V`
@@ -103,10 +109,34 @@ where
             return Ok(value);
         }
         if claim.is_some() {
-            let value = init()?;
-            return Ok(H::cell(H::reach(host)).attach(field, value));
+            return Ok(attach(host, init()?));
         }
     }
+}
+
+/// Attaches a value to a field that this thread has claimed, and found empty.
+fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Value
+where
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
+{
+    let field = field::<H, D, I>();
+    if first::can_start::<H, D, I>(host) {
+        let mut set = H::Set::empty();
+        H::cell_mut(&mut set).fill(value);
+        // SAFETY: the first cell is attached, since that is this one.
+        match unsafe { first::start::<H, D>(host, set) } {
+            Ok(set) => {
+                field.attached();
+                // SAFETY: as above.
+                return unsafe { H::cell(set).attached() };
+            }
+            Err(mut set) => value = H::cell_mut(&mut set).take_back().expect("it was just put in"),
+        }
+    }
+    let attached = H::cell(H::reach(host)).attach(field, value);
+    // SAFETY: the cell is attached; if it is field 0, it is the first.
+    unsafe { first::mark::<H, D, I>(host) };
+    attached
 }
 
 /// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.

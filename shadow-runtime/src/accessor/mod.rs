@@ -6,9 +6,9 @@
 //! one is reported once. (They do not follow from [`Declares`], so that a type that is no host is reported once, too.)
 //!
 //! All of them go the same way: host → field set → cell → value.
-#![forbid(unsafe_code)]
 
 pub mod attach;
+mod first;
 pub mod get_or_attach;
 pub mod get_or_update;
 pub mod get_or_update_copy;

@@ -28,10 +28,13 @@ use crate::sync::{AtomicPtr, Ordering, const_fn, wait_a_moment};
 use crate::value::Value;
 
 /// Holds one `attach` field of one host.
+///
+/// The value comes first, so that of the first cell of a field set it is next to the kind of the node.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
+#[repr(C)]
 pub struct Attach<V> {
-    place: AtomicPtr<Location<'static>>,
     value: UnsafeCell<MaybeUninit<V>>,
+    place: AtomicPtr<Location<'static>>,
 }
 
 type Place = &'static Location<'static>;
@@ -52,7 +55,7 @@ impl<V> Attach<V> {
         #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
         #[must_use]
         pub const fn new() -> Self {
-            Self { place: AtomicPtr::new(ptr::null_mut()), value: UnsafeCell::new(MaybeUninit::uninit()) }
+            Self { value: UnsafeCell::new(MaybeUninit::uninit()), place: AtomicPtr::new(ptr::null_mut()) }
         }
     }
 
@@ -62,10 +65,8 @@ impl<V> Attach<V> {
         if self.place.load(Ordering::Acquire) <= BUSY {
             return None;
         }
-        // SAFETY: the word is a place, so by O1 nobody writes to the value while `self` is borrowed.
-        let value = unsafe { &*self.value.get() };
-        // SAFETY: and it is there, by O1.
-        Some(unsafe { value.assume_init_ref() })
+        // SAFETY: it is attached, by O1 while `self` is borrowed, and was loaded by `Acquire`.
+        Some(unsafe { self.attached() })
     }
 
     /// Attaches `value`, unless another was first. Waits only while another thread moves its value in.
@@ -101,6 +102,39 @@ impl<V> Attach<V> {
         AlreadyAttached::refuse(field, value, first, second)
     }
 
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put somewhere.
+    #[inline]
+    pub(crate) fn fill(&mut self, value: V, place: Place)
+    where
+        V: Value,
+    {
+        self.value.get_mut().write(value);
+        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        self.place.store(ptr::from_ref(place).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Takes the value out, without counting.
+    pub(crate) fn take_back(&mut self) -> Option<V> {
+        self.get()?;
+        self.place.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: it was there, by O1, and by the word it is no more.
+        Some(unsafe { self.value.get_mut().assume_init_read() })
+    }
+
+    /// The value, for who knows that it is attached.
+    ///
+    /// # Safety
+    ///
+    /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
+    /// `Release` after it.
+    #[inline]
+    pub(crate) unsafe fn attached(&self) -> &V {
+        // SAFETY: by O1 nobody writes to the value while `self` is borrowed.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: the caller says that it is there.
+        unsafe { value.assume_init_ref() }
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
         self.get()?;
@@ -109,12 +143,9 @@ impl<V> Attach<V> {
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
-        self.get()?;
-        // Relaxed: nobody races, since `self` is `&mut`.
-        self.place.store(ptr::null_mut(), Ordering::Relaxed);
+        let value = self.take_back()?;
         field.counts().detached();
-        // SAFETY: it was there, by O1, and by the word it is no more.
-        Some(unsafe { self.value.get_mut().assume_init_read() })
+        Some(value)
     }
 }
 

@@ -23,10 +23,13 @@ use crate::sync::{AtomicU8, Ordering, const_fn, wait_a_moment};
 use crate::value::Value;
 
 /// Holds one `get_or_attach` field of one host.
+///
+/// The value comes first, so that of the first cell of a field set it is next to the kind of the node.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
+#[repr(C)]
 pub struct GetOrAttach<V> {
-    state: AtomicU8,
     value: UnsafeCell<MaybeUninit<V>>,
+    state: AtomicU8,
 }
 
 const EMPTY: u8 = 0;
@@ -46,7 +49,7 @@ impl<V> GetOrAttach<V> {
         #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
         #[must_use]
         pub const fn new() -> Self {
-            Self { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
+            Self { value: UnsafeCell::new(MaybeUninit::uninit()), state: AtomicU8::new(EMPTY) }
         }
     }
 
@@ -56,10 +59,8 @@ impl<V> GetOrAttach<V> {
         if self.state.load(Ordering::Acquire) != ATTACHED {
             return None;
         }
-        // SAFETY: the value is attached, so by O2 nobody writes to the value while `self` is borrowed.
-        let value = unsafe { &*self.value.get() };
-        // SAFETY: and it is there, by O2.
-        Some(unsafe { value.assume_init_ref() })
+        // SAFETY: it is attached, by O2 while `self` is borrowed, and was loaded by `Acquire`.
+        Some(unsafe { self.attached() })
     }
 
     /// Attaches `value`, for the one thread that has claimed the field and found it empty. A second value would be
@@ -91,6 +92,39 @@ impl<V> GetOrAttach<V> {
         }
     }
 
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put somewhere.
+    #[inline]
+    pub(crate) fn fill(&mut self, value: V)
+    where
+        V: Value,
+    {
+        self.value.get_mut().write(value);
+        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        self.state.store(ATTACHED, Ordering::Relaxed);
+    }
+
+    /// Takes the value out, without counting.
+    pub(crate) fn take_back(&mut self) -> Option<V> {
+        self.get()?;
+        self.state.store(EMPTY, Ordering::Relaxed);
+        // SAFETY: it was there, by O2, and by the word it is no more.
+        Some(unsafe { self.value.get_mut().assume_init_read() })
+    }
+
+    /// The value, for who knows that it is attached.
+    ///
+    /// # Safety
+    ///
+    /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
+    /// `Release` after it.
+    #[inline]
+    pub(crate) unsafe fn attached(&self) -> &V {
+        // SAFETY: by O2 nobody writes to the value while `self` is borrowed.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: the caller says that it is there.
+        unsafe { value.assume_init_ref() }
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
         self.get()?;
@@ -99,12 +133,9 @@ impl<V> GetOrAttach<V> {
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
-        self.get()?;
-        // Relaxed: nobody races, since `self` is `&mut`.
-        self.state.store(EMPTY, Ordering::Relaxed);
+        let value = self.take_back()?;
         field.counts().detached();
-        // SAFETY: it was there, by O2, and by the state it is no more.
-        Some(unsafe { self.value.get_mut().assume_init_read() })
+        Some(value)
     }
 }
 

@@ -12,7 +12,6 @@ use std::ptr;
 
 use crate::field_set::FieldSet;
 use crate::host::Identity;
-use crate::panics::Panics;
 use crate::sync::const_fn;
 use nodes::Head;
 pub(crate) use nodes::{First, Link, Owner};
@@ -81,25 +80,55 @@ impl ShadowFields {
         self.head.look_mut()
     }
 
+    /// Whether there is nothing yet.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.head.is_bare()
+    }
+
+    /// Reads from the field set `S`: by `marked`, if it is known that its first cell is attached, or by `unmarked`.
+    #[inline]
+    pub(crate) fn read<'host, S: FieldSet + 'static, R>(
+        &'host self,
+        marked: impl FnOnce(&'host S) -> R,
+        unmarked: impl FnOnce(&'host S) -> Option<R>,
+    ) -> Option<R> {
+        self.head.read(marked, unmarked)
+    }
+
+    /// Puts `set` where there is nothing yet, or gives it back.
+    ///
+    /// # Safety
+    ///
+    /// The first cell of `set` is attached.
+    #[inline]
+    pub(crate) unsafe fn start<S: FieldSet + 'static>(&self, set: S) -> Result<&S, S> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.head.start(set) }
+    }
+
+    /// Notes that the first cell of `S` is attached.
+    ///
+    /// # Safety
+    ///
+    /// It is.
+    pub(crate) unsafe fn mark<S: FieldSet + 'static>(&self) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.head.mark::<S>() };
+    }
+
     /// Where it is, which is nowhere else while it is borrowed.
     #[inline]
     pub(crate) fn identity(&self) -> Identity {
         Identity { address: ptr::from_ref(self).addr(), object: None }
-    }
-
-    /// Drops every value, containing their panics.
-    pub(crate) fn end(&mut self, panics: &mut Panics) {
-        self.head.end(panics);
     }
 }
 
 impl Drop for ShadowFields {
     #[inline]
     fn drop(&mut self) {
-        if !self.head.is_empty() {
-            let mut panics = Panics::none();
-            self.end(&mut panics);
-            panics.raise();
+        if let Some(first) = self.head.take() {
+            first.end_all();
         }
     }
 }

@@ -21,13 +21,20 @@
 //!   freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node lives, and stays where it is, for as long
 //!   as the head is borrowed (R1, R8).
 //!
+//! - **N4** The low bit of a head's word, the [`MARK`], says that the head points to a node, and that the first cell of its
+//!   set is attached. The mark goes with exclusive access to the set. In a list or a `First` there are no marks.
+//!
+//! The mark saves a reader of the first cell a look at its state: what it loads then are the kind and the value, which lie
+//! together, and mostly in one cache line, where the state would often be in the next.
+//!
 //! # Readers and writers
 //!
 //! *Reader*: load the head; compare what it points to; if it is a list, compare the node of each of its words, up to the
 //! first null. *Writer*: make a node; put it at the first word that is null, by one compare-and-exchange; if there is
 //! none yet, make a list of what the head points to, and exchange the head. If an exchange fails, somebody else's node or
 //! list stands there now: a node of the same set is used, and one's own is dropped (its cells are empty, so no user code
-//! runs); a list of one's own is dropped, too; otherwise go on from there.
+//! runs); a list of one's own is dropped, too; otherwise go on from there. *Marker*: who has attached the first cell
+//! exchanges the head's word for the same with the mark, or leaves it, if it is not the node any more.
 //!
 //! *Who races with whom*: readers with writers, and writers with one another, at the word that is exchanged. Each
 //! exchange is a `Release`, and every load of a word is an `Acquire`, also the one of an exchange that fails: whoever sees
@@ -55,6 +62,9 @@ use crate::sync::{AtomicPtr, Ordering, const_fn};
 pub(super) struct Head {
     first: AtomicPtr<Link>,
 }
+
+/// See N4. A node is aligned to more than this.
+const MARK: usize = 1;
 
 /// What the head of a host points to, and with it all field sets of the host.
 #[derive(Clone, Copy, PartialEq)]
@@ -166,7 +176,78 @@ impl Head {
     #[inline]
     fn first(&self) -> Option<First> {
         // Acquire: pairs with the Release of `put`; what it points to is seen as it was made.
-        NonNull::new(self.first.load(Ordering::Acquire)).map(|link| First { link })
+        NonNull::new(without_mark(self.first.load(Ordering::Acquire))).map(|link| First { link })
+    }
+
+    /// Whether there is nothing yet.
+    #[inline]
+    pub(super) fn is_bare(&self) -> bool {
+        // Relaxed: whoever acts upon it finds out by an exchange.
+        self.first.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Reads from the field set `S`: by `marked`, if the mark says that its first cell is attached, or by `unmarked`.
+    #[inline]
+    pub(super) fn read<'host, S: FieldSet + 'static, R>(
+        &'host self,
+        marked: impl FnOnce(&'host S) -> R,
+        unmarked: impl FnOnce(&'host S) -> Option<R>,
+    ) -> Option<R> {
+        // Acquire: pairs with the Release of `mark` and `start`; the cell is seen as it was attached.
+        let word = self.first.load(Ordering::Acquire);
+        if word.is_null() {
+            return None;
+        }
+        if word.addr() & MARK != 0 {
+            // SAFETY: by N4 the word is one more than the address of a live node.
+            let link = unsafe { word.byte_sub(MARK) };
+            // SAFETY: it is live, by N3 while `self` is borrowed.
+            let seen = unsafe { &*link };
+            if ptr::fn_addr_eq(seen.kind, kind::<S, ()> as fn() -> &'static Kind) {
+                // SAFETY: by N1 it is the start of a node of `S`, since equal addresses are one function.
+                let node = unsafe { &*link.cast::<Node<S, ()>>() };
+                return Some(marked(&node.set));
+            }
+        }
+        // SAFETY: by N3 the nodes live while `self` is borrowed, as the set is.
+        unmarked(unsafe { First { link: NonNull::new(without_mark(word))? }.look::<S, ()>() }?)
+    }
+
+    /// Puts `set` where there is nothing yet, with the mark, or gives it back.
+    ///
+    /// # Safety
+    ///
+    /// The first cell of `set` is attached.
+    #[inline]
+    pub(super) unsafe fn start<S: FieldSet + 'static>(&self, set: S) -> Result<&S, S> {
+        let new = Box::leak(Box::new(Node { link: Link { kind: kind::<S, ()> }, set, owner: () }));
+        let link = NonNull::from(new).cast::<Link>();
+        let marked = link.as_ptr().wrapping_byte_add(MARK);
+        // Release: pairs with every Acquire load of the word. Relaxed on failure: the caller looks again.
+        if self.first.compare_exchange(ptr::null_mut(), marked, Ordering::Release, Ordering::Relaxed).is_err() {
+            // SAFETY: it was not put anywhere, so it is nobody else's; it was made by `Box`.
+            let node = unsafe { Box::from_raw(link.cast::<Node<S, ()>>().as_ptr()) };
+            return Err(node.set);
+        }
+        // SAFETY: it is the start of a live node of `S`, which lives by N3.
+        Ok(unsafe { self::set(link) })
+    }
+
+    /// Sets the mark, if the head has the field set `S`.
+    ///
+    /// # Safety
+    ///
+    /// The first cell of that set is attached.
+    pub(super) unsafe fn mark<S: FieldSet + 'static>(&self) {
+        let Some(First { link }) = self.first() else { return };
+        // SAFETY: by N1 it is live, by N3 while `self` is borrowed.
+        let seen = unsafe { link.as_ref() };
+        if ptr::fn_addr_eq(seen.kind, kind::<S, ()> as fn() -> &'static Kind) {
+            let marked = link.as_ptr().wrapping_byte_add(MARK);
+            // Release: the cell is attached before the mark is seen; pairs with the Acquire of `read`. Relaxed on
+            // failure: a list has taken the node's place, and needs no mark, or somebody has set it.
+            let _ = self.first.compare_exchange(link.as_ptr(), marked, Ordering::Release, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -177,6 +258,8 @@ impl Head {
 
     #[inline]
     pub(super) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        // Relaxed, here and below: nobody races, since `self` is `&mut`. N4: the first cell may be about to be detached.
+        self.first.store(without_mark(self.first.load(Ordering::Relaxed)), Ordering::Relaxed);
         // SAFETY: as in `look`.
         let link = unsafe { self.first()?.find::<S, ()>() }?;
         // SAFETY: by N1 it is the start of a live node of `S`; and since `self` is borrowed exclusively, as the set is,
@@ -203,22 +286,34 @@ impl Head {
         }
     }
 
+    /// Takes all field sets out. By value, so that a host that has none can stay in registers.
     #[inline]
-    pub(super) fn is_empty(&mut self) -> bool {
+    pub(super) fn take(&mut self) -> Option<Taken> {
         // Relaxed: nobody races, since `self` is `&mut`.
-        self.first.load(Ordering::Relaxed).is_null()
-    }
-
-    /// Ends every field and frees every node. Panics of destructors are contained.
-    #[cold]
-    pub(super) fn end(&mut self, panics: &mut Panics) {
-        // Relaxed: nobody races, since `self` is `&mut`.
-        let first = self.first.load(Ordering::Relaxed);
+        let link = NonNull::new(without_mark(self.first.load(Ordering::Relaxed)))?;
         self.first.store(ptr::null_mut(), Ordering::Relaxed);
-        if let Some(link) = NonNull::new(first) {
-            // SAFETY: the head, which is borrowed exclusively, points to it no more, so nobody has it.
-            unsafe { First { link }.end(panics) };
-        }
+        Some(Taken { first: First { link } })
+    }
+}
+
+/// What was taken out of a head: nobody else has it.
+#[must_use]
+pub(super) struct Taken {
+    first: First,
+}
+
+impl Taken {
+    /// Ends every field and frees every node.
+    ///
+    /// # Panics
+    ///
+    /// If destructors do: the first panic is raised again after all of them have run.
+    #[cold]
+    pub(super) fn end_all(self) {
+        let mut panics = Panics::none();
+        // SAFETY: no head points to it, and the head was borrowed exclusively, so nobody else has it.
+        unsafe { self.first.end(&mut panics) };
+        panics.raise();
     }
 }
 
@@ -381,11 +476,14 @@ unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<Link>) -> NonNull<Link> {
 unsafe fn put_node(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> {
     // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on failure, to see
     // what others have put as it was made. So with every exchange here.
-    let put = head.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
-    let Some(mut link) = put.err().and_then(NonNull::new) else { return new };
+    let mut put = head.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
     // SAFETY: the caller says that it is a live node.
     let kind = unsafe { new.as_ref() }.kind;
     loop {
+        // By N3 it is not null, if the exchange failed.
+        let Some((word, link)) = put.err().and_then(|word| Some((word, NonNull::new(without_mark(word))?))) else {
+            return new;
+        };
         let first = First { link };
         // SAFETY: the caller's promise is the same.
         if let Some(list) = unsafe { first.list() } {
@@ -396,15 +494,22 @@ unsafe fn put_node(head: &AtomicPtr<Link>, new: NonNull<Link>) -> NonNull<Link> 
         if let Some(node) = unsafe { first.ask((kind().content)()) } {
             return node;
         }
-        let longer = List::starting_with(link);
-        let replaced = head.compare_exchange(link.as_ptr(), longer.as_ptr().cast(), Ordering::Release, Ordering::Acquire);
-        if replaced.is_err() {
+        let both = List::starting_with(link);
+        // Relaxed: nobody else has it yet.
+        // SAFETY: it was just made.
+        unsafe { both.as_ref() }.nodes[1].store(new.as_ptr(), Ordering::Relaxed);
+        put = head.compare_exchange(word, both.as_ptr().cast(), Ordering::Release, Ordering::Acquire);
+        if put.is_err() {
             // SAFETY: it was not put anywhere, so it is nobody else's; it was made by `Box`.
-            drop(unsafe { Box::from_raw(longer.as_ptr()) });
+            drop(unsafe { Box::from_raw(both.as_ptr()) });
         }
-        // By N3 it is not null any more.
-        link = replaced.err().and_then(NonNull::new).unwrap_or(longer.cast());
     }
+}
+
+/// The word of a head, without its mark.
+#[inline]
+fn without_mark(word: *mut Link) -> *mut Link {
+    word.map_addr(|address| address & !MARK)
 }
 
 fn list() -> &'static Kind {
@@ -457,7 +562,11 @@ impl List {
         let nodes = [(); 6].map(|()| AtomicPtr::new(ptr::null_mut()));
         // Relaxed: nobody else has it yet.
         nodes[0].store(first.as_ptr(), Ordering::Relaxed);
-        NonNull::from(Box::leak(Box::new(Self { link: Link { kind: list }, nodes, next: AtomicPtr::new(ptr::null_mut()) })))
+        NonNull::from(Box::leak(Box::new(Self {
+            link: Link { kind: list },
+            nodes,
+            next: AtomicPtr::new(ptr::null_mut()),
+        })))
     }
 
     /// The nodes, and the kind of each. They live as long as the list.
@@ -470,7 +579,8 @@ impl List {
             Some(list)
         });
         // Acquire: as above.
-        let words = lists.flat_map(|list| list.nodes.iter()).map_while(|word| NonNull::new(word.load(Ordering::Acquire)));
+        let words =
+            lists.flat_map(|list| list.nodes.iter()).map_while(|word| NonNull::new(word.load(Ordering::Acquire)));
         words.map(|node| {
             // SAFETY: by N1 it is a live node, by N3 as long as the list.
             let seen = unsafe { node.as_ref() };
@@ -495,7 +605,8 @@ impl List {
                 }
             }
             let longer = Self::starting_with(new);
-            let put = list.next.compare_exchange(ptr::null_mut(), longer.as_ptr(), Ordering::Release, Ordering::Acquire);
+            let put =
+                list.next.compare_exchange(ptr::null_mut(), longer.as_ptr(), Ordering::Release, Ordering::Acquire);
             let Some(next) = put.err().and_then(NonNull::new) else { return new };
             // SAFETY: it was not put anywhere, so it is nobody else's; it was made by `Box`.
             drop(unsafe { Box::from_raw(longer.as_ptr()) });

@@ -47,6 +47,13 @@ pub trait Host {
     #[doc(hidden)]
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S;
 
+    /// The fields of `host`, if it embeds them.
+    #[doc(hidden)]
+    #[inline]
+    fn embedded(_host: &Self) -> Option<&ShadowFields> {
+        None
+    }
+
     /// What `host` is, which no other host of its kind is while it is borrowed.
     #[doc(hidden)]
     fn identity(host: &Self) -> Identity;

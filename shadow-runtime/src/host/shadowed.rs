@@ -113,6 +113,11 @@ impl<T> Host for Shadowed<T> {
     }
 
     #[inline]
+    fn embedded(host: &Self) -> Option<&ShadowFields> {
+        Some(&host.fields)
+    }
+
+    #[inline]
     fn identity(host: &Self) -> Identity {
         host.fields.identity()
     }

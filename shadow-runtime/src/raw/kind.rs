@@ -14,8 +14,8 @@ use std::panic::Location;
 
 use crate::policy::Policy;
 use crate::raw::TypeMismatch;
-use crate::registry::Field;
 use crate::raw::shards::AddressMap;
+use crate::registry::Field;
 use crate::sync::{RwLock, read, write};
 
 /// What the registry calls the host of a raw field.

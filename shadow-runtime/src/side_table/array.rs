@@ -20,6 +20,7 @@
 //! - **M1** The pointer of an `Array` comes from `allocate`, or is the one of `EMPTY`. From it, `groups` words of tags
 //!   lie before and, but for `EMPTY`, as many groups behind, all made, until it is freed.
 
+#[cfg(not(loom))]
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -173,7 +174,7 @@ impl<N> Array<N> {
     }
 
     fn boxed(bits: u32, slots: usize) -> Self {
-        let slot = || Slot { key: AtomicUsize::new(0), value: AtomicPtr::new(std::ptr::null_mut()) };
+        let slot = || Slot::<N> { key: AtomicUsize::new(0), value: AtomicPtr::new(std::ptr::null_mut()) };
         let boxed = Boxed {
             tags: (0..1 << bits).map(|_| AtomicU32::new(0)).collect(),
             slots: (0..slots).map(|_| slot()).collect(),
@@ -197,12 +198,12 @@ impl<N> Array<N> {
 
     unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
         // SAFETY: the caller says that it is not freed.
-        unsafe { &(*self.base()).tags[group] }
+        &unsafe { &*self.base() }.tags[group]
     }
 
     pub(super) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
         // SAFETY: the caller says that it is not freed.
-        unsafe { &(*self.base()).slots[group * SLOTS + index] }
+        &unsafe { &*self.base() }.slots[group * SLOTS + index]
     }
 }
 

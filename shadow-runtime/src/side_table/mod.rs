@@ -11,7 +11,12 @@ mod shard;
 
 pub(crate) use shard::{NOBODY, Shard};
 
+#[cfg(loom)]
+pub mod modelled;
+
 use std::ptr::NonNull;
+
+use crate::sync::{array_of, const_fn};
 
 const SHARD_BITS: u32 = 7;
 
@@ -24,14 +29,10 @@ pub(crate) struct SideTable<N> {
 }
 
 impl<N> SideTable<N> {
-    #[cfg(not(loom))]
-    pub(crate) const fn new() -> Self {
-        Self { shards: [const { Shard::new() }; SHARDS] }
-    }
-
-    #[cfg(loom)]
-    pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Shard::new()) }
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self { shards: array_of!(SHARDS, Shard::new()) }
+        }
     }
 
     /// What is kept for `key`. Takes no lock.

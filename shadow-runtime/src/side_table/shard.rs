@@ -26,9 +26,9 @@
 //! # Writer's path
 //!
 //! *Insert*: at the first vacant slot from the home group on, store the value, the key, the tag. *Remove*: store
-//! [`NOBODY`] for the key, then the vacant tag. If the group was full, something may have been put further on for want of
-//! room here: the first such is copied into the hole as by an insert, the count of moves goes up by one, and it is removed
-//! from where it was, by the same path. *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of
+//! [`NOBODY`] for the key. If the group is full, something may have been put further on for want of room here: the first
+//! such is copied into the hole as by an insert, the count of moves goes up by one, and it is removed from where it was, by
+//! the same path. If there is no such, store the vacant tag; not before, so that T2 holds at any time. *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of
 //! twice the size, and store that. The old one stays as it is, for those who are in it.
 //!
 //! # Who races with what
@@ -38,8 +38,7 @@
 //!   for nothing, or that the insert has not been yet.
 //! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored: its
 //!   key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`; so
-//!   whoever loads the new value finds at its second look that the key is not there. The second load of the key need not
-//!   be an `Acquire`: nothing comes after it. A key does not come back to a slot that it has left: within an array keys
+//!   whoever loads the new value finds at its second look that the key is not there. A key does not come back to a slot that it has left: within an array keys
 //!   only move back, towards their home, and by T5 it is not removed and inserted anew meanwhile.
 //! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was when it
 //!   is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; both the
@@ -220,8 +219,8 @@ impl<N> Slot<N> {
         }
         // Acquire: pairs with the Release of `put`.
         let value = self.value.load(Ordering::Acquire);
-        // Relaxed: argued in the header.
-        if self.key.load(Ordering::Relaxed) != key {
+        // Acquire: pairs with the Release of `NOBODY` in `vacate`; the miss that follows has to see the count of moves.
+        if self.key.load(Ordering::Acquire) != key {
             return None;
         }
         NonNull::new(value)
@@ -379,15 +378,23 @@ impl<N> Guard<'_, N> {
         self.shard.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
         let mut hole = position;
         loop {
-            let was_full = tags(array, hole.group).is_full();
-            clear(array, hole);
-            let Some((from, key, hash)) = was_full.then(|| overflown(array, hole.group)).flatten() else { break };
+            // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
+            // Acquire of `value_of`.
+            unsafe { array.slot(hole.group, hole.index) }.key.store(NOBODY, Ordering::Release);
+            // The tag stays until it is known that nothing moves here: a reader must not find room where T2 says there is
+            // none.
+            let overflown = tags(array, hole.group).is_full().then(|| overflown(array, hole.group)).flatten();
+            let Some((from, key, hash)) = overflown else { break };
             let moved = occupant(array, from).expect("what has flown over is there");
             fill(array, hole, key, hash, moved);
             // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
             self.shard.moves.store(self.shard.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
             hole = from;
         }
+        let vacant = tags(array, hole.group).without(hole.index);
+        // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after the count
+        // of moves; pairs with the Acquire of `find`.
+        unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
         value
     }
 
@@ -445,18 +452,10 @@ fn fill<N>(array: Array<N>, Position { group, index }: Position, key: usize, has
     // Release: after the value; pairs with the Acquire of `value_of`.
     slot.key.store(key, Ordering::Release);
     // SAFETY: as above, and by T1 nobody else stores. Release: after the key, so that it is not looked at for nothing.
-    unsafe { array.set_tags(group, tags(array, group).with(index, hash), Ordering::Release) };
+    unsafe { array.set_tags(group, tags(array, group).without(index).with(index, hash), Ordering::Release) };
 }
 
-fn clear<N>(array: Array<N>, Position { group, index }: Position) {
-    // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
-    // Acquire of `value_of`.
-    unsafe { array.slot(group, index) }.key.store(NOBODY, Ordering::Release);
-    // SAFETY: as above, and by T1 nobody else stores. Release: after the count of moves; pairs with the Acquire of `find`.
-    unsafe { array.set_tags(group, tags(array, group).without(index), Ordering::Release) };
-}
-
-/// The first key after `group` that would be in it, or before it, if there had been room. `group` was full, and has a hole.
+/// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the key of one slot.
 fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
     let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
     let mut later = array.after(group);

@@ -1,7 +1,7 @@
-//! Models of `fields/chain.rs`, whose every interleaving loom runs:
+//! Models of `fields/nodes.rs`, whose every interleaving loom runs:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_chain
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes
 //! ```
 //!
 //! A field set of these models writes a cell of loom's when it is made, so a reader that may see a node before it is

@@ -1,0 +1,59 @@
+//! One shard, for the models of `tests/loom_table.rs`, which have values of their own.
+//!
+//! In: keys and boxed values. Out: what a reader finds. It is compiled under a model checker only.
+#![allow(missing_debug_implementations, missing_docs, reason = "for the models")]
+
+use std::ptr::NonNull;
+
+use super::{Shard, hash};
+
+/// A shard whose values are boxed, and dropped with it.
+pub struct Table<V> {
+    shard: Shard<V>,
+}
+
+// SAFETY: a shard gives out pointers to values; all of them may be shared between threads.
+unsafe impl<V: Send + Sync> Send for Table<V> {}
+// SAFETY: as above.
+unsafe impl<V: Send + Sync> Sync for Table<V> {}
+
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Self { shard: Shard::new() }
+    }
+}
+
+impl<V> Table<V> {
+    pub fn find(&self, key: usize) -> Option<&V> {
+        // SAFETY: models look for no key that they remove, and values are dropped with the table, or by who removes them.
+        self.shard.find(key, hash(key)).map(|value| unsafe { value.as_ref() })
+    }
+
+    pub fn insert(&self, key: usize, value: V) {
+        self.shard.lock().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
+    }
+
+    /// Takes a key out that no reader looks for.
+    pub fn remove(&self, key: usize) -> Option<Box<V>> {
+        let value = self.shard.lock().remove_if(key, hash(key), |_| true)?;
+        // SAFETY: it was boxed by `insert`, and nobody looks for it.
+        Some(unsafe { Box::from_raw(value.as_ptr()) })
+    }
+
+    /// The first `count` keys whose home is the first of two groups, or the second.
+    pub fn keys(count: usize, of_second_group: bool) -> Vec<usize> {
+        let is_one = |key: &usize| (hash(*key) >> 63 == 1) == of_second_group;
+        (1..).map(|number| number * 16).filter(is_one).take(count).collect()
+    }
+}
+
+impl<V> Drop for Table<V> {
+    fn drop(&mut self) {
+        let mut values = Vec::new();
+        self.shard.lock().each(|_, value| values.push(value));
+        for value in values {
+            // SAFETY: it was boxed by `insert`, and the table goes.
+            drop(unsafe { Box::from_raw(value.as_ptr()) });
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Models of `side_table/shard.rs`, whose every interleaving loom runs, up to three preemptions:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_table
+//! ```
+//!
+//! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before it
+//! is made is an error. A reader that finds the value of another key fails an assertion.
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::thread;
+use shadow_runtime::__private::modelled::Table;
+
+struct Value {
+    key: UnsafeCell<usize>,
+}
+
+// SAFETY: `key` is written where the value is made, and only read after that, which is what the models check.
+unsafe impl Sync for Value {}
+
+impl Value {
+    fn of(key: usize) -> Self {
+        let value = Self { key: UnsafeCell::new(0) };
+        // SAFETY: nobody else has it yet.
+        value.key.with_mut(|place| unsafe { *place = key });
+        value
+    }
+}
+
+type Shard = Table<Value>;
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(run);
+}
+
+/// A shard with these keys.
+fn with(keys: &[usize]) -> Arc<Shard> {
+    let shard = Shard::default();
+    keys.iter().for_each(|&key| shard.insert(key, Value::of(key)));
+    Arc::new(shard)
+}
+
+/// Whether the key is found; if so, its value is its own, as it was made.
+fn finds(shard: &Shard, key: usize) -> bool {
+    // SAFETY: nobody writes to it any more.
+    shard.find(key).map(|value| value.key.with(|found| unsafe { assert_eq!(*found, key) })).is_some()
+}
+
+fn beside(shard: &Arc<Shard>, run: impl FnOnce(&Shard) + 'static) -> thread::JoinHandle<()> {
+    let shard = Arc::clone(shard);
+    thread::spawn(move || run(&shard))
+}
+
+/// Outcomes: the reader finds it or not; when the writer is done it is there.
+#[test]
+fn a_key_is_looked_for_while_it_is_inserted() {
+    model(|| {
+        let keys = Shard::keys(2, false);
+        let (there, new) = (keys[0], keys[1]);
+        let shard = with(&[there]);
+        let writer = beside(&shard, move |shard| shard.insert(new, Value::of(new)));
+        let reader = beside(&shard, move |shard| {
+            finds(shard, new);
+        });
+        assert!(finds(&shard, there));
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(finds(&shard, new));
+    });
+}
+
+/// Outcomes: a key that is there is found, whichever array the reader has; the new one is found or not.
+#[test]
+fn keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one() {
+    model(|| {
+        let keys = [Shard::keys(3, false), Shard::keys(4, true)].concat();
+        let shard = with(&keys[..6]);
+        let (there, new) = (keys[1], keys[6]);
+        let writer = beside(&shard, move |shard| shard.insert(new, Value::of(new)));
+        let reader = beside(&shard, move |shard| {
+            assert!(finds(shard, there));
+            finds(shard, new);
+        });
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(keys.iter().all(|&key| finds(&shard, key)));
+    });
+}
+
+/// Outcomes: a key that moves back, because another of its home group is removed, is always found.
+#[test]
+fn a_key_is_looked_for_while_it_moves_back() {
+    model(|| {
+        // Four fill the group, the fifth is in the next.
+        let keys = Shard::keys(5, false);
+        let shard = with(&keys);
+        let (gone, moved) = (keys[0], keys[4]);
+        let writer = beside(&shard, move |shard| assert!(shard.remove(gone).is_some()));
+        let reader = beside(&shard, move |shard| assert!(finds(shard, moved)));
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(finds(&shard, moved) && !finds(&shard, gone));
+    });
+}
+
+/// Outcomes: the slot of a key that moves back is given to another key meanwhile; each is found with its own value.
+#[test]
+fn a_slot_is_looked_at_while_it_gets_another_key() {
+    model(|| {
+        let keys = Shard::keys(5, false);
+        let other = Shard::keys(1, true)[0];
+        let shard = with(&keys);
+        let (gone, moved) = (keys[0], keys[4]);
+        let writer = beside(&shard, move |shard| {
+            assert!(shard.remove(gone).is_some());
+            shard.insert(other, Value::of(other));
+        });
+        let reader = beside(&shard, move |shard| assert!(finds(shard, moved)));
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(finds(&shard, moved) && finds(&shard, other));
+    });
+}
+
+/// Outcomes: an absent key is not found, whatever moves.
+#[test]
+fn an_absent_key_is_looked_for_while_others_move() {
+    model(|| {
+        let keys = Shard::keys(6, false);
+        let shard = with(&keys[..5]);
+        let (gone, absent) = (keys[0], keys[5]);
+        let writer = beside(&shard, move |shard| assert!(shard.remove(gone).is_some()));
+        let reader = beside(&shard, move |shard| assert!(!finds(shard, absent)));
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+/// Outcomes: both have inserted, in either order.
+#[test]
+fn two_writers_insert() {
+    model(|| {
+        let keys = Shard::keys(2, false);
+        let shard = with(&[]);
+        let (mine, other) = (keys[0], keys[1]);
+        let writer = beside(&shard, move |shard| shard.insert(other, Value::of(other)));
+        shard.insert(mine, Value::of(mine));
+        writer.join().unwrap();
+        assert!(finds(&shard, mine) && finds(&shard, other));
+    });
+}
+
+/// Outcomes: one is gone and the other there, in either order.
+#[test]
+fn one_writer_inserts_and_one_removes() {
+    model(|| {
+        let keys = Shard::keys(6, false);
+        let shard = with(&keys[..5]);
+        let (gone, new) = (keys[1], keys[5]);
+        let writer = beside(&shard, move |shard| assert!(shard.remove(gone).is_some()));
+        shard.insert(new, Value::of(new));
+        writer.join().unwrap();
+        assert!(!finds(&shard, gone));
+        assert!(keys.iter().all(|&key| key == gone || finds(&shard, key)));
+    });
+}
