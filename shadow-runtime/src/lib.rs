@@ -85,7 +85,8 @@
 //! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
 //! registry when its thread does so for the first time, and a few times more as the thread meets more fields.
 //!
-//! On hosts in a side table (`Arc`, `&'static T`) each of them locks a part of the table for the look-up besides.
+//! Hosts in a side table (`Arc`, `&'static T`) are looked up without a lock. The first attach to one, and the first of each
+//! declaration, locks a part of the table.
 //!
 //! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
 //! their destructors, under no lock of the library; so do not attach while you hold a lock of your own that those take.

@@ -19,8 +19,8 @@ pub(crate) use nodes::{First, Link, Owner};
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
 ///
 /// A struct that derives [`Shadow`](crate::Shadow) has one member of this type. Nothing is allocated until the first
-/// field is attached; then each declaration whose fields are used costs one allocation, for all its fields together.
-/// All values are dropped with it, each exactly once.
+/// field is attached; then each declaration whose fields are used costs one allocation, for all its fields together, and
+/// the second one of a host another, for a list of them. All values are dropped with it, each exactly once.
 ///
 /// It takes no part in what the host is: a clone starts with no fields, all are equal to one another, and they add
 /// nothing to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and [`Default`].

@@ -17,11 +17,14 @@
 //!
 //! # Reader's path
 //!
-//! Load the count of moves, and the array. From the home group on: load the tags; of each slot whose tag matches, load
+//! Load the count of moves (`Acquire`), and the array. From the home group on: load the tags; of each slot whose tag matches, load
 //! the key, the value, and the key again; if both are the wanted one, the value is its value. If the group has a vacant
-//! tag, the key is not there: load the count of moves again, and if it has changed, look again. A hit needs neither count
-//! nor lock, and touches a line of tags, which 16 groups share, and the line of its slot. The slot's line is touched while
-//! the tags are still on their way, so that the two waits are one.
+//! tag, the key is not there: load the count of moves again, and if it has changed, look again.
+//!
+//! Mostly the home group is all there is to see, and then the count need not be loaded. For a hit it says nothing; and for
+//! a miss one load of the home's tags is enough: when they had this value, with a vacant one, the key was, by T2, at home
+//! or nowhere, and its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line of its slot,
+//! which is touched while the tags are still on their way, so that the two waits are one; and a miss the line of tags.
 //!
 //! # Writer's path
 //!
@@ -130,21 +133,21 @@ impl<N> Shard<N> {
     /// The value of `key`.
     #[inline]
     pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
-        // Acquire: pairs with the Release of `Guard::vacate`.
-        let moves = self.moves.load(Ordering::Acquire);
         let array = self.array();
         let group = array.home(hash);
+        // Relaxed: a hit is decided by the key, and a miss by this one word: see the header.
         // SAFETY: a home is a group, and by T4 the array is not freed.
-        let tags = unsafe { array.tags(group, Ordering::Acquire) };
+        let tags = unsafe { array.tags(group, Ordering::Relaxed) };
         if let Some(index) = tags.matches(hash).next() {
             // SAFETY: the tag says that there are slots; by T4 the array is not freed.
-            let (first, slot) = unsafe { (array.slot(group, 0), array.slot(group, index)) };
+            let first = unsafe { array.slot(group, 0) };
             // Only to have the line on its way: which slot it will be is known when the tags are. Relaxed: not used.
             first.key.load(Ordering::Relaxed);
-            if let Some(value) = slot.value_of(key) {
+            // SAFETY: as above.
+            if let Some(value) = unsafe { array.slot(group, index) }.value_of(key) {
                 return Some(value);
             }
-        } else if !tags.is_full() && self.moves.load(Ordering::Relaxed) == moves {
+        } else if !tags.is_full() {
             return None;
         }
         self.search(key, hash)
