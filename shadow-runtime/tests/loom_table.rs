@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before it
-//! is made is an error. A reader that finds the value of another key fails an assertion.
+//! is made is an error. A reader that finds the value of another key fails an assertion. Each `Acquire` and each `Release`
+//! of `side_table/shard.rs`, weakened to `Relaxed` alone, fails one of these models.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -59,7 +59,7 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
                 // SAFETY: as above.
                 return Ok(unsafe { H::cell(set).attached() });
             }
-            Err(mut set) => value = H::cell_mut(&mut set).take_back().expect("it was just put in"),
+            Err(set) => value = back::<D, I, H>(set),
         }
     }
     let attached = H::cell(H::reach(host)).attach(field, value, place)?;
@@ -67,6 +67,12 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     unsafe { first::mark::<H, D, I>(host) };
     H::after_attach(host);
     Ok(attached)
+}
+
+/// The value of a field set that was put nowhere.
+#[cold]
+fn back<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(mut set: H::Set) -> H::Value {
+    H::cell_mut(&mut set).take_back().expect("it was just put in")
 }
 
 /// `f_mut(&mut self) -> Option<&mut V>`

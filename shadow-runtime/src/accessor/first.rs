@@ -7,6 +7,7 @@
 //! For other fields and other hosts all of this is nothing, which the compiler sees.
 
 use crate::field_set::Declares;
+use crate::fields::ShadowFields;
 
 /// Reads from the field set of `host`: by `marked`, if it is known that the first cell is attached, and that is the one of
 /// field `I`, or by `unmarked`.
@@ -25,7 +26,7 @@ pub(super) fn read<'host, H: Declares<D> + ?Sized, D, const I: usize, R>(
 /// Whether [`start`] may be of use.
 #[inline]
 pub(super) fn can_start<H: Declares<D> + ?Sized, D, const I: usize>(host: &H) -> bool {
-    I == 0 && H::embedded(host).is_some_and(|fields| fields.is_bare())
+    I == 0 && H::embedded(host).is_some_and(ShadowFields::is_bare)
 }
 
 /// Gives a bare host its first field set, or gives that back.

@@ -329,11 +329,10 @@ impl First {
         self.link
     }
 
-    /// # Safety
-    ///
-    /// It comes from [`into_raw`](Self::into_raw), and has not ended.
+    /// The same again. What it is asked to do is unsafe, since only the caller knows that `link` comes from
+    /// [`into_raw`](Self::into_raw), and was not ended.
     #[inline]
-    pub(crate) unsafe fn from_raw(link: NonNull<Link>) -> Self {
+    pub(crate) fn from_raw(link: NonNull<Link>) -> Self {
         Self { link }
     }
 

@@ -189,9 +189,8 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
             new
         }
         Some(link) => {
-            // SAFETY: by A2 it is a host's.
-            let first = unsafe { First::from_raw(link) };
-            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
+            let first = First::from_raw(link);
+            // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
             let with = unsafe { first.with::<S>() };
             if with != first {
                 shard.replace(key, hash, with.into_raw());

@@ -273,11 +273,7 @@ impl<V: Send + Sync + 'static> Id<V> {
     /// # Safety
     ///
     /// The field is not detached during `'a`.
-    unsafe fn claim<'a, 'record>(
-        self,
-        object: *const (),
-        record: &'record Record,
-    ) -> Result<Claim<'record>, &'a Once<V>> {
+    unsafe fn claim<'a>(self, object: *const (), record: &Record) -> Result<Claim<'_>, &'a Once<V>> {
         let mut claim = None;
         loop {
             // SAFETY: the caller's promise is the same.

@@ -4,69 +4,73 @@
 //!
 //! # What is where
 //!
-//! Open addressing with groups of four slots and their tags (`array.rs`). A key is in its home group, or, if that was full,
-//! in the next that was not, and so on. What is removed leaves no tombstone: what comes after moves back. So the table
-//! never has to be rebuilt at one size, and its time and memory stay as they are however much comes and goes.
+//! Open addressing with groups of four slots and their tags (`array.rs`). A key is in its home group, or, if that was
+//! full, in the next that was not, and so on. What is removed leaves no tombstone: what comes after moves back. So the
+//! table never has to be rebuilt at one size, and its time and memory stay as they are however much comes and goes.
 //!
 //! - **T1** Only who holds the lock stores anything.
 //! - **T2** If a key is in a group other than its home, all groups from its home to that one are full.
 //! - **T3** An array that has been replaced is not stored to any more.
 //! - **T4** An array is freed only with the shard.
-//! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see to
-//!   that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
+//! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see
+//!   to that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
 //!
 //! # Reader's path
 //!
-//! Load the count of moves (`Acquire`), and the array. From the home group on: load the tags; of each slot whose tag matches, load
-//! the key, the value, and the key again; if both are the wanted one, the value is its value. If the group has a vacant
-//! tag, the key is not there: load the count of moves again, and if it has changed, look again.
+//! Load the count of moves (`Acquire`), and the array. From the home group on: load the tags; of each slot whose tag
+//! matches, load the key, the value, and the key again; if both are the wanted one, the value is its value. If the
+//! group has a vacant tag, the key is not there: load the count of moves again, and if it has changed, look again.
 //!
-//! Mostly the home group is all there is to see, and then the count need not be loaded. For a hit it says nothing; and for
-//! a miss one load of the home's tags is enough: when they had this value, with a vacant one, the key was, by T2, at home
-//! or nowhere, and its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line of its slot,
-//! which is touched while the tags are still on their way, so that the two waits are one; and a miss the line of tags.
+//! Mostly the home group is all there is to see, and then the count need not be loaded. For a hit it says nothing; and
+//! for a miss one load of the home's tags is enough: when they had this value, with a vacant one, the key was, by T2,
+//! at home or nowhere, and its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line
+//! of its slot, which is touched while the tags are still on their way, so that the two waits are one; and a miss the
+//! line of tags.
 //!
 //! # Writer's path
 //!
 //! *Insert*: at the first vacant slot from the home group on, store the value, the key, the tag. *Remove*: store
-//! [`NOBODY`] for the key. If the group is full, something may have been put further on for want of room here: the first
-//! such is copied into the hole as by an insert, the count of moves goes up by one, and it is removed from where it was, by
-//! the same path. If there is no such, store the vacant tag; not before, so that T2 holds at any time. *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of
-//! twice the size, and store that. The old one stays as it is, for those who are in it.
+//! [`NOBODY`] for the key. If the group is full, something may have been put further on for want of room here: the
+//! first such is copied into the hole as by an insert, the count of moves goes up by one, and it is removed from where
+//! it was, by the same path. If there is no such, store the vacant tag; not before, so that T2 holds at any time.
+//! *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of twice the size, and store that. The
+//! old one stays as it is, for those who are in it.
 //!
 //! # Who races with what
 //!
 //! - *Reader and insert.* The value is stored before the key, by `Release`; who loads the key by `Acquire` loads that
-//!   value, and sees what it points to as it was made. A tag that is seen early or late only means that the key is looked at
-//!   for nothing, or that the insert has not been yet.
-//! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored: its
-//!   key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`; so
-//!   whoever loads the new value finds at its second look that the key is not there. A key does not come back to a slot that it has left: within an array keys
-//!   only move back, towards their home, and by T5 it is not removed and inserted anew meanwhile.
-//! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was when it
-//!   is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; both the
-//!   `NOBODY` and the vacant tag are stored by `Release`, and loaded by `Acquire`: a reader who has seen either finds
-//!   the count changed. If it has loaded the new count from the start, by `Acquire`, it sees the copy, or a later count.
-//! - *Reader and growth.* The array is stored by `Release` and loaded by `Acquire`. Who still has the old one finds in it
-//!   what was there when it was replaced, which includes, by T5, the key that it looks for, if that was there. If that
-//!   is not, it was not there when the array was loaded.
+//!   value, and sees what it points to as it was made. A tag that is seen early or late only means that the key is
+//!   looked at for nothing, or that the insert has not been yet.
+//! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored:
+//!   its key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`;
+//!   so whoever loads the new value finds at its second look that the key is not there. A key does not come back to a
+//!   slot that it has left: within an array keys only move back, towards their home, and by T5 it is not removed and
+//!   inserted anew meanwhile.
+//! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was
+//!   when it is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; both
+//!   the `NOBODY` and the vacant tag are stored by `Release`, and loaded by `Acquire`: a reader who has seen either
+//!   finds the count changed. If it has loaded the new count from the start, by `Acquire`, it sees the copy, or a
+//!   later count.
+//! - *Reader and growth.* The array is stored by `Release` and loaded by `Acquire`. Who still has the old one finds in
+//!   it what was there when it was replaced, which includes, by T5, the key that it looks for, if that was there. If
+//!   that is not, it was not there when the array was loaded.
 //! - *Writers* hold the lock, so all that they load may be `Relaxed`.
 //! - *The end of an entry and a reader of it* cannot meet, by T5.
 //!
 //! # Memory, and what the choice gives up
 //!
-//! A slot and its tag are 17 bytes. Arrays that were replaced are kept (T4), since a reader leaves no trace by which one
-//! could know that it has left: together they are as large as the current one at most. So a shard has at most 4 times
-//! 17 bytes for each entry that was there at the same time, mostly half of that, and does not give it back when there
-//! are fewer. What the entries point to, which is the larger part, is not kept. Growth copies one shard of many at a time,
-//! so that only those wait who want to write to it.
+//! A slot and its tag are 17 bytes. Arrays that were replaced are kept (T4), since a reader leaves no trace by which
+//! one could know that it has left: together they are as large as the current one at most. So a shard has at most 4
+//! times 17 bytes for each entry that was there at the same time, mostly half of that, and does not give it back when
+//! there are fewer. What the entries point to, which is the larger part, is not kept. Growth copies one shard of many
+//! at a time, so that only those wait who want to write to it.
 //!
 //! # Where it comes from
 //!
-//! Groups in a cache line, reads without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency", ASPLOS
-//! 2015). Tags that are compared several at once: Swiss tables (Kulukundis, `CppCon` 2017), which papaya and hashbrown have.
-//! Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those of
-//! `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
+//! Groups in a cache line, reads without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency",
+//! ASPLOS 2015). Tags that are compared several at once: Swiss tables (Kulukundis, `CppCon` 2017), which papaya and
+//! hashbrown have. Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without
+//! are those of `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
 
 use std::ptr::NonNull;
 
@@ -251,7 +255,7 @@ impl<N> Guard<'_, N> {
     /// Puts another value there for `key`.
     pub(crate) fn replace(&mut self, key: usize, hash: u64, value: NonNull<N>) {
         let array = self.shard.array();
-        if let Some(Position { group, index }) = self.position(array, key, hash) {
+        if let Some(Position { group, index }) = position(array, key, hash) {
             // SAFETY: the key is there. Release: as in `put`.
             unsafe { array.slot(group, index) }.value.store(value.as_ptr(), Ordering::Release);
         }
@@ -265,7 +269,7 @@ impl<N> Guard<'_, N> {
         is_gone: impl FnOnce(NonNull<N>) -> bool,
     ) -> Option<NonNull<N>> {
         let array = self.shard.array();
-        let position = self.position(array, key, hash)?;
+        let position = position(array, key, hash)?;
         occupant(array, position).filter(|value| is_gone(*value))?;
         Some(self.vacate(array, position))
     }
@@ -357,23 +361,6 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    fn position(&self, array: Array<N>, key: usize, hash: u64) -> Option<Position> {
-        let mut group = array.home(hash);
-        for _ in 0..array.groups() {
-            let tags = tags(array, group);
-            // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
-            let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
-            if let Some(index) = tags.matches(hash).find(has_key) {
-                return Some(Position { group, index });
-            }
-            if !tags.is_full() {
-                return None;
-            }
-            group = array.after(group);
-        }
-        None
-    }
-
     /// Makes a slot vacant, and its group as full as it was, as long as there is something to move there (T2). Returns the
     /// value that was in the slot.
     fn vacate(&mut self, array: Array<N>, position: Position) -> NonNull<N> {
@@ -426,6 +413,24 @@ fn most<N>(array: Array<N>) -> usize {
 fn tags<N>(array: Array<N>, group: usize) -> Tags {
     // SAFETY: all groups that are asked for are there; by T4 the array is not freed. Relaxed: under the lock.
     unsafe { array.tags(group, Ordering::Relaxed) }
+}
+
+/// Where a key is, for who holds the lock.
+fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
+    let mut group = array.home(hash);
+    for _ in 0..array.groups() {
+        let tags = tags(array, group);
+        // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
+        let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
+        if let Some(index) = tags.matches(hash).find(has_key) {
+            return Some(Position { group, index });
+        }
+        if !tags.is_full() {
+            return None;
+        }
+        group = array.after(group);
+    }
+    None
 }
 
 /// What is in a slot, for who holds the lock.
