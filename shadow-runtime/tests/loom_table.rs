@@ -142,6 +142,19 @@ fn an_absent_key_is_looked_for_while_others_move() {
     });
 }
 
+/// Outcomes: the first value is found, or the second, each as it was made.
+#[test]
+fn a_key_is_looked_for_while_its_value_is_replaced() {
+    model(|| {
+        let key = Shard::keys(1, false)[0];
+        let shard = with(&[key]);
+        let reader = beside(&shard, move |shard| assert!(finds(shard, key)));
+        let first = shard.replace(key, Value::of(key));
+        reader.join().unwrap();
+        drop(first);
+    });
+}
+
 /// Outcomes: both have inserted, in either order.
 #[test]
 fn two_writers_insert() {

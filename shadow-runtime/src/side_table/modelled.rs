@@ -33,6 +33,15 @@ impl<V> Table<V> {
         self.shard.lock().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
     }
 
+    /// Puts another value there; the first is the caller's, to be dropped when no reader can have it.
+    pub fn replace(&self, key: usize, value: V) -> Box<V> {
+        let mut shard = self.shard.lock();
+        let first = shard.find(key, hash(key)).expect("there is one");
+        shard.replace(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
+        // SAFETY: it was boxed by `insert`, and is in the table no more.
+        unsafe { Box::from_raw(first.as_ptr()) }
+    }
+
     /// Takes a key out that no reader looks for.
     pub fn remove(&self, key: usize) -> Option<Box<V>> {
         let value = self.shard.lock().remove_if(key, hash(key), |_| true)?;

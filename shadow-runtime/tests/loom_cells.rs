@@ -1,0 +1,165 @@
+//! Models of the cells that are written once, of the mark, and of claims, by the accessors that users call:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_cells
+//! ```
+//!
+//! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error.
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use shadow_runtime::{Shadow, ShadowFields};
+
+struct Value {
+    number: UnsafeCell<usize>,
+}
+
+// SAFETY: `number` is written where the value is made, and only read after that, which is what the models check.
+unsafe impl Sync for Value {}
+
+impl Value {
+    fn new(number: usize) -> Self {
+        let value = Self { number: UnsafeCell::new(0) };
+        // SAFETY: nobody else has it yet.
+        value.number.with_mut(|place| unsafe { *place = number });
+        value
+    }
+
+    fn number(&self) -> usize {
+        // SAFETY: nobody writes to it any more.
+        self.number.with(|number| unsafe { *number })
+    }
+}
+
+/// The first field has the mark, the second has not.
+#[derive(Default, Shadow)]
+#[shadow_field(attach marked: Value)]
+#[shadow_field(attach unmarked: Value)]
+struct Attached {
+    shadow: ShadowFields,
+}
+
+#[derive(Default, Shadow)]
+#[shadow_field(get_or_attach marked: Value = Value::new(1))]
+#[shadow_field(get_or_attach unmarked: Value = Value::new(2))]
+struct Made {
+    shadow: ShadowFields,
+}
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(run);
+}
+
+fn beside<H: Send + Sync + 'static, R: 'static>(
+    host: &Arc<H>,
+    run: impl FnOnce(&H) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let host = Arc::clone(host);
+    thread::spawn(move || run(&host))
+}
+
+/// Outcomes: one attaches, the other gets its value back; both see the value of the first.
+#[test]
+fn two_threads_attach() {
+    model(|| {
+        let host = Arc::new(Attached::default());
+        let other = beside(&host, |host| host.attach_marked(Value::new(2)).is_ok());
+        let mine = host.attach_marked(Value::new(1)).is_ok();
+        assert_eq!(host.marked().map(Value::number), Some(if mine { 1 } else { 2 }));
+        assert_ne!(mine, other.join().unwrap());
+    });
+}
+
+/// Outcomes: as above, for a field that has no mark.
+#[test]
+fn two_threads_attach_an_unmarked_field() {
+    model(|| {
+        let host = Arc::new(Attached::default());
+        let other = beside(&host, |host| host.attach_unmarked(Value::new(2)).is_ok());
+        let mine = host.attach_unmarked(Value::new(1)).is_ok();
+        assert_eq!(host.unmarked().map(Value::number), Some(if mine { 1 } else { 2 }));
+        assert_ne!(mine, other.join().unwrap());
+    });
+}
+
+/// Outcomes: the reader sees nothing, or the value as it was made.
+#[test]
+fn a_field_is_read_while_it_is_attached() {
+    model(|| {
+        let host = Arc::new(Attached::default());
+        let writer = beside(&host, |host| {
+            assert!(host.attach_unmarked(Value::new(2)).is_ok());
+            assert!(host.attach_marked(Value::new(1)).is_ok());
+        });
+        let reader = beside(&host, |host| {
+            assert!(host.marked().is_none_or(|value| value.number() == 1));
+            assert!(host.unmarked().is_none_or(|value| value.number() == 2));
+        });
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(host.marked().map(Value::number), Some(1));
+    });
+}
+
+/// Outcomes: the reader sees nothing, or the value as it was made, by the mark or without.
+#[test]
+fn a_field_is_read_while_it_is_attached_first() {
+    model(|| {
+        let host = Arc::new(Attached::default());
+        let writer = beside(&host, |host| assert!(host.attach_marked(Value::new(1)).is_ok()));
+        let reader = beside(&host, |host| assert!(host.marked().is_none_or(|value| value.number() == 1)));
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+/// Outcomes: one of the initialisers has run, the other has not; both find its value.
+#[test]
+fn two_threads_initialise() {
+    model(|| {
+        let host = Arc::new(Made::default());
+        let runs = Arc::new(AtomicUsize::new(0));
+        let initialise = |host: &Made, runs: &AtomicUsize, number| {
+            let value = host.get_or_attach_marked(|| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                Value::new(number)
+            });
+            value.number()
+        };
+        let other = beside(&host, {
+            let runs = Arc::clone(&runs);
+            move |host| initialise(host, &runs, 4)
+        });
+        let mine = initialise(&host, &runs, 3);
+        assert_eq!(other.join().unwrap(), mine);
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// Outcomes: whoever is first fails or attaches; if the failing one is first, the other attaches all the same.
+#[test]
+fn an_initialiser_fails_beside_one_that_succeeds() {
+    model(|| {
+        let host = Arc::new(Made::default());
+        let other = beside(&host, |host| host.get_or_try_attach_unmarked(|| Err(())).map(Value::number));
+        assert_eq!(host.unmarked().number(), 2);
+        assert!(other.join().unwrap().is_ok_and(|number| number == 2) || host.peek_unmarked().is_some());
+    });
+}
+
+/// Outcomes: two fields of one host are claimed by two threads; both are there.
+#[test]
+fn two_threads_initialise_two_fields() {
+    model(|| {
+        let host = Arc::new(Made::default());
+        let other = beside(&host, |host| host.marked().number());
+        assert_eq!(host.unmarked().number(), 2);
+        assert_eq!(other.join().unwrap(), 1);
+    });
+}
