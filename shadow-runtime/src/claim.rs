@@ -1,41 +1,42 @@
 //! Who initialises what: rule R3, on the path of a miss.
 //!
 //! In: the place of a value that is about to be initialised. Out: a [`Claim`] on it, or a panic that names the field,
-//! if waiting for it would never end. Neighbours: `accessor/get_or_attach.rs` and `raw`, which look for the value before
-//! they claim, and again after.
+//! if waiting for it would never end. Neighbours: `accessor/get_or_attach.rs` and `raw`, which look for the value
+//! before they claim, and again after.
 //!
 //! # Slots
 //!
-//! A place is claimed before anything exists for it, so claims are kept here, in a fixed number of slots, by a hash of the
-//! place. A slot is one word: null, free; the address of a [`Record`], which the owner has on its stack, that place is
-//! claimed; the same with the bit [`LISTED`], the claim is in the table besides; or [`OVERFLOWN`], claims of this slot are
-//! in the table alone.
+//! A place is claimed before anything exists for it, so claims are kept here, in a fixed number of slots, by a hash of
+//! the place. A slot is one word: null, free; the address of a [`Record`], which the owner has on its stack, that
+//! place is claimed; the same with the bit [`LISTED`], the claim is in the table besides; or [`OVERFLOWN`], claims of
+//! this slot are in the table alone.
 //!
-//! - **L1** A record stays where it is as long as a slot has its address. Its owner takes it out of the slot by an exchange
-//!   that fails once it is listed, and then under the table's lock: so who lists it may look at it until the lock is
-//!   let go.
+//! - **L1** A record stays where it is as long as a slot has its address. Its owner takes it out of the slot by an
+//!   exchange that fails once it is listed, and then under the table's lock: so who lists it may look at it until the
+//!   lock is let go.
 //! - **L2** While a claim is in the table alone, its slot is not free. So whoever claims the same place looks there.
 //!
-//! *Claimer's path*: exchange null for one's record, and run the initialiser under no lock. *When it is done*: exchange the
-//! record for null. Both are cold only when the slot is not as expected, that is for a race, for a place that shares the
-//! slot with another, and for one that was waited for.
+//! *Claimer's path*: exchange null for one's record, and run the initialiser under no lock. *When it is done*:
+//! exchange the record for null. Both are cold only when the slot is not as expected, that is for a race, for a place
+//! that shares the slot with another, and for one that was waited for.
 //!
-//! *The cold way*: lock the table. If it has the place, wait for it: enter that this thread does, and sleep until that claim
-//! is gone; then leave without a claim, to look for the value again. If the slot has somebody's record, list it, and look
-//! again. If what is there is another place, the claim goes into the table alone. Dropping a claim that is listed, also by
-//! a panic of the initialiser, takes it out of the table and wakes those who wait.
+//! *The cold way*: lock the table. If it has the place, wait for it: enter that this thread does, and sleep until that
+//! claim is gone; then leave without a claim, to look for the value again. If the slot has somebody's record, list it,
+//! and look again. If what is there is another place, the claim goes into the table alone. Dropping a claim that is
+//! listed, also by a panic of the initialiser, takes it out of the table and wakes those who wait.
 //!
-//! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is found
-//! at the second look. It is a `Release` too, of the record, for the `Acquire` of who lists it. All else is under the lock.
+//! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is
+//! found at the second look. It is a `Release` too, of the record, for the `Acquire` of who lists it. All else is
+//! under the lock.
 //!
 //! # Circles
 //!
-//! Before a thread sleeps it follows the waits: the place's owner, the place that this owner waits for, that one's owner,
-//! and so on. If the way leads back to the thread itself, sleeping would close a circle, so it panics instead; its own
-//! initialisers unwind, their claims are dropped, and the others in the circle go on. A circle cannot form unseen: every
-//! wait is entered under the one lock, and every claim that is waited for is listed, so the last thread of a would-be
-//! circle sees it all. What goes through other means (an initialiser that joins a thread, or waits for a message) is not
-//! seen here.
+//! Before a thread sleeps it follows the waits: the place's owner, the place that this owner waits for, that one's
+//! owner, and so on. If the way leads back to the thread itself, sleeping would close a circle, so it panics instead;
+//! its own initialisers unwind, their claims are dropped, and the others in the circle go on. A circle cannot form
+//! unseen: every wait is entered under the one lock, and every claim that is waited for is listed, so the last thread
+//! of a would-be circle sees it all. What goes through other means (an initialiser that joins a thread, or waits for a
+//! message) is not seen here.
 //!
 //! No code of a user runs under the lock (R4).
 
@@ -183,8 +184,8 @@ impl Drop for Claim<'_> {
 }
 
 impl Claims {
-    /// The cold way to a claim: `Some(None)` if it is in its slot, `Some(Some(number))` if it is in the table alone, `None`
-    /// if the place was claimed, and no longer is.
+    /// The cold way to a claim: `Some(None)` if it is in its slot, `Some(Some(number))` if it is in the table alone,
+    /// `None` if the place was claimed, and no longer is.
     #[cold]
     #[expect(clippy::option_option, reason = "three outcomes, told apart where it is called")]
     fn take(&self, record: &Record, field: &dyn fmt::Display) -> Option<Option<u64>> {

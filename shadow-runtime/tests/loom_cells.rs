@@ -153,6 +153,18 @@ fn an_initialiser_fails_beside_one_that_succeeds() {
     });
 }
 
+/// Outcomes: the reader sees nothing, or the value as it was made, in a field set that was there before.
+#[test]
+fn a_field_is_looked_at_while_it_is_initialised() {
+    model(|| {
+        let host = Arc::new(Made::default());
+        host.marked();
+        let reader = beside(&host, |host| assert!(host.peek_unmarked().is_none_or(|value| value.number() == 2)));
+        assert_eq!(host.unmarked().number(), 2);
+        reader.join().unwrap();
+    });
+}
+
 /// Outcomes: two fields of one host are claimed by two threads; both are there.
 #[test]
 fn two_threads_initialise_two_fields() {

@@ -90,8 +90,8 @@ impl<V> Attach<V> {
     #[cold]
     fn refuse(&self, field: &'static Field, value: V, second: Place) -> AlreadyAttached<V> {
         let first = loop {
-            // Acquire: whoever is refused sees the value that was first.
-            let first = self.place.load(Ordering::Acquire);
+            // Relaxed: the place itself is all that is used, and that is a static.
+            let first = self.place.load(Ordering::Relaxed);
             if first != BUSY {
                 break first;
             }

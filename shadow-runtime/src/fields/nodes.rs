@@ -1,54 +1,55 @@
 //! The memory of one host's field sets: a node for each declaration whose fields were used.
 //!
-//! In: a field set's type. Out: a reference to the one of this host. This is the only file that owns such memory. A host
-//! that embeds its fields has a [`Head`]; a side table keeps what a head would point to, a [`First`], whose node has
-//! the `Weak` that the table needs to know about the host, so that one allocation serves both.
+//! In: a field set's type. Out: a reference to the one of this host. This is the only file that owns such memory. A
+//! host that embeds its fields has a [`Head`]; a side table keeps what a head would point to, a [`First`], whose node
+//! has the `Weak` that the table needs to know about the host, so that one allocation serves both.
 //!
 //! # Memory
 //!
-//! Mostly a host has fields of one declaration, and the head points to its node. A host with more has a [`List`] instead,
-//! which points to the nodes. Both begin with a [`Link`], which says what it is, so a reader compares one word of what the
-//! head points to, and is there, or has to search. A node has no word for what comes after it: with it, the nodes of small
-//! values would fill one and a half times as much of the caches.
+//! Mostly a host has fields of one declaration, and the head points to its node. A host with more has a [`List`]
+//! instead, which points to the nodes. Both begin with a [`Link`], which says what it is, so a reader compares one
+//! word of what the head points to, and is there, or has to search. A node has no word for what comes after it: with
+//! it, the nodes of small values would fill one and a half times as much of the caches.
 //!
 //! # Invariants
 //!
-//! - **N1** Every link that a head, a list or a `First` points to is the start of a live `Node<S, O>` or `List`, made by
-//!   `Box`, whose `kind` is `kind::<S, O>` or `list`. The pointer may be used for the whole of it.
+//! - **N1** Every link that a head, a list or a `First` points to is the start of a live `Node<S, O>` or `List`, made
+//!   by `Box`, whose `kind` is `kind::<S, O>` or `list`. The pointer may be used for the whole of it.
 //! - **N2** No two nodes of a host are of the same field set.
-//! - **N3** A head goes from null to a node, and from that to a list, which has the node; a word of a list goes from null
-//!   to a node, or to the next list; the words are filled in order. Apart from that nothing changes, and nothing is
-//!   freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node lives, and stays where it is, for as long
-//!   as the head is borrowed (R1, R8).
+//! - **N3** A head goes from null to a node, and from that to a list, which has the node; a word of a list goes from
+//!   null to a node, or to the next list; the words are filled in order. Apart from that nothing changes, and nothing
+//!   is freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node lives, and stays where it is, for as
+//!   long as the head is borrowed (R1, R8).
 //!
-//! - **N4** The low bit of a head's word, the [`MARK`], says that the head points to a node, and that the first cell of its
-//!   set is attached. The mark goes with exclusive access to the set. In a list or a `First` there are no marks.
+//! - **N4** The low bit of a head's word, the [`MARK`], says that the head points to a node, and that the first cell
+//!   of its set is attached. The mark goes with exclusive access to the set. In a list or a `First` there are no
+//!   marks.
 //!
-//! The mark saves a reader of the first cell a look at its state: what it loads then are the kind and the value, which lie
-//! together, and mostly in one cache line, where the state would often be in the next.
+//! The mark saves a reader of the first cell a look at its state: what it loads then are the kind and the value, which
+//! lie together, and mostly in one cache line, where the state would often be in the next.
 //!
 //! # Readers and writers
 //!
-//! *Reader*: load the head; compare what it points to; if it is a list, compare the node of each of its words, up to the
-//! first null. *Writer*: make a node; put it at the first word that is null, by one compare-and-exchange; if there is
-//! none yet, make a list of what the head points to, and exchange the head. If an exchange fails, somebody else's node or
-//! list stands there now: a node of the same set is used, and one's own is dropped (its cells are empty, so no user code
-//! runs); a list of one's own is dropped, too; otherwise go on from there. *Marker*: who has attached the first cell
-//! exchanges the head's word for the same with the mark, or leaves it, if it is not the node any more.
+//! *Reader*: load the head; compare what it points to; if it is a list, compare the node of each of its words, up to
+//! the first null. *Writer*: make a node; put it at the first word that is null, by one compare-and-exchange; if there
+//! is none yet, make a list of what the head points to, and exchange the head. If an exchange fails, somebody else's
+//! node or list stands there now: a node of the same set is used, and one's own is dropped (its cells are empty, so no
+//! user code runs); a list of one's own is dropped, too; otherwise go on from there. *Marker*: who has attached the
+//! first cell exchanges the head's word for the same with the mark, or leaves it, if it is not the node any more.
 //!
 //! *Who races with whom*: readers with writers, and writers with one another, at the word that is exchanged. Each
-//! exchange is a `Release`, and every load of a word is an `Acquire`, also the one of an exchange that fails: whoever sees
-//! a node sees it as it was made; and whoever sees a list sees as they were made the nodes that its maker has seen.
-//! Nothing else is shared, since nodes are only freed under exclusive access, which excludes both; what threads did before
-//! is ordered by however that came about. Two writers of one set cannot both put a node: the later would have to pass the
-//! earlier's, since words are filled in order. There is no ABA: by N3 no word has a value twice.
+//! exchange is a `Release`, and every load of a word is an `Acquire`, also the one of an exchange that fails: whoever
+//! sees a node sees it as it was made; and whoever sees a list sees as they were made the nodes that its maker has
+//! seen. Nothing else is shared, since nodes are only freed under exclusive access, which excludes both; what threads
+//! did before is ordered by however that came about. Two writers of one set cannot both put a node: the later would
+//! have to pass the earlier's, since words are filled in order. There is no ABA: by N3 no word has a value twice.
 //!
 //! # How a node is known
 //!
 //! `kind` is a function that says what the node is, and its address stands for the answer: it is compared first, which
 //! costs one instruction. Equal addresses are one function, which has one answer, so they mean the same set. Different
-//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked. It is a function
-//! and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
+//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked. It is a
+//! function and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};

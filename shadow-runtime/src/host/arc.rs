@@ -11,21 +11,21 @@
 //!
 //! # Invariants
 //!
-//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's lock. While it
-//!   is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left is in the
-//!   hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
-//! - **A2** What an entry points to begins with the first node that the host was given, whose owner is that `Weak`; it is
-//!   ended only after the entry was removed.
+//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's lock.
+//!   While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
+//!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
+//! - **A2** What an entry points to begins with the first node that the host was given, whose owner is that `Weak`; it
+//!   is ended only after the entry was removed.
 //!
-//! So whoever borrows an `Arc` may look for it (T5 of `side_table/shard.rs`), and borrow the fields of its allocation for as
-//! long (R1).
+//! So whoever borrows an `Arc` may look for it (T5 of `side_table/shard.rs`), and borrow the fields of its allocation
+//! for as long (R1).
 //!
 //! # Reader, writer, sweeper
 //!
-//! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, lock the shard and
-//! look again before adding one. If there is one without the field set, make it a list of nodes, under the lock too, since
-//! the entry may move. *Sweeper*: lock, take the entries whose `Arc`s are gone, unlock, and only then drop them, since that
-//! runs destructors (R4), each contained (R5).
+//! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, lock the
+//! shard and look again before adding one. If there is one without the field set, make it a list of nodes, under the
+//! lock too, since the entry may move. *Sweeper*: lock, take the entries whose `Arc`s are gone, unlock, and only then
+//! drop them, since that runs destructors (R4), each contained (R5).
 //!
 //! *The last `Arc` against the sweeper*: the sweeper must not drop a value before the last reader's use of it. Readers
 //! use a value while they borrow an `Arc`, and give the `Arc` up by a `Release` decrement of the strong count; the
@@ -41,20 +41,21 @@
 //!
 //! 1. The host that this thread attached to [`RECENT`] attaches ago. Most short lives end here, and an address that is
 //!    used again and again costs the same however many others are alive.
-//! 2. If the table has grown by an eighth since that was last done: some entries of the next shard, and so on, until every
-//!    shard has been swept from end to end. So what is dead adds about an eighth to what is alive. It goes round all
-//!    shards, a little of each at a time: what is taken out of a shard leaves addresses of that shard, which the allocator
-//!    gives to the next hosts; sweeping one shard after the other would move all hosts to where it has just been.
-//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's shard
-//!    is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
+//! 2. If the table has grown by an eighth since that was last done: some entries of the next shard, and so on, until
+//!    every shard has been swept from end to end. So what is dead adds about an eighth to what is alive. It goes round
+//!    all shards, a little of each at a time: what is taken out of a shard leaves addresses of that shard, which the
+//!    allocator gives to the next hosts; sweeping one shard after the other would move all hosts to where it has just
+//!    been.
+//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's
+//!    shard is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
 //!
 //! So a host that is gone is dropped within `TURN / TURN_STRIDE` attaches of one thread for each entry there is, or
 //! `TURN * SHARDS` if that is more; and the memory of hosts and values is bounded by what is alive (R7).
 //!
-//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts the
-//! sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy; but no
-//! more than [`MOST_OWED`] at a time, so that one initialiser that attaches for ever is bounded, too. Inside of a
-//! destructor that a sweep runs it does not sweep, or one dead host after the other would pile up on the stack.
+//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts
+//! the sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy;
+//! but no more than [`MOST_OWED`] at a time, so that one initialiser that attaches for ever is bounded, too. Inside of
+//! a destructor that a sweep runs it does not sweep, or one dead host after the other would pile up on the stack.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -190,7 +191,8 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
         }
         Some(link) => {
             let first = First::from_raw(link);
-            // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
+            // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed; nobody else is here,
+            // under the lock.
             let with = unsafe { first.with::<S>() };
             if with != first {
                 shard.replace(key, hash, with.into_raw());

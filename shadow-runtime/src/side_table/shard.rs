@@ -274,7 +274,8 @@ impl<N> Guard<'_, N> {
         Some(self.vacate(array, position))
     }
 
-    /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen this one.
+    /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen
+    /// this one.
     pub(crate) fn sweep_round(
         &mut self,
         round: usize,
@@ -463,7 +464,8 @@ fn fill<N>(array: Array<N>, Position { group, index }: Position, key: usize, has
     unsafe { array.set_tags(group, tags(array, group).without(index).with(index, hash), Ordering::Release) };
 }
 
-/// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the key of one slot.
+/// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the
+/// key of one slot.
 fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
     let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
     let mut later = array.after(group);
