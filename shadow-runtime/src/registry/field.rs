@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::OnceLock;
+
+use once_cell::race::OnceRef;
 
 use crate::policy::Policy;
 use crate::registry::counts::Counts;
@@ -19,7 +20,7 @@ pub struct Field {
     declared_at: &'static Location<'static>,
     counts: Counts,
     /// The field that was entered into the registry after this one. Set once, under the registry's lock.
-    next: OnceLock<&'static Field>,
+    next: OnceRef<'static, Field>,
 }
 
 impl Field {
@@ -37,7 +38,7 @@ impl Field {
         value_type: &'static str,
         policy: Policy,
     ) -> Self {
-        Self { host, name, value_type, policy, declared_at, counts: Counts::new(), next: OnceLock::new() }
+        Self { host, name, value_type, policy, declared_at, counts: Counts::new(), next: OnceRef::new() }
     }
 
     pub(crate) const fn name(&self) -> &'static str {
@@ -64,7 +65,7 @@ impl Field {
         &self.counts
     }
 
-    pub(super) const fn next(&self) -> &OnceLock<&'static Self> {
+    pub(super) const fn next(&self) -> &OnceRef<'static, Self> {
         &self.next
     }
 }

@@ -124,7 +124,7 @@ impl Registry {
 
 impl Entered {
     fn fields(&self) -> impl Iterator<Item = &'static Field> {
-        iter::successors(self.ends.map(|[first, _]| first), |field| field.next().get().copied())
+        iter::successors(self.ends.map(|[first, _]| first), |field| field.next().get())
     }
 }
 
@@ -137,7 +137,8 @@ fn enter(field: &'static Field) {
         return;
     }
     let first = entered.ends.map_or(field, |[first, last]| {
-        last.next().get_or_init(|| field);
+        // The last has no next, and under the lock nobody else gives it one.
+        let _ = last.next().set(field);
         first
     });
     entered.ends = Some([first, field]);
