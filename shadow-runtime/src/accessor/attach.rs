@@ -32,9 +32,9 @@ pub unsafe trait AttachField<D, const I: usize> {
 /// `f(&self) -> Option<&V>`
 #[inline]
 pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    // SAFETY: the first cell is attached, and that is this one.
-    let marked = |set| unsafe { H::cell(set).attached() };
-    first::read::<H, D, I, _>(host, marked, |set| H::cell(set).get())
+    // SAFETY: the first cell is ready, and that is this one.
+    let when_ready = |set| unsafe { H::cell(set).ready() };
+    first::read::<H, D, I, _>(host, when_ready, |set| H::cell(set).get())
 }
 
 /// `attach_f(&self, V) -> Result<&V, AlreadyAttached<V>>`
@@ -52,18 +52,19 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     if first::can_start::<H, D, I>(host) {
         let mut set = H::Set::empty();
         H::cell_mut(&mut set).fill(value, place);
-        // SAFETY: the first cell is attached, since that is this one.
+        // SAFETY: the first cell is ready, since that is this one, and it is attached.
         match unsafe { first::start::<H, D>(host, set) } {
             Ok(set) => {
                 field.attached();
+                H::after_attach(host);
                 // SAFETY: as above.
-                return Ok(unsafe { H::cell(set).attached() });
+                return Ok(unsafe { H::cell(set).ready() });
             }
             Err(set) => value = back::<D, I, H>(set),
         }
     }
     let attached = H::cell(H::reach(host)).attach(field, value, place)?;
-    // SAFETY: the cell is attached; if it is field 0, it is the first.
+    // SAFETY: the cell is attached, so it is ready; if it is field 0, it is the first.
     unsafe { first::mark::<H, D, I>(host) };
     H::after_attach(host);
     Ok(attached)

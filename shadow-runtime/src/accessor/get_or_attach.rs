@@ -35,9 +35,9 @@ pub unsafe trait GetOrAttachField<D, const I: usize> {
 /// `peek_f(&self) -> Option<&V>`
 #[inline]
 pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    // SAFETY: the first cell is attached, and that is this one.
-    let marked = |set| unsafe { H::cell(set).attached() };
-    first::read::<H, D, I, _>(host, marked, |set| H::cell(set).get())
+    // SAFETY: the first cell is ready, and that is this one.
+    let when_ready = |set| unsafe { H::cell(set).ready() };
+    first::read::<H, D, I, _>(host, when_ready, |set| H::cell(set).get())
 }
 
 /// `f(&self) -> &V` and `get_or_attach_f(&self, impl FnOnce() -> V) -> &V`
@@ -123,18 +123,18 @@ where
     if first::can_start::<H, D, I>(host) {
         let mut set = H::Set::empty();
         H::cell_mut(&mut set).fill(value);
-        // SAFETY: the first cell is attached, since that is this one.
+        // SAFETY: the first cell is ready, since that is this one, and it is attached.
         match unsafe { first::start::<H, D>(host, set) } {
             Ok(set) => {
                 field.attached();
                 // SAFETY: as above.
-                return unsafe { H::cell(set).attached() };
+                return unsafe { H::cell(set).ready() };
             }
             Err(mut set) => value = H::cell_mut(&mut set).take_back().expect("it was just put in"),
         }
     }
     let attached = H::cell(H::reach(host)).attach(field, value);
-    // SAFETY: the cell is attached; if it is field 0, it is the first.
+    // SAFETY: the cell is attached, so it is ready; if it is field 0, it is the first.
     unsafe { first::mark::<H, D, I>(host) };
     attached
 }

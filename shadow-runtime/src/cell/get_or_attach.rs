@@ -60,7 +60,7 @@ impl<V> GetOrAttach<V> {
             return None;
         }
         // SAFETY: it is attached, by O2 while `self` is borrowed, and was loaded by `Acquire`.
-        Some(unsafe { self.attached() })
+        Some(unsafe { self.ready() })
     }
 
     /// Attaches `value`, for the one thread that has claimed the field and found it empty. A second value would be
@@ -111,14 +111,14 @@ impl<V> GetOrAttach<V> {
         Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 
-    /// The value, for who knows that it is attached.
+    /// The value, for who knows that the cell is ready: attached.
     ///
     /// # Safety
     ///
     /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
     /// `Release` after it.
     #[inline]
-    pub(crate) unsafe fn attached(&self) -> &V {
+    pub(crate) unsafe fn ready(&self) -> &V {
         // SAFETY: by O2 nobody writes to the value while `self` is borrowed.
         let value = unsafe { &*self.value.get() };
         // SAFETY: the caller says that it is there.

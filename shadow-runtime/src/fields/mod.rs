@@ -1,9 +1,11 @@
 //! All field sets of one host.
 //!
-//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `nodes.rs` holds the memory;
-//! this file is what users see of it.
+//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `head.rs` holds the memory, with
+//! `node.rs` and `list.rs`; this file is what users see of it.
 
-mod nodes;
+mod head;
+mod list;
+mod node;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,8 +15,9 @@ use std::ptr;
 use crate::field_set::FieldSet;
 use crate::host::Identity;
 use crate::sync::const_fn;
-use nodes::Head;
-pub(crate) use nodes::{First, Link, Owner};
+use head::Head;
+pub(crate) use head::{First, read};
+pub(crate) use node::{Link, Owner};
 
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
 ///
@@ -86,32 +89,33 @@ impl ShadowFields {
         self.head.is_bare()
     }
 
-    /// Reads from the field set `S`: by `marked`, if it is known that its first cell is attached, or by `unmarked`.
+    /// Reads from the field set `S`: by `when_ready`, if it is known that its first cell is, or by `otherwise`.
     #[inline]
     pub(crate) fn read<'host, S: FieldSet + 'static, R>(
         &'host self,
-        marked: impl FnOnce(&'host S) -> R,
-        unmarked: impl FnOnce(&'host S) -> Option<R>,
+        when_ready: impl FnOnce(&'host S) -> R,
+        otherwise: impl FnOnce(&'host S) -> Option<R>,
     ) -> Option<R> {
-        self.head.read(marked, unmarked)
+        self.head.read(when_ready, otherwise)
     }
 
     /// Puts `set` where there is nothing yet, or gives it back.
     ///
     /// # Safety
     ///
-    /// The first cell of `set` is attached.
+    /// The first cell of `set` is ready.
     #[inline]
     pub(crate) unsafe fn start<S: FieldSet + 'static>(&self, set: S) -> Result<&S, S> {
         // SAFETY: the caller's promise is the same.
         unsafe { self.head.start(set) }
     }
 
-    /// Notes that the first cell of `S` is attached.
+    /// Notes that the first cell of `S` is ready.
     ///
     /// # Safety
     ///
     /// It is.
+    #[inline]
     pub(crate) unsafe fn mark<S: FieldSet + 'static>(&self) {
         // SAFETY: the caller's promise is the same.
         unsafe { self.head.mark::<S>() };

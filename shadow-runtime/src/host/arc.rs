@@ -63,7 +63,7 @@ use std::sync::{Arc, Weak};
 
 use crate::claim;
 use crate::field_set::FieldSet;
-use crate::fields::{First, Link, Owner};
+use crate::fields::{First, Link, Owner, read};
 use crate::host::{Host, Identity};
 use crate::panics::Panics;
 use crate::side_table::{NOBODY, SHARDS, Shard, SideTable, hash};
@@ -149,8 +149,10 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     #[inline]
     fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
         let link = TABLE.find(key_of(host))?;
-        // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed.
-        unsafe { First::from_raw(link).look::<S, Weak<T>>() }
+        // SAFETY: by A2 it is a host's.
+        let first = unsafe { First::from_raw(link) };
+        // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
+        unsafe { first.look::<S, Weak<T>>() }
     }
 
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
@@ -158,6 +160,32 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
             Some(set) => set,
             None => enter(host),
         }
+    }
+
+    #[inline]
+    fn read<'host, S: FieldSet + 'static, R>(
+        host: &'host Self,
+        when_ready: impl FnOnce(&'host S) -> R,
+        otherwise: impl FnOnce(&'host S) -> Option<R>,
+    ) -> Option<R> {
+        let link = TABLE.find(key_of(host))?;
+        // SAFETY: as in `look`.
+        unsafe { read::<S, Weak<T>, R>(link.as_ptr(), when_ready, otherwise) }
+    }
+
+    #[inline]
+    fn is_bare(host: &Self) -> bool {
+        TABLE.find(key_of(host)).is_none()
+    }
+
+    unsafe fn start<S: FieldSet + 'static>(host: &Self, set: S) -> Result<&S, S> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { start(host, set) }
+    }
+
+    unsafe fn mark<S: FieldSet + 'static>(host: &Self) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { mark::<S, T>(host) };
     }
 
     fn identity(host: &Self) -> Identity {
@@ -181,7 +209,7 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
     let key = key_of(host);
     let hash = hash(key);
     // Made outside of the lock. If it is not needed, it is only memory: no cell in it is filled.
-    let new = First::make::<S, _>(Arc::downgrade(host));
+    let new = First::make(S::empty(), Arc::downgrade(host));
     let mut shard = TABLE.shard(hash).lock();
     let first = shard.find(key, hash);
     let first = match first {
@@ -190,9 +218,9 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
             new
         }
         Some(link) => {
-            let first = First::from_raw(link);
-            // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed; nobody else is here,
-            // under the lock.
+            // SAFETY: by A2 it is a host's.
+            let first = unsafe { First::from_raw(link) };
+            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
             let with = unsafe { first.with::<S>() };
             if with != first {
                 shard.replace(key, hash, with.into_raw());
@@ -207,6 +235,46 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
     }
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
     unsafe { first.look::<S, Weak<T>>() }.expect("it has just been put there")
+}
+
+/// Gives `host`, which had no field set when it was looked for, its first, or gives that back.
+///
+/// # Safety
+///
+/// The first cell of `set` is ready.
+unsafe fn start<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>, set: S) -> Result<&S, S> {
+    let key = key_of(host);
+    let hash = hash(key);
+    let new = First::make(set, Arc::downgrade(host));
+    let mut shard = TABLE.shard(hash).lock();
+    if shard.find(key, hash).is_some() {
+        drop(shard);
+        // SAFETY: it was not put anywhere.
+        return Err(unsafe { new.unmake::<S, Weak<T>>() });
+    }
+    shard.insert(key, hash, new.into_marked());
+    drop(shard);
+    // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
+    Ok(unsafe { new.look::<S, Weak<T>>() }.expect("it has just been put there"))
+}
+
+/// Notes that the first cell of the field set `S` is ready. Under the lock, since the entry may move.
+///
+/// # Safety
+///
+/// It is.
+#[cold]
+unsafe fn mark<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>) {
+    let key = key_of(host);
+    let hash = hash(key);
+    let mut shard = TABLE.shard(hash).lock();
+    let marked = shard.find(key, hash).and_then(|raw| {
+        // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed.
+        unsafe { First::marked::<S, Weak<T>>(raw) }
+    });
+    if let Some(marked) = marked {
+        shard.replace(key, hash, marked);
+    }
 }
 
 struct Sweeps {
@@ -239,8 +307,10 @@ local! {
 type Gone = Vec<NonNull<Link>>;
 
 fn is_gone(link: NonNull<Link>) -> bool {
-    // SAFETY: by A2 it is a host's, and it is in the table, whose lock is held.
-    unsafe { First::from_raw(link).is_gone() }
+    // SAFETY: by A2 it is a host's.
+    let first = unsafe { First::from_raw(link) };
+    // SAFETY: it is in the table, whose lock is held.
+    unsafe { first.is_gone() }
 }
 
 /// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
@@ -373,7 +443,9 @@ pub(crate) fn sweep() -> usize {
 /// Drops what was taken out of the table, under no lock.
 fn end(gone: impl IntoIterator<Item = NonNull<Link>>, panics: &mut Panics) {
     for link in gone {
-        // SAFETY: by A2 it is a host's, and by A1 nobody has it any more.
-        unsafe { First::from_raw(link).end(panics) };
+        // SAFETY: by A2 it is a host's.
+        let first = unsafe { First::from_raw(link) };
+        // SAFETY: by A1 nobody has it any more.
+        unsafe { first.end(panics) };
     }
 }

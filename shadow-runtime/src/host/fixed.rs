@@ -119,6 +119,12 @@ impl<T> Host for Fixed<T> {
         known.fields.reach()
     }
 
+    #[inline]
+    fn embedded(host: &Self) -> Option<&ShadowFields> {
+        let (address, object) = host.key();
+        Some(&of_type(known(TABLE.find(address)), object)?.fields)
+    }
+
     fn identity(host: &Self) -> Identity {
         let (address, object) = host.key();
         Identity { address, object: Some(object) }
@@ -134,6 +140,10 @@ impl<T> Host for &'static T {
 
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
         Host::reach(Fixed::of(*host))
+    }
+
+    fn embedded(host: &Self) -> Option<&ShadowFields> {
+        Host::embedded(Fixed::of(*host))
     }
 
     fn identity(host: &Self) -> Identity {

@@ -54,6 +54,56 @@ pub trait Host {
         None
     }
 
+    /// Reads from the field set `S` of `host`: by `when_ready`, if it is known that the first cell is, or by `otherwise`.
+    #[doc(hidden)]
+    #[inline]
+    fn read<'host, S: FieldSet + 'static, R>(
+        host: &'host Self,
+        when_ready: impl FnOnce(&'host S) -> R,
+        otherwise: impl FnOnce(&'host S) -> Option<R>,
+    ) -> Option<R> {
+        match Self::embedded(host) {
+            Some(fields) => fields.read(when_ready, otherwise),
+            None => otherwise(Self::look(host)?),
+        }
+    }
+
+    /// Whether `host` has no field set yet, as far as can be told.
+    #[doc(hidden)]
+    #[inline]
+    fn is_bare(host: &Self) -> bool {
+        Self::embedded(host).is_some_and(ShadowFields::is_bare)
+    }
+
+    /// Gives a bare host its first field set, or gives that back.
+    ///
+    /// # Safety
+    ///
+    /// The first cell of `set` is ready.
+    #[doc(hidden)]
+    #[inline]
+    unsafe fn start<S: FieldSet + 'static>(host: &Self, set: S) -> Result<&S, S> {
+        match Self::embedded(host) {
+            // SAFETY: the caller's promise is the same.
+            Some(fields) => unsafe { fields.start(set) },
+            None => Err(set),
+        }
+    }
+
+    /// Notes that the first cell of the field set `S` is ready.
+    ///
+    /// # Safety
+    ///
+    /// It is.
+    #[doc(hidden)]
+    #[inline]
+    unsafe fn mark<S: FieldSet + 'static>(host: &Self) {
+        if let Some(fields) = Self::embedded(host) {
+            // SAFETY: the caller's promise is the same.
+            unsafe { fields.mark::<S>() };
+        }
+    }
+
     /// What `host` is, which no other host of its kind is while it is borrowed.
     #[doc(hidden)]
     fn identity(host: &Self) -> Identity;

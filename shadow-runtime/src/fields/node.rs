@@ -1,0 +1,162 @@
+//! One field set on the heap, and how it is known what it is.
+//!
+//! In: a field set's type, and what the node knows of its host. Out: the node, by a [`Link`], whatever its type. The
+//! design of a host's memory, with invariants N1 to N4, is the header of `head.rs`.
+//!
+//! # How a node is known
+//!
+//! A link has a function that says what the node is, and its address stands for the answer: it is compared first, which
+//! costs one instruction. Equal addresses are one function, which has one answer, so they mean the same set. Different
+//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked. It is a
+//! function and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
+
+use std::any::TypeId;
+use std::ptr::{self, NonNull};
+
+use crate::field_set::FieldSet;
+use crate::panics::Panics;
+use crate::registry::Field;
+
+/// What every node and list begins with.
+pub(crate) struct Link {
+    kind: KindOf,
+}
+
+/// Says what a node is.
+pub(super) type KindOf = fn() -> &'static Kind;
+
+/// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
+/// N1 says.
+pub(super) struct Kind {
+    /// The field set, or that it is a list.
+    pub(super) content: fn() -> TypeId,
+    pub(super) is_gone: unsafe fn(NonNull<Link>) -> bool,
+    pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
+    /// Ends the fields, and frees the node.
+    pub(super) end: unsafe fn(NonNull<Link>, &mut Panics),
+}
+
+/// One field set on the heap. `repr(C)` puts the link first, where N1 says it is, and the set where it is whatever the
+/// owner.
+#[repr(C)]
+pub(super) struct Node<S, O> {
+    link: Link,
+    set: S,
+    owner: O,
+}
+
+/// What a first node knows of its host.
+pub(crate) trait Owner: Send + Sync + 'static {
+    /// Whether the host is gone; if so, what its users did has happened before.
+    fn is_gone(&self) -> bool;
+}
+
+/// Nothing: whoever has the head says when the host is gone.
+impl Owner for () {
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+/// The kind of a node of `S` and `O`.
+#[inline(never)]
+pub(super) fn kind<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
+    &Kind { content: TypeId::of::<S>, is_gone: is_gone::<S, O>, attached: attached::<S, O>, end: end::<S, O> }
+}
+
+impl Link {
+    pub(super) const fn new(kind: KindOf) -> Self {
+        Self { kind }
+    }
+
+    /// Whether it is known at a glance to be of this kind.
+    #[inline]
+    pub(super) fn is(&self, kind: KindOf) -> bool {
+        ptr::fn_addr_eq(self.kind, kind)
+    }
+
+    /// What it is the link of.
+    pub(super) fn kind(&self) -> &'static Kind {
+        (self.kind)()
+    }
+
+    pub(super) fn has(&self, content: TypeId) -> bool {
+        (self.kind().content)() == content
+    }
+}
+
+impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
+    /// A node that is nobody's yet, by N1.
+    #[inline]
+    pub(super) fn make(set: S, owner: O) -> NonNull<Link> {
+        NonNull::from(Box::leak(Box::new(Self { link: Link::new(kind::<S, O>), set, owner }))).cast()
+    }
+
+    /// Frees a node, and gives its set back.
+    ///
+    /// # Safety
+    ///
+    /// `link` is that of a node of `S` and `O`, and nobody else has it, now or later.
+    pub(super) unsafe fn unmake(link: NonNull<Link>) -> S {
+        // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
+        let node = unsafe { Box::from_raw(link.cast::<Self>().as_ptr()) };
+        node.set
+    }
+}
+
+/// # Safety
+///
+/// `link` is that of a node of `S`, whatever its owner, which lives during `'host`.
+#[inline]
+pub(super) unsafe fn set<'host, S>(link: NonNull<Link>) -> &'host S {
+    // SAFETY: the caller says so; before the owner, all nodes of `S` look alike.
+    let node = unsafe { link.cast::<Node<S, ()>>().as_ref() };
+    &node.set
+}
+
+/// # Safety
+///
+/// As [`set`]; and nothing else refers to the node during `'host`.
+#[inline]
+pub(super) unsafe fn set_mut<'host, S>(link: NonNull<Link>) -> &'host mut S {
+    // SAFETY: as in `set`, and the caller's promise.
+    let node = unsafe { link.cast::<Node<S, ()>>().as_mut() };
+    &mut node.set
+}
+
+/// # Safety
+///
+/// As [`Kind`] says.
+unsafe fn is_gone<S, O: Owner>(link: NonNull<Link>) -> bool {
+    // SAFETY: the caller says that it is the start of such a node.
+    let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
+    node.owner.is_gone()
+}
+
+/// # Safety
+///
+/// As [`Kind`] says.
+unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'static Field)) {
+    // SAFETY: the caller says that it is the start of such a node.
+    let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
+    let mut fields = S::fields().iter();
+    node.set.each(&mut |cell| {
+        if let Some(field) = fields.next().filter(|_| cell.is_attached()) {
+            visit(field);
+        }
+    });
+}
+
+/// # Safety
+///
+/// As [`Kind`] says; and nobody else has the node, now or later.
+unsafe fn end<S: FieldSet, O>(link: NonNull<Link>, panics: &mut Panics) {
+    // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
+    let mut node = unsafe { Box::from_raw(link.cast::<Node<S, O>>().as_ptr()) };
+    let mut fields = S::fields().iter();
+    node.set.each_mut(&mut |cell| {
+        if let Some(field) = fields.next() {
+            cell.end(field, panics);
+        }
+    });
+}
