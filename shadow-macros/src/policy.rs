@@ -61,11 +61,6 @@ impl Policy {
     }
 
     /// The runtime's trait that says that a field has this policy.
-    /// Whether its value stays, once it is attached: the trait of such fields is unsafe to implement.
-    pub(crate) fn is_written_once(self) -> bool {
-        matches!(self, Self::Attach | Self::GetOrAttach)
-    }
-
     pub(crate) fn field_trait(self) -> Ident {
         let name = match self {
             Self::Attach => "AttachField",

@@ -122,6 +122,7 @@ mod latch;
 mod panics;
 mod policy;
 pub mod raw;
+mod readers;
 mod registry;
 mod side_table;
 mod sync;

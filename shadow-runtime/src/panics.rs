@@ -70,10 +70,6 @@ impl<T> Held<T> {
         self.held.as_ref()
     }
 
-    pub(crate) fn into_inner(mut self) -> Option<T> {
-        self.held.take()
-    }
-
     /// Drops it, which may panic.
     pub(crate) fn release(mut self) {
         drop(self.held.take());

@@ -16,7 +16,7 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, At
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
-pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::atomic::{Ordering, compiler_fence};
 pub(crate) use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
@@ -67,6 +67,14 @@ pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 /// Locks `lock` for writing; see [`lock`] for why poison is ignored.
 pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs a
+/// fence there.
+#[inline]
+pub(crate) fn full_fence() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
 }
 
 /// Lets another thread finish the few steps that it is in the middle of.

@@ -4,10 +4,6 @@
 //! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-
-use crate::panics::Held;
-
 /// A value that may be reached from every thread.
 ///
 /// Invariant V of `cell/mod.rs` rests on this bound: the one implementation is for `Send + Sync`, and no other can be
@@ -36,17 +32,6 @@ impl<V: Send + Sync> Value for V {}
 pub trait Replaceable: Sized {
     /// A clone.
     fn duplicate(&self) -> Self;
-
-    /// The value, or a clone of it if somebody reads it now.
-    fn take(shared: Arc<Self>) -> Self {
-        Arc::try_unwrap(shared).unwrap_or_else(|shared| {
-            let shared = Held::new(shared);
-            let clone = shared.get().map(|shared| Self::duplicate(shared));
-            // The clone is a local while this may run a destructor: what is returned already would leak if it panics.
-            shared.release();
-            clone.expect("held until just now")
-        })
-    }
 }
 
 #[diagnostic::do_not_recommend]

@@ -6,7 +6,11 @@ use crate::field_set::Declares;
 use crate::value::{Replaceable, Value};
 
 /// Field `I` of `D` is declared `get_or_update`.
-pub trait GetOrUpdateField<D, const I: usize> {
+///
+/// # Safety
+///
+/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+pub unsafe trait GetOrUpdateField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Replaceable;
 
@@ -25,13 +29,15 @@ pub trait GetOrUpdateField<D, const I: usize> {
 /// cells, and are otherwise the same.
 macro_rules! accessors {
     ($field:ident) => {
-        use $crate::accessor::field;
+        use $crate::accessor::{field, first};
         use $crate::host::ExclusiveHost;
 
         /// `f(&self) -> Option<V>`
         #[inline]
         pub fn get<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(host: &H) -> Option<H::Value> {
-            H::cell(H::look(host)?).get()
+            // SAFETY: the first cell is ready, and that is this one.
+            let when_ready = |set| unsafe { H::cell(set).ready() };
+            first::read::<H, D, I, _>(host, when_ready, |set| H::cell(set).get())
         }
 
         /// `update_f(&self, V) -> Option<V>`
@@ -42,6 +48,8 @@ macro_rules! accessors {
         ) -> Option<H::Value> {
             let previous = H::cell(H::reach(host)).update(field::<H, D, I>(), value);
             if previous.is_none() {
+                // SAFETY: the cell was updated, so it is ready; if it is field 0, it is the first.
+                unsafe { first::mark::<H, D, I>(host) };
                 H::after_attach(host);
             }
             previous
@@ -55,6 +63,8 @@ macro_rules! accessors {
         ) -> Option<H::Value> {
             let previous = H::cell(H::reach(host)).update_with(field::<H, D, I>(), next);
             if previous.is_none() {
+                // SAFETY: as in `update`.
+                unsafe { first::mark::<H, D, I>(host) };
                 H::after_attach(host);
             }
             previous

@@ -6,7 +6,11 @@ use crate::field_set::Declares;
 use crate::value::{Copied, Value};
 
 /// Field `I` of `D` is declared `get_or_update(copy)`.
-pub trait GetOrUpdateCopyField<D, const I: usize> {
+///
+/// # Safety
+///
+/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+pub unsafe trait GetOrUpdateCopyField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Copied;
 

@@ -1,42 +1,130 @@
-//! The cell of a `get_or_update` field: replaced by whoever updates last.
+//! The cell of a `get_or_update` field: replaced by whoever updates last, while others clone what they have found.
 //!
 //! In: a value, or a closure that makes the next from the last. Out: clones of the value, the old or the new (R2).
+//! Neighbours: `retired.rs`, the memory of a value, and who drops it; `readers/`, the announcements of readers.
 //!
-//! The value lives in an `Arc` inside an `ArcSwapOption`, whose readers take no lock. `Clone` runs on the `Arc` that
-//! the reader holds, under no lock; a replaced value is dropped by the last of its reader and its replacer.
+//! A value is in a node on the heap, and the cell's word points to the newest. A read must not write to memory that
+//! other readers write to, nor wait; but it runs `Clone`, which may take its time, and the value must stay until it is
+//! done. So a reader announces the node in a slot of its own, which is a hazard pointer, and a writer that has replaced
+//! a node looks at all slots before it drops it.
 //!
-//! **Invariant U** (unique): outside of a call of a method that borrows the cell, the cell holds the only `Arc` of the
-//! value that is in it. Readers drop theirs before they return, also when `Clone` panics; what `update` takes out is
-//! no longer in it.
+//! # Reader's path
+//!
+//! Load the word; announce its node; load the word again. If it still points there, the node stays as long as it is
+//! announced. If not, announce what it points to now, and so on. Clone. Withdraw the announcement; load the word again:
+//! if it points elsewhere, the node was replaced meanwhile, and who did that has perhaps left it to the last reader: see
+//! `retired.rs`.
+//!
+//! # Writer's path
+//!
+//! Exchange the word. The node that was there is now the writer's, to be dropped by it or by its last reader. Look at all
+//! slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise a clone of it is
+//! returned, and the node is retired (`retired.rs`). Writers wait for nobody, neither.
+//!
+//! # Why a node is not freed under a reader
+//!
+//! A reader stores its slot, and then loads the word; a writer stores the word, and then loads the slots. One of them has
+//! to see the other: the reader the exchange, so that it tries again, or the writer the announcement. That takes a fence
+//! on both sides, which costs a reader as much as all the rest. So there are two ways, and the word says which:
+//!
+//! - A *hot* cell was updated not long ago. Its readers and writers have their fences: all four accesses are `SeqCst`,
+//!   and for these there is one order that everybody agrees upon.
+//! - A *cold* cell was read often since its last update. Its readers have none, and a writer that finds the cell cold has
+//!   every thread pass a fence after the exchange (`readers/barrier.rs`), about a microsecond. A reader whose
+//!   announcement comes before that fence is seen by the writer; one whose announcement comes after has its second
+//!   load after it, too, and sees the exchange.
+//!
+//! The low bits of the word are the cell's *heat*: an update sets it to [`HOTTEST`], each of every [`DUE`] reads of a
+//! thread takes one off, and at 0 the cell is cold. So a fence for all is paid for by more than a hundred reads without
+//! one. A cell becomes hot by an update alone. Where the system has no such fence, no cell becomes cold.
+//!
+//! A reader that has announced as for a cold cell must find the word as it was, heat included: the same node, come back
+//! hot, would have a writer that does not look for it. One that has announced as for a hot cell may find it colder: who
+//! replaces it then sees more, not less.
+//!
+//! # Orderings
+//!
+//! - **O3** Every exchange of the word that puts a node there is a `Release`, and those that cool it continue it; every
+//!   load is an `Acquire`: who sees a node sees it as it was made.
+//! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
+//!   comes before its drop.
+//! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
+//!   the same between withdrawal and last look at the word, as `retired.rs` needs it.
+//!
+//! There is no ABA: a node that is announced, and was in the word after that, is not freed, so its address is not used
+//! again. One that was announced too late may come back, and is then as good as any.
 
-use std::ptr;
-use std::sync::Arc;
+mod retired;
 
-use arc_swap::{ArcSwapOption, Guard};
+use std::ptr::{self, NonNull};
 
 use crate::cell::{Cell, drop_value};
-use crate::panics::{Held, Panics};
+use crate::panics::Panics;
+use crate::readers::{self, Slot, barrier};
 use crate::registry::Field;
+use crate::sync::{AtomicPtr, Ordering, const_fn};
 use crate::value::{Replaceable, Value};
+use retired::{Node, Retired, Seen};
 
 /// Holds one `get_or_update` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct GetOrUpdate<V> {
-    value: ArcSwapOption<V>,
+    /// Null, or a node, with the cell's heat in the low bits.
+    word: AtomicPtr<Node<V>>,
+    retired: Retired<V>,
 }
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `update` and `update_with` fill the cell, and they ask for `V: Value`.
-// An `Arc<V>` is `Send` for `V: Send + Sync`; an empty cell holds nothing to send.
+/// The heat after an update, and how many reads of one thread take one off.
+const HOTTEST: usize = if cfg!(loom) { 1 } else { 7 };
+const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
+
+/// The bits of a word that are its heat: a node is aligned to more.
+const HEAT: usize = 7;
+
+// SAFETY: by invariant V (`cell/mod.rs`): only `update` and `update_with` fill the cell, and they ask for `V: Value`,
+// which is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrUpdate<V> {}
-// SAFETY: as above; `ArcSwapOption<V>` is `Sync` where `Arc<V>` is `Send + Sync`, which it is for every `Value`.
+// SAFETY: as above. Who shares the cell puts values in, clones them while others do, and takes them out again; that asks
+// for `Send + Sync`, which every `Value` is.
 unsafe impl<V> Sync for GetOrUpdate<V> {}
 
+/// A node that this thread has announced, so that it stays; of a word that was read from `cell`.
+struct Reading<'cell, V> {
+    cell: &'cell GetOrUpdate<V>,
+    slot: &'static Slot,
+    word: NonNull<Node<V>>,
+    /// Whether another node was announced before, for which somebody may have waited.
+    has_moved_on: bool,
+}
+
+#[inline]
+fn node_of<V>(word: *mut Node<V>) -> *mut Node<V> {
+    word.map_addr(|address| address & !HEAT)
+}
+
+#[inline]
+fn heat_of<V>(word: *mut Node<V>) -> usize {
+    word.addr() & HEAT
+}
+
+fn hottest<V>(node: NonNull<Node<V>>) -> *mut Node<V> {
+    node.as_ptr().map_addr(|address| address | HOTTEST)
+}
+
 impl<V> GetOrUpdate<V> {
-    /// Holds nothing yet.
-    #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { value: ArcSwapOption::const_empty() }
+    const_fn! {
+        /// Holds nothing yet.
+        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { word: AtomicPtr::new(ptr::null_mut()), retired: Retired::new() }
+        }
+    }
+
+    /// What announcements call it.
+    #[inline]
+    fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
     /// A clone of the newest value.
@@ -45,84 +133,256 @@ impl<V> GetOrUpdate<V> {
     where
         V: Replaceable,
     {
-        let current = Held::new(self.value.load());
-        let clone = current.get().and_then(|current| current.as_deref()).map(V::duplicate);
-        // While the clone is a local: what is returned already would leak if a destructor panics.
-        current.release();
-        clone
+        match readers::own() {
+            Some(slot) => self.get_by(slot),
+            None => self.get_by_another(),
+        }
     }
 
-    /// Replaces the value and returns the previous one, or a clone of it if a reader still holds it.
+    /// The same, for who knows that the cell is ready: attached.
+    ///
+    /// # Safety
+    ///
+    /// It is, and stays so while the cell is borrowed.
+    #[inline]
+    pub(crate) unsafe fn ready(&self) -> V
+    where
+        V: Replaceable,
+    {
+        let value = self.get();
+        // SAFETY: the caller says so.
+        unsafe { value.unwrap_unchecked() }
+    }
+
+    #[inline]
+    fn get_by(&self, slot: &'static Slot) -> Option<V>
+    where
+        V: Replaceable,
+    {
+        let reading = self.read(slot)?;
+        let clone = reading.value().duplicate();
+        // While the clone is a local: what is returned already would leak if a destructor panics.
+        drop(reading);
+        Some(clone)
+    }
+
+    #[cold]
+    fn get_by_another(&self) -> Option<V>
+    where
+        V: Replaceable,
+    {
+        let taken = readers::take();
+        self.get_by(taken.slot())
+    }
+
+    /// Finds the newest node, and announces it.
+    #[inline]
+    fn read(&self, slot: &'static Slot) -> Option<Reading<'_, V>> {
+        // Acquire: O3.
+        let word = self.word.load(Ordering::Acquire);
+        let node = NonNull::new(word)?;
+        match self.announce(slot, word) {
+            Ok(()) => Some(Reading { cell: self, slot, word: node, has_moved_on: false }),
+            Err(newer) => self.read_on(slot, newer),
+        }
+    }
+
+    /// The same, after an announcement that came too late.
+    #[cold]
+    fn read_on(&self, slot: &'static Slot, mut word: *mut Node<V>) -> Option<Reading<'_, V>> {
+        loop {
+            let Some(node) = NonNull::new(word) else {
+                // A shared cell does not become empty, so this is not reached.
+                slot.withdraw();
+                return None;
+            };
+            match self.announce(slot, word) {
+                Ok(()) => return Some(Reading { cell: self, slot, word: node, has_moved_on: true }),
+                Err(newer) => word = newer,
+            }
+        }
+    }
+
+    /// Announces the node of a word. If the word is not there any more, returns the one that is.
+    #[inline]
+    fn announce(&self, slot: &Slot, word: *mut Node<V>) -> Result<(), *mut Node<V>> {
+        let node = node_of(word);
+        if heat_of(word) == 0 {
+            slot.announce_lightly(self.address(), node.cast());
+            // Acquire: O3. It comes after the announcement: O5.
+            let again = self.word.load(Ordering::Acquire);
+            return if again == word { Ok(()) } else { Err(again) };
+        }
+        slot.announce(self.address(), node.cast());
+        if slot.is_due(DUE) {
+            self.cool(word);
+        }
+        // SeqCst: O5.
+        let again = self.word.load(Ordering::SeqCst);
+        if node_of(again) == node { Ok(()) } else { Err(again) }
+    }
+
+    /// Takes one off the cell's heat, if it is still that of `word`.
+    #[cold]
+    fn cool(&self, word: *mut Node<V>) {
+        if barrier::is_available() {
+            let cooler = word.map_addr(|address| address - 1);
+            // SeqCst: it stands between the exchange of a writer and that of the next, for O5. An exchange, for O3.
+            // Relaxed on failure: then others see to it.
+            let _ = self.word.compare_exchange(word, cooler, Ordering::SeqCst, Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces the value and returns the previous one, or a clone of it if somebody is still cloning it.
     pub(crate) fn update(&self, field: &'static Field, value: V) -> Option<V>
     where
         V: Value + Replaceable,
     {
-        let previous = self.value.swap(Some(Arc::new(value)));
-        Self::replaced(field, previous.is_some());
-        previous.map(V::take)
+        // SeqCst: O3, O5.
+        let word = self.word.swap(hottest(Node::make(value)), Ordering::SeqCst);
+        Self::replaced(field, word);
+        // SAFETY: it was in the word, and no more.
+        NonNull::new(word).map(|word| unsafe { self.hand_over(word) })
     }
 
     /// Replaces the value by what `next` makes of it; `next` runs again if another update came between.
-    ///
-    /// Whatever is dropped here may be the last to hold its value, so it is dropped one by one, and not inside of
-    /// `compare_and_swap`, which a panic of a destructor must not cut short.
     pub(crate) fn update_with(&self, field: &'static Field, mut next: impl FnMut(Option<&V>) -> V) -> Option<V>
     where
         V: Value + Replaceable,
     {
         loop {
-            let current = Held::new(self.value.load_full());
-            let last = current.get().and_then(Option::as_ref);
-            let attempt = Held::new(Arc::new(next(last.map(|last| &**last))));
-            // `current` keeps the last value's address from being used again, so the same pointer is the same value.
-            let last_pointer = last.map_or(ptr::null(), Arc::as_ptr);
-            let found = self.value.compare_and_swap(last_pointer, attempt.get().cloned());
-            let found = Held::new(Guard::into_inner(found));
-            let replaced = found.get().and_then(Option::as_ref).map_or(ptr::null(), Arc::as_ptr) == last_pointer;
-            if replaced {
-                Self::replaced(field, last.is_some());
+            let taken = readers::any();
+            let last = self.read(taken.slot());
+            let attempt = Node::make(next(last.as_ref().map(Reading::value)));
+            let expected = last.as_ref().map_or(ptr::null_mut(), |last| last.word.as_ptr());
+            if let Some(word) = self.exchange(expected, hottest(attempt)) {
+                Self::replaced(field, word);
+                let last = last?;
+                let word = NonNull::new(word)?;
+                let has_moved_on = last.end();
+                // SAFETY: it was in the word, and no more.
+                let previous = unsafe { self.hand_over(word) };
+                if has_moved_on {
+                    self.retired.collect(self.address());
+                }
+                return Some(previous);
             }
-            attempt.release();
-            found.release();
-            if replaced {
-                return current.into_inner().flatten().map(V::take);
-            }
-            current.release();
+            // Code of the user: what is announced is withdrawn after it, also if it panics. SAFETY: it was put nowhere.
+            drop(unsafe { Node::unmake(attempt) });
         }
     }
 
-    /// Counts an update, before the previous value is handed out by code of the user, which may panic.
-    fn replaced(field: &'static Field, was_attached: bool) {
-        if was_attached { field.counts().updated() } else { field.attached() }
+    /// Puts `next` there if the node is still that of `expected`, however cool it may be now. Returns the word that was
+    /// there.
+    fn exchange(&self, mut expected: *mut Node<V>, next: *mut Node<V>) -> Option<*mut Node<V>> {
+        loop {
+            // SeqCst: O3, O5. Relaxed on failure: the pointer is only compared.
+            match self.word.compare_exchange(expected, next, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(word) => return Some(word),
+                Err(found) if !found.is_null() && node_of(found) == node_of(expected) => expected = found,
+                Err(_) => return None,
+            }
+        }
     }
 
-    pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
-        let value = Arc::as_ptr(self.value.load().as_ref()?).cast_mut();
-        // SAFETY: the pointer comes from the `Arc` in the cell, which keeps its value alive for as long as `&mut self`
-        // does; by invariant U that `Arc` is the only one, so nobody else reaches the value meanwhile.
-        Some(unsafe { &mut *value })
-    }
-
-    /// By invariant U the value itself comes out; the clone is for a compiler that cannot know.
-    pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V>
+    /// The value of a word that was replaced, or a clone of it, if somebody has announced it; then it is retired.
+    ///
+    /// # Safety
+    ///
+    /// This thread has replaced it, and hands it over once.
+    unsafe fn hand_over(&self, word: NonNull<Node<V>>) -> V
     where
         V: Replaceable,
     {
-        let value = self.value.swap(None)?;
+        // O5: a cold cell's readers have no fence of their own.
+        let seen = match heat_of(word.as_ptr()) {
+            0 if barrier::heavy() => Seen::ByBarrier,
+            0 => Seen::Never,
+            _ => Seen::AtOnce,
+        };
+        crate::sync::full_fence();
+        // SAFETY: a word without its heat is a node, and not null.
+        let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
+        if seen != Seen::Never && !readers::is_announced(self.address(), node.as_ptr().cast()) {
+            // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
+            return unsafe { Node::unmake(node) };
+        }
+        // SAFETY: the caller says that it is this thread's to retire, which happens when the clone is made, or fails.
+        let retiring = unsafe { self.retired.retiring(self.address(), node, seen) };
+        let clone = retiring.value().duplicate();
+        // While the clone is a local, since this may run destructors.
+        drop(retiring);
+        clone
+    }
+
+    /// Counts an update, before the previous value is handed out by code of the user, which may panic.
+    fn replaced(field: &'static Field, previous: *mut Node<V>) {
+        if previous.is_null() { field.attached() } else { field.counts().updated() }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
+        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        let mut node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
+        // SAFETY: it is a node, and a reader would borrow the cell.
+        Some(unsafe { node.as_mut() }.value_mut())
+    }
+
+    pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
+        let node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
+        self.word.store(ptr::null_mut(), Ordering::Relaxed);
         field.counts().detached();
-        Some(V::take(value))
+        // SAFETY: it is in the word no more, and a reader would borrow the cell.
+        Some(unsafe { Node::unmake(node) })
+    }
+}
+
+impl<V> Reading<'_, V> {
+    #[inline]
+    fn value(&self) -> &V {
+        // SAFETY: a word without its heat is a node; it was announced, and found in the word after that, so it stays.
+        unsafe { &*node_of(self.word.as_ptr()) }.value()
+    }
+
+    #[inline]
+    fn withdraw(&self) {
+        if heat_of(self.word.as_ptr()) == 0 {
+            self.slot.withdraw_lightly();
+        } else {
+            self.slot.withdraw();
+        }
+    }
+
+    /// Ends it, for who has replaced the node, and returns whether another was announced before.
+    fn end(self) -> bool {
+        self.withdraw();
+        let has_moved_on = self.has_moved_on;
+        std::mem::forget(self);
+        has_moved_on
+    }
+}
+
+impl<V> Drop for Reading<'_, V> {
+    #[inline]
+    fn drop(&mut self) {
+        self.withdraw();
+        // SeqCst: O5.
+        let now = self.cell.word.load(Ordering::SeqCst);
+        if self.has_moved_on || node_of(now) != node_of(self.word.as_ptr()) {
+            self.cell.retired.collect(self.cell.address());
+        }
     }
 }
 
 impl<V> Cell for GetOrUpdate<V> {
     fn is_attached(&self) -> bool {
-        self.value.load().is_some()
+        // Relaxed: nothing is concluded from it.
+        !self.word.load(Ordering::Relaxed).is_null()
     }
 
     fn end(&mut self, field: &'static Field, panics: &mut Panics) {
-        if let Some(value) = self.value.swap(None) {
-            field.counts().detached();
+        if let Some(value) = self.detach(field) {
             drop_value(value, panics);
         }
+        self.retired.end(panics);
     }
 }

@@ -45,6 +45,21 @@ impl<V> GetOrUpdateCopy<V> {
         self.value.read().1
     }
 
+    /// The same, for who knows that the cell is ready: updated since it was last borrowed exclusively.
+    ///
+    /// # Safety
+    ///
+    /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
+    /// `Release` after it.
+    #[inline]
+    pub(crate) unsafe fn ready(&self) -> V
+    where
+        V: Copied,
+    {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.value.read_ready() }
+    }
+
     /// Replaces the value and returns the previous one.
     pub(crate) fn update(&self, field: &'static Field, value: V) -> Option<V>
     where

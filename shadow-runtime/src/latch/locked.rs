@@ -1,5 +1,4 @@
 //! The latch where nothing is known of how to make a value's bytes readable as words: a value behind a lock.
-#![forbid(unsafe_code)]
 
 use crate::sync::{Mutex, lock};
 use crate::value::Copied;
@@ -21,6 +20,18 @@ impl<V> Latch<V> {
     {
         let value = lock(&self.value);
         (value.0, value.1.as_ref().map(V::copied))
+    }
+
+    /// The newest value, for who knows that there is one.
+    ///
+    /// # Safety
+    ///
+    /// As the other latch asks; here it would panic.
+    pub(crate) unsafe fn read_ready(&self) -> V
+    where
+        V: Copied,
+    {
+        self.read().1.expect("the caller knows that there is one")
     }
 
     /// Replaces the value and returns the previous one.

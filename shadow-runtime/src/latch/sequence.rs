@@ -10,8 +10,8 @@
 //! | `sequence` | the value is |
 //! |---|---|
 //! | [`EMPTY`], 0 | nowhere |
-//! | [`FIRST`], 1 | in `first`, a plain place |
-//! | n, from 2 on | in the words of `copies[n % 2]`; if it fits into one word, in those of `copies[0]` |
+//! | [`BORROWED`], 1 | in `borrowed`, a plain place, since it was last borrowed mutably |
+//! | n, from [`FIRST`], 2, on | in the words of `even` or `odd`, as n is; if it fits into one word, in those of `even` |
 //!
 //! Values of more than one word are in a *latch* (`seqcount_latch_t` of the Linux kernel, in its
 //! `Documentation/locking/seqlock.rst`). A writer leaves the newest value alone, writes the other copy, and then moves
@@ -21,15 +21,15 @@
 //!
 //! # Invariants
 //!
-//! - **L1** While `sequence` is `EMPTY`, only the writer whose turn it is touches anything else. What it writes, it
-//!   writes before the `Release` of `FIRST`: a valid value into `first`, and words into both copies.
-//! - **L2** `first` is written then, and through `&mut`, and not otherwise. So whoever has seen a number other than
-//!   `EMPTY`, by an `Acquire`, may read it plainly. It is there so that `get_mut` has something to hand out: who writes
-//!   through a `&mut V` may leave padding uninitialised, which must not be read as words, and nobody is told when the
-//!   borrow ends. So it starts the count anew, at `FIRST`.
+//! - **L1** While `sequence` is `EMPTY`, only the writer whose turn it is touches anything else. Before the `Release` of
+//!   `FIRST` it makes the words of both copies, and those of `even` a valid value.
+//! - **L2** `borrowed` is written through `&mut` alone, before the number is `BORROWED`, which it becomes through `&mut`
+//!   alone. So whoever has seen that, by an `Acquire`, may read it plainly. It is there so that `get_mut` has something
+//!   to hand out: who writes through a `&mut V` may leave padding uninitialised, which must not be read as words, and
+//!   nobody is told when the borrow ends. The words of both copies stay made.
 //! - **L3** While the latch is shared, words are read and written by atomic operations, but by L1. Those of the copy
-//!   that n, from 2 on, names are those of one valid value from before the `Release` of n until a writer has its turn
-//!   that finds n + 1 there; of a value of one word, for ever.
+//!   that n, from `FIRST` on, names are those of one valid value from before the `Release` of n until a writer has its
+//!   turn that finds n + 1 there; of a value of one word, until the latch is borrowed mutably.
 //! - **L4** A latch that is filled does not move: a move need not take padding along, and `Words` may have some at its
 //!   end. It is in a cell, in a field set, and those do not move while anything is attached (R8).
 //!
@@ -61,14 +61,20 @@ use crate::value::Copied;
 use words::Words;
 
 const EMPTY: u64 = 0;
-const FIRST: u64 = 1;
+const BORROWED: u64 = 1;
+const FIRST: u64 = 2;
 
 /// A value, and how often it was replaced.
+///
+/// The number is between the copies, so that it is next to either; and a value of one word comes first, so that of the
+/// first cell of a field set it is next to the kind of the node.
+#[repr(C)]
 pub(crate) struct Latch<V> {
+    even: Words<V>,
     sequence: AtomicU64,
+    odd: Words<V>,
     turn: Mutex<()>,
-    first: UnsafeCell<MaybeUninit<V>>,
-    copies: [Words<V>; 2],
+    borrowed: UnsafeCell<MaybeUninit<V>>,
 }
 
 impl<V> Latch<V> {
@@ -77,10 +83,11 @@ impl<V> Latch<V> {
     const_fn! {
         pub(crate) const fn new() -> Self {
             Self {
+                even: Words::new(),
                 sequence: AtomicU64::new(EMPTY),
+                odd: Words::new(),
                 turn: Mutex::new(()),
-                first: UnsafeCell::new(MaybeUninit::uninit()),
-                copies: [Words::new(), Words::new()],
+                borrowed: UnsafeCell::new(MaybeUninit::uninit()),
             }
         }
     }
@@ -93,32 +100,62 @@ impl<V> Latch<V> {
     where
         V: Copied,
     {
+        // Acquire: O1.
+        match self.sequence.load(Ordering::Acquire) {
+            EMPTY => (EMPTY, None),
+            // SAFETY: the number was loaded with `Acquire`.
+            BORROWED => (BORROWED, Some(unsafe { self.borrowed() })),
+            sequence => {
+                // SAFETY: as above.
+                let (sequence, value) = unsafe { self.read_words(sequence) };
+                (sequence, Some(value))
+            }
+        }
+    }
+
+    /// The newest value, for who knows that it is in words.
+    ///
+    /// # Safety
+    ///
+    /// It was replaced since it was empty or borrowed mutably, and what this thread has seen of that was an `Acquire` of a
+    /// `Release` after it.
+    #[inline]
+    pub(crate) unsafe fn read_ready(&self) -> V
+    where
+        V: Copied,
+    {
+        // Acquire: O1. A value of one word does not ask for the number.
+        let sequence = if Self::ONE_WORD { FIRST } else { self.sequence.load(Ordering::Acquire) };
+        // SAFETY: the caller says that a number from `FIRST` on was seen; it does not become less while this is shared.
+        unsafe { self.read_words(sequence) }.1
+    }
+
+    /// The newest value, and its number; or of a value of one word the given number.
+    ///
+    /// # Safety
+    ///
+    /// `sequence` is from `FIRST` on, and was seen by an `Acquire`.
+    #[inline]
+    unsafe fn read_words(&self, mut sequence: u64) -> (u64, V)
+    where
+        V: Copied,
+    {
         loop {
-            // Acquire: O1.
-            let sequence = self.sequence.load(Ordering::Acquire);
-            if sequence == EMPTY {
-                return (sequence, None);
-            }
-            if sequence == FIRST {
-                // SAFETY: `sequence` is not `EMPTY`, and was loaded with `Acquire`.
-                return (sequence, Some(unsafe { self.first() }));
-            }
-            let copy = self.copy(sequence);
-            if Self::ONE_WORD {
-                // Acquire: O3.
-                // SAFETY: `sequence` is neither `EMPTY` nor `FIRST`, so by L1 the words are there.
-                let value = unsafe { copy.load(Ordering::Acquire) };
-                // SAFETY: by L3 it is a valid value.
-                return (sequence, Some(unsafe { value.assume_init() }));
-            }
-            // SAFETY: as above.
-            let value = unsafe { copy.load(Ordering::Relaxed) };
-            // Acquire: O2.
-            fence(Ordering::Acquire);
-            if self.sequence.load(Ordering::Relaxed) == sequence {
+            // Acquire: O3. Relaxed: O2.
+            let order = if Self::ONE_WORD { Ordering::Acquire } else { Ordering::Relaxed };
+            // SAFETY: by L1 the words have been made.
+            let value = unsafe { self.copy(sequence).load(order) };
+            let is_whole = Self::ONE_WORD || {
+                // Acquire: O2.
+                fence(Ordering::Acquire);
+                self.sequence.load(Ordering::Relaxed) == sequence
+            };
+            if is_whole {
                 // SAFETY: by O2 all words are those of `sequence`, and by L3 they are a valid value.
-                return (sequence, Some(unsafe { value.assume_init() }));
+                return (sequence, unsafe { value.assume_init() });
             }
+            // Acquire: O1.
+            sequence = self.sequence.load(Ordering::Acquire);
         }
     }
 
@@ -159,24 +196,24 @@ impl<V> Latch<V> {
         V: Copied,
     {
         if sequence == EMPTY {
-            // SAFETY: by L1 nobody else touches it.
-            self.first.with_mut(|first| unsafe { first.cast::<V>().write(next) });
-            for copy in &self.copies {
+            for copy in [&self.even, &self.odd] {
                 // SAFETY: by L1 nobody else touches it.
                 unsafe { copy.clear() };
             }
-        } else if Self::ONE_WORD {
-            // Release: O3.
-            // SAFETY: `sequence` is not `EMPTY`, so by L1 the words are there.
-            unsafe { self.copy(sequence + 1).store(next, Ordering::Release) };
+        }
+        let number = FIRST.max(sequence + 1);
+        let order = if Self::ONE_WORD {
+            // O3.
+            Ordering::Release
         } else {
             // Release: O2.
             fence(Ordering::Release);
-            // SAFETY: as above.
-            unsafe { self.copy(sequence + 1).store(next, Ordering::Relaxed) };
-        }
+            Ordering::Relaxed
+        };
+        // SAFETY: by L1 the words have been made.
+        unsafe { self.copy(number).store(next, order) };
         // Release: O1.
-        self.sequence.store(sequence + 1, Ordering::Release);
+        self.sequence.store(number, Ordering::Release);
     }
 
     #[inline]
@@ -190,36 +227,36 @@ impl<V> Latch<V> {
     {
         let (sequence, value) = self.read();
         let value = value?;
-        if sequence != FIRST {
+        if sequence != BORROWED {
             // SAFETY: `self` is borrowed exclusively.
-            self.first.with_mut(|first| unsafe { first.cast::<V>().write(value) });
-            self.sequence.store(FIRST, Ordering::Relaxed);
+            self.borrowed.with_mut(|borrowed| unsafe { borrowed.cast::<V>().write(value) });
+            self.sequence.store(BORROWED, Ordering::Relaxed);
         }
-        // SAFETY: by L1 and L2 there is a valid value; and the borrow is that of `self`, which is exclusive.
-        Some(self.first.with_mut(|first| unsafe { &mut *first.cast::<V>() }))
+        // SAFETY: by L2 there is a valid value; and the borrow is that of `self`, which is exclusive.
+        Some(self.borrowed.with_mut(|borrowed| unsafe { &mut *borrowed.cast::<V>() }))
     }
 
     pub(crate) fn empty(&mut self) {
         self.sequence.store(EMPTY, Ordering::Relaxed);
     }
 
-    /// The value in `first`.
+    /// The value in `borrowed`.
     ///
     /// # Safety
     ///
-    /// The caller has seen a number other than `EMPTY`, by an `Acquire`.
-    #[inline]
-    unsafe fn first(&self) -> V
+    /// The caller has seen `BORROWED`, by an `Acquire`.
+    #[cold]
+    unsafe fn borrowed(&self) -> V
     where
         V: Copied,
     {
-        // SAFETY: by L1 and L2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
-        self.first.with(|first| unsafe { first.cast::<V>().read() })
+        // SAFETY: by L2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
+        self.borrowed.with(|borrowed| unsafe { borrowed.cast::<V>().read() })
     }
 
-    /// Where the value of a number from 2 on is.
+    /// Where the value of a number from `FIRST` on is.
     #[inline]
     const fn copy(&self, sequence: u64) -> &Words<V> {
-        &self.copies[if Self::ONE_WORD { 0 } else { (sequence % 2) as usize }]
+        if Self::ONE_WORD || sequence % 2 == 0 { &self.even } else { &self.odd }
     }
 }

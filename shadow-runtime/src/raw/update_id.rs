@@ -15,7 +15,6 @@ use crate::policy::Policy;
 use crate::raw::TypeMismatch;
 use crate::raw::kind::{self, Wanted};
 use crate::raw::table::{self, Attached};
-use crate::value::Replaceable;
 
 /// A number that names a field of any object, and the type of its values, of which only the newest counts.
 ///
@@ -101,7 +100,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
             Err(mismatch) => return Err(mismatch.refusing(value)),
         };
         let previous = table::replace(object.addr(), kind, Arc::new(value));
-        Ok(previous.map(V::take))
+        Ok(previous.map(value_of))
     }
 
     /// Ends this field of `object`, and returns its value.
@@ -166,8 +165,19 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     }
 
     fn end(attached: Attached) -> Option<V> {
-        attached.end::<Arc<V>>().map(V::take)
+        attached.end::<Arc<V>>().map(value_of)
     }
+}
+
+/// The value, or a clone of it if somebody reads it now.
+fn value_of<V: Clone>(shared: Arc<V>) -> V {
+    Arc::try_unwrap(shared).unwrap_or_else(|shared| {
+        let shared = Held::new(shared);
+        let clone = shared.get().map(|shared| V::clone(shared));
+        // The clone is a local while this may run a destructor: what is returned already would leak if it panics.
+        shared.release();
+        clone.expect("held until just now")
+    })
 }
 
 impl<V> Clone for UpdateId<V> {

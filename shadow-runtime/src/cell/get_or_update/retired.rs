@@ -1,0 +1,223 @@
+//! The memory of values that are replaced, and who drops one that was still in use when it was.
+//!
+//! In: nodes that a writer has replaced, and found announced. Out: their end, by whoever is the last to have one.
+//! Neighbour: `get_or_update.rs`, whose header says how announcements are seen.
+//!
+//! A writer that finds its node announced clones the value, puts the node into the cell's list, and looks again. A reader
+//! that finds, after its withdrawal, that its node was replaced, looks into the list; it drops what nobody announces any
+//! more, and puts the rest back.
+//!
+//! - **E1** A node in the list was replaced, and belongs to the list alone. Who takes the list takes all of it.
+//! - **E2** No reader announces it anew and keeps it; so once it was seen not to be announced, nobody uses it.
+//! - **E3** Whoever leaves it in the list has put it there, and has seen it announced after that. So the reader that had
+//!   announced it has yet to withdraw, and will look into the list.
+//!
+//! For E3, whoever puts a node there and then looks at the slots, and a reader that withdraws and then looks at the word
+//! and into the list, must not miss one another. That takes the fences of O5, and so a node has in its link how its
+//! readers are [`Seen`]: those of a hot cell at once, those of a cold one after a fence for all. So what is retired
+//! stays for as long as a reader uses it, and no longer, whether the field is updated again or not; the list is as long
+//! as there are such readers at the most.
+//!
+//! If the system ceases to have the fence for all, which it can by a sandbox that is closed too late, what was replaced
+//! in a cell that was cold then is never known not to be in use. It stays in the list for as long as the field is
+//! attached to its host; there is one such node for each cell, since none becomes cold any more.
+
+use std::ptr::{self, NonNull};
+
+use crate::panics::Panics;
+use crate::readers::{self, barrier};
+use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
+
+/// A value on the heap.
+#[repr(C, align(8))]
+pub(super) struct Node<V> {
+    value: V,
+    /// In the list: the next node, and in the low bits how this one's readers are seen.
+    next: AtomicPtr<Node<V>>,
+}
+
+/// How a writer sees the announcements and the withdrawals of a node's readers.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Seen {
+    /// They have a fence, as the writer has.
+    AtOnce,
+    /// They have none, and the writer has one for all threads.
+    ByBarrier,
+    /// They have none, and nor has the writer.
+    Never,
+}
+
+/// The bits of a link that are a [`Seen`].
+const SEEN: usize = 3;
+
+/// Nodes that were replaced while they were announced.
+pub(super) struct Retired<V> {
+    first: AtomicPtr<Node<V>>,
+}
+
+/// A node that is retired when this is dropped.
+pub(super) struct Retiring<'cell, V> {
+    retired: &'cell Retired<V>,
+    cell: usize,
+    node: NonNull<Node<V>>,
+    seen: Seen,
+}
+
+impl<V> Node<V> {
+    #[inline]
+    pub(super) fn make(value: V) -> NonNull<Self> {
+        NonNull::from(Box::leak(Box::new(Self { value, next: AtomicPtr::new(ptr::null_mut()) })))
+    }
+
+    /// Frees a node, and gives its value out.
+    ///
+    /// # Safety
+    ///
+    /// It comes from [`make`](Self::make), and nobody else has it.
+    #[inline]
+    pub(super) unsafe fn unmake(node: NonNull<Self>) -> V {
+        // SAFETY: it was made by `Box`; the caller says that it is nobody else's.
+        let node = unsafe { Box::from_raw(node.as_ptr()) };
+        node.value
+    }
+
+    #[inline]
+    pub(super) const fn value(&self) -> &V {
+        &self.value
+    }
+
+    pub(super) const fn value_mut(&mut self) -> &mut V {
+        &mut self.value
+    }
+
+    /// What comes after it in the list, and how its readers are seen.
+    fn link(&self) -> (*mut Self, Seen) {
+        // Relaxed, here and below: who has the list has its nodes.
+        let link = self.next.load(Ordering::Relaxed);
+        let seen = match link.addr() & SEEN {
+            0 => Seen::AtOnce,
+            1 => Seen::ByBarrier,
+            _ => Seen::Never,
+        };
+        (link.map_addr(|address| address & !SEEN), seen)
+    }
+
+    fn set_link(&self, next: *mut Self, seen: Seen) {
+        self.next.store(next.map_addr(|address| address | seen as usize), Ordering::Relaxed);
+    }
+}
+
+impl<V> Retired<V> {
+    const_fn! {
+        pub(super) const fn new() -> Self {
+            Self { first: AtomicPtr::new(ptr::null_mut()) }
+        }
+    }
+
+    /// Retires a node of `cell`, which is where this list is, at the end of what is returned.
+    ///
+    /// # Safety
+    ///
+    /// It was replaced, and is the caller's to retire.
+    pub(super) unsafe fn retiring(&self, cell: usize, node: NonNull<Node<V>>, seen: Seen) -> Retiring<'_, V> {
+        Retiring { retired: self, cell, node, seen }
+    }
+
+    /// Puts nodes into the list, and returns whether one of them can be dropped now (E3).
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's, by E1.
+    unsafe fn put(&self, cell: usize, nodes: &[(NonNull<Node<V>>, Seen)]) -> bool {
+        for &(node, seen) in nodes {
+            // Relaxed: the exchange that succeeds says what the first is.
+            let mut first = self.first.load(Ordering::Relaxed);
+            loop {
+                // SAFETY: the caller says that it is the caller's until it is in the list.
+                unsafe { node.as_ref() }.set_link(first, seen);
+                // SeqCst: before the look at the slots, O5; and a Release of the link.
+                match self.first.compare_exchange(first, node.as_ptr(), Ordering::SeqCst, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(newer) => first = newer,
+                }
+            }
+        }
+        let all_seen = nodes.iter().all(|(_, seen)| *seen == Seen::AtOnce) || barrier::heavy();
+        full_fence();
+        // The nodes are not touched any more: they may be gone.
+        nodes.iter().any(|&(node, seen)| match seen {
+            Seen::AtOnce => !is_announced(cell, node),
+            Seen::ByBarrier => all_seen && !is_announced(cell, node),
+            Seen::Never => false,
+        })
+    }
+
+    /// Drops the nodes that nobody uses any more.
+    ///
+    /// # Panics
+    ///
+    /// If destructors do: the first panic is raised again after all of them have run.
+    #[cold]
+    pub(super) fn collect(&self, cell: usize) {
+        // SeqCst: after the withdrawal, O5.
+        if self.first.load(Ordering::SeqCst).is_null() {
+            return;
+        }
+        let mut panics = Panics::none();
+        loop {
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                self.take().partition(|(node, seen)| *seen == Seen::Never || is_announced(cell, *node));
+            // SAFETY: they were in the list, and were taken, by E1.
+            let again = unsafe { self.put(cell, &kept) };
+            for (node, _) in gone {
+                // SAFETY: they were taken, by E1, and by E2 nobody uses them.
+                panics.contain(|| drop(unsafe { Node::unmake(node) }));
+            }
+            if !again {
+                break;
+            }
+        }
+        panics.raise();
+    }
+
+    /// Takes all nodes out, which are the caller's then.
+    fn take(&self) -> impl Iterator<Item = (NonNull<Node<V>>, Seen)> {
+        // SeqCst: as in `collect`; and an Acquire of the links.
+        let mut next = self.first.swap(ptr::null_mut(), Ordering::SeqCst);
+        std::iter::from_fn(move || {
+            let node = NonNull::new(next)?;
+            // SAFETY: by E1 it is there, and is now the caller's.
+            let (following, seen) = unsafe { node.as_ref() }.link();
+            next = following;
+            Some((node, seen))
+        })
+    }
+
+    /// Drops all nodes. Nobody else has the cell, so nobody uses them.
+    pub(super) fn end(&mut self, panics: &mut Panics) {
+        for (node, _) in self.take() {
+            // SAFETY: they were taken, by E1, and a reader would borrow the cell.
+            panics.contain(|| drop(unsafe { Node::unmake(node) }));
+        }
+    }
+}
+
+fn is_announced<V>(cell: usize, node: NonNull<Node<V>>) -> bool {
+    readers::is_announced(cell, node.as_ptr().cast())
+}
+
+impl<V> Retiring<'_, V> {
+    pub(super) fn value(&self) -> &V {
+        // SAFETY: it is this one's until it is dropped.
+        unsafe { self.node.as_ref() }.value()
+    }
+}
+
+impl<V> Drop for Retiring<'_, V> {
+    fn drop(&mut self) {
+        // SAFETY: who made this says that the node was replaced, and may be retired.
+        if unsafe { self.retired.put(self.cell, &[(self.node, self.seen)]) } {
+            self.retired.collect(self.cell);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A fence that costs those nothing who pass it often, and those much who need it seldom.
+//!
+//! In: nothing. Out: [`light`], for the many, which only keeps the compiler from moving memory accesses past it, and
+//! [`heavy`], for the few, which has every thread of the process pass a fence, wherever it is just then. So if one thread
+//! stores A, passes `light` and loads B, and another stores B, passes `heavy` and loads A, one of them sees what the
+//! other has stored: as with two `SeqCst` fences.
+//!
+//! The kernel does it: `membarrier(2)`, with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14. Elsewhere, and
+//! where the kernel has none, or a sandbox forbids it, [`is_available`] says so, and nobody may rely on `light`. Liburcu
+//! and Folly's hazard pointers have it from the same call.
+
+pub(super) use imp::light;
+pub(crate) use imp::{heavy, is_available};
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
+mod imp {
+    use crate::sync::{AtomicU8, Ordering, compiler_fence};
+
+    const UNKNOWN: u8 = 0;
+    const AVAILABLE: u8 = 1;
+    const UNAVAILABLE: u8 = 2;
+
+    /// Whether the process is registered with the kernel. Relaxed: nothing else is concluded from it.
+    static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+    fn membarrier(command: libc::c_int) -> bool {
+        // SAFETY: a system call that touches no memory of the process.
+        let result = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+        result == 0
+    }
+
+    /// Whether `light` and `heavy` are a pair. Asks the kernel once.
+    pub(crate) fn is_available() -> bool {
+        match STATE.load(Ordering::Relaxed) {
+            UNKNOWN => register(),
+            state => state == AVAILABLE,
+        }
+    }
+
+    #[cold]
+    fn register() -> bool {
+        let registered = membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+        STATE.store(if registered { AVAILABLE } else { UNAVAILABLE }, Ordering::Relaxed);
+        registered
+    }
+
+    #[inline]
+    pub(crate) fn light() {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Returns whether it was one: a sandbox may have been closed since the process was registered.
+    #[cold]
+    pub(crate) fn heavy() -> bool {
+        let done = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        if !done {
+            STATE.store(UNAVAILABLE, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+/// For models: both are the fence that they are as good as.
+#[cfg(loom)]
+mod imp {
+    use crate::sync::{Ordering, fence};
+
+    pub(crate) fn is_available() -> bool {
+        true
+    }
+
+    pub(crate) fn light() {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy() -> bool {
+        fence(Ordering::SeqCst);
+        true
+    }
+}
+
+#[cfg(not(any(loom, all(any(target_os = "linux", target_os = "android"), not(miri)))))]
+mod imp {
+    pub(crate) fn is_available() -> bool {
+        false
+    }
+
+    /// Nobody relies on it.
+    pub(crate) fn light() {}
+
+    pub(crate) fn heavy() -> bool {
+        false
+    }
+}

@@ -1,0 +1,217 @@
+//! Who reads what: announcements, by which a writer knows whether a value that it has replaced is still in use.
+//!
+//! In: a reader's cell and node, before it touches the node's value. Out: whether anybody has announced that. These are
+//! hazard pointers (M. M. Michael, "Hazard Pointers", IEEE TPDS 15/6, 2004), of a thread's own, so that readers write to
+//! no memory that others write to. Neighbours: `cell/get_or_update.rs`, which argues what they are good for;
+//! `barrier.rs`, by which the announcement of a value that is seldom replaced needs no fence.
+//!
+//! # Slots
+//!
+//! An announcement is in a [`Slot`]. A thread has one of its own, from its first read to its end; a read inside of a read
+//! takes another for as long as it lasts. Slots are in a list, and none is ever taken out or freed; one that is given
+//! back is taken again. So there are at most as many as there once were reads at the same time, and threads that read.
+//! Taking one is an exchange of its `taken`: reads take no lock, here neither (R10).
+//!
+//! A slot has the node, null if there is no announcement, and the cell that the node is of. A node's memory may have been
+//! another cell's a moment ago, and a slow reader of that may still have it in its slot, for as long as it takes it to
+//! see that it came too late; the cell tells whose reader it is, so nobody waits for it in vain. The cell is stored
+//! before the node, by whose `Release` and `Acquire` whoever sees the node sees that cell, or a later one: then this
+//! reader is done with that node.
+
+pub(crate) mod barrier;
+
+use std::cell::Cell;
+use std::{iter, ptr};
+
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, full_fence, local, shared};
+
+/// The announcement of one read. It has cache lines of its own, since its thread writes to it at every read.
+#[repr(align(128))]
+pub(crate) struct Slot {
+    node: AtomicPtr<()>,
+    cell: AtomicUsize,
+    /// How many reads of hot cells there were by this slot, for [`is_due`](Self::is_due).
+    reads: AtomicU32,
+    /// 1 if it belongs to a thread or to a read.
+    taken: AtomicU8,
+    /// The slot that was made before this one. It does not change once the slot is in the list.
+    next: AtomicPtr<Slot>,
+}
+
+shared! {
+    /// The slot that was made last.
+    static LAST: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
+}
+
+local! {
+    /// This thread's slot. It has no destructor, so reading need not ask whether it is still there.
+    static OWN: Cell<Option<&'static Slot>> = Cell::new(None);
+
+    /// The same, given back when the thread ends.
+    static KEPT: Kept = Kept(Cell::new(None));
+}
+
+/// A thread's slot.
+struct Kept(Cell<Option<&'static Slot>>);
+
+/// A slot of one read.
+pub(crate) struct Taken {
+    slot: &'static Slot,
+    is_own: bool,
+}
+
+/// This thread's slot, if it has one that is not in use.
+#[inline]
+pub(crate) fn own() -> Option<&'static Slot> {
+    // Where thread-locals are emulated, this one may be gone at the end of a thread.
+    let slot = OWN.try_with(Cell::get).ok().flatten()?;
+    // Relaxed: only this thread stores there.
+    slot.node.load(Ordering::Relaxed).is_null().then_some(slot)
+}
+
+/// A slot, whichever.
+pub(crate) fn any() -> Taken {
+    own().map_or_else(take, |slot| Taken { slot, is_own: true })
+}
+
+/// A slot for a thread that has none, or whose own is in use.
+#[cold]
+pub(crate) fn take() -> Taken {
+    let slot = take_slot();
+    // Fails from when the thread's slot is given back, at the end of the thread.
+    let is_own = KEPT.try_with(|kept| kept.keep(slot)).unwrap_or(false);
+    Taken { slot, is_own }
+}
+
+/// Whether a reader of `cell` may be using `node`.
+///
+/// The caller has made sure that announcements are seen that count; see `cell/get_or_update.rs`.
+pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
+    // SeqCst: a slot that was made for an announcement that counts is seen.
+    slots(LAST.load(Ordering::SeqCst)).any(|slot| {
+        // SeqCst, and by that Acquire: pairs with the Release of both kinds of `announce`, so that the cell is seen; and
+        // with that of both kinds of `withdraw`, so that what the reader did has happened before.
+        slot.node.load(Ordering::SeqCst) == node && slot.cell.load(Ordering::Relaxed) == cell
+    })
+}
+
+/// The slots from `last` to the first that was made.
+fn slots(last: *mut Slot) -> impl Iterator<Item = &'static Slot> {
+    // SAFETY: it is null, or a slot that is never freed. What is loaded from the list is seen as it was made: see
+    // `make_slot`.
+    let at = |pointer: *mut Slot| unsafe { pointer.as_ref() };
+    // Relaxed: it does not change any more.
+    iter::successors(at(last), move |slot| at(slot.next.load(Ordering::Relaxed)))
+}
+
+impl Slot {
+    /// Announces, for a cell whose writers pass [`barrier::heavy`] before they look.
+    #[inline]
+    pub(crate) fn announce_lightly(&self, cell: usize, node: *mut ()) {
+        self.cell.store(cell, Ordering::Relaxed);
+        self.node.store(node, Ordering::Release);
+        barrier::light();
+    }
+
+    /// Announces, and orders that before the loads that follow, by `SeqCst` in all of them.
+    #[inline]
+    pub(crate) fn announce(&self, cell: usize, node: *mut ()) {
+        self.cell.store(cell, Ordering::Relaxed);
+        self.node.swap(node, Ordering::SeqCst);
+        full_fence();
+    }
+
+    /// Ends an announcement, as [`announce_lightly`](Self::announce_lightly) begins it.
+    #[inline]
+    pub(crate) fn withdraw_lightly(&self) {
+        self.node.store(ptr::null_mut(), Ordering::Release);
+        barrier::light();
+    }
+
+    /// Ends an announcement, as [`announce`](Self::announce) begins it.
+    #[inline]
+    pub(crate) fn withdraw(&self) {
+        self.node.swap(ptr::null_mut(), Ordering::SeqCst);
+        full_fence();
+    }
+
+    /// Counts a read, and says whether this is one of `every`.
+    #[inline]
+    pub(crate) fn is_due(&self, every: u32) -> bool {
+        // Relaxed: only the thread that has the slot counts.
+        let reads = self.reads.load(Ordering::Relaxed).wrapping_add(1);
+        self.reads.store(reads, Ordering::Relaxed);
+        reads % every == 0
+    }
+
+    fn give_back(&self) {
+        // Release: pairs with the Acquire of `take_slot`.
+        self.taken.store(0, Ordering::Release);
+    }
+}
+
+/// Takes a slot that nobody has, or makes one.
+fn take_slot() -> &'static Slot {
+    // Acquire: pairs with the Release of `make_slot`.
+    let mut slots = slots(LAST.load(Ordering::Acquire));
+    // Acquire: what was stored by who had it before comes before what is stored now.
+    let free = slots.find(|slot| slot.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok());
+    free.unwrap_or_else(make_slot)
+}
+
+fn make_slot() -> &'static Slot {
+    let slot: &Slot = Box::leak(Box::new(Slot {
+        node: AtomicPtr::new(ptr::null_mut()),
+        cell: AtomicUsize::new(0),
+        reads: AtomicU32::new(0),
+        taken: AtomicU8::new(1),
+        next: AtomicPtr::new(ptr::null_mut()),
+    }));
+    // Relaxed, here and below: the exchange that succeeds says what the last one is.
+    let mut last = LAST.load(Ordering::Relaxed);
+    loop {
+        slot.next.store(last, Ordering::Relaxed);
+        let new = ptr::from_ref(slot).cast_mut();
+        // SeqCst: before any announcement in it, for `is_announced`. It is a Release of the slot; those before it were
+        // released by exchanges that this one continues.
+        match LAST.compare_exchange(last, new, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => return slot,
+            Err(newer) => last = newer,
+        }
+    }
+}
+
+impl Kept {
+    /// Makes `slot` the thread's own, if it has none yet, and returns whether it is.
+    fn keep(&self, slot: &'static Slot) -> bool {
+        let is_first = self.0.get().is_none();
+        if is_first {
+            self.0.set(Some(slot));
+            let _ = OWN.try_with(|own| own.set(Some(slot)));
+        }
+        is_first
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = OWN.try_with(|own| own.set(None));
+        if let Some(slot) = self.0.take() {
+            slot.give_back();
+        }
+    }
+}
+
+impl Taken {
+    pub(crate) fn slot(&self) -> &'static Slot {
+        self.slot
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.is_own {
+            self.slot.give_back();
+        }
+    }
+}
