@@ -78,6 +78,9 @@ pub struct GetOrUpdate<V> {
 const HOTTEST: usize = if cfg!(loom) { 1 } else { 7 };
 const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
 
+const PATIENCE: usize = 8;
+const SPIN: usize = 16;
+
 /// The bits of a word that are its heat: a node is aligned to more.
 const HEAT: usize = 7;
 
@@ -303,9 +306,16 @@ impl<V> GetOrUpdate<V> {
         crate::sync::full_fence();
         // SAFETY: a word without its heat is a node, and not null.
         let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
-        if seen != Seen::Never && !readers::is_announced(self.address(), node.as_ptr().cast()) {
-            // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
-            return unsafe { Node::unmake(node) };
+        if seen != Seen::Never {
+            for _ in 0..PATIENCE {
+                if !readers::is_announced(self.address(), node.as_ptr().cast()) {
+                    // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
+                    return unsafe { Node::unmake(node) };
+                }
+                for _ in 0..SPIN {
+                    std::hint::spin_loop();
+                }
+            }
         }
         // SAFETY: the caller says that it is this thread's to retire, which happens when the clone is made, or fails.
         let retiring = unsafe { self.retired.retiring(self.address(), node, seen) };

@@ -5,31 +5,33 @@
 //!
 //! # Where the value is
 //!
-//! Writers take turns by a lock, and count the updates in `sequence`; it says where the newest value is:
+//! Writers take turns by one of a few locks that all latches share, and count the updates in `sequence`; it says where the newest value is:
 //!
 //! | `sequence` | the value is |
 //! |---|---|
 //! | [`EMPTY`], 0 | nowhere |
 //! | [`BORROWED`], 1 | in `borrowed`, a plain place, since it was last borrowed mutably |
-//! | n, from [`FIRST`], 2, on | in the words of `even` or `odd`, as n is; if it fits into one word, in those of `even` |
+//! | n, from [`FIRST`], 2, on | in the words of `home`, if n is even, or of `spare`; if it is one word, in `home` |
 //!
 //! Values of more than one word are in a *latch* (`seqcount_latch_t` of the Linux kernel, in its
-//! `Documentation/locking/seqlock.rst`). A writer leaves the newest value alone, writes the other copy, and then moves
-//! readers over to it by the next number. A reader that finds the number unchanged after it has copied has a whole
-//! value. If it finds another, it reads again; so it reads again only if an update was completed meanwhile. A value of
-//! one word needs no such check: it is written at once.
+//! `Documentation/locking/seqlock.rst`). A writer leaves the value at home alone, writes the spare, and moves readers
+//! over to it by the next number; then it writes the same value at home, and moves them back. So between updates the
+//! value is at home, where it is found soonest. A reader that finds the number unchanged after it has copied has a whole
+//! value. If it finds another, it reads again; so it reads again only if a writer has got on meanwhile. A value of one
+//! word needs no such check: it is written at once.
 //!
 //! # Invariants
 //!
 //! - **L1** While `sequence` is `EMPTY`, only the writer whose turn it is touches anything else. Before the `Release` of
-//!   `FIRST` it makes the words of both copies, and those of `even` a valid value.
+//!   `FIRST` it makes the words at home, and makes them a valid value. Those of the spare are made before any number
+//!   names them.
 //! - **L2** `borrowed` is written through `&mut` alone, before the number is `BORROWED`, which it becomes through `&mut`
 //!   alone. So whoever has seen that, by an `Acquire`, may read it plainly. It is there so that `get_mut` has something
 //!   to hand out: who writes through a `&mut V` may leave padding uninitialised, which must not be read as words, and
-//!   nobody is told when the borrow ends. The words of both copies stay made.
+//!   nobody is told when the borrow ends. Words that were made stay so.
 //! - **L3** While the latch is shared, words are read and written by atomic operations, but by L1. Those of the copy
-//!   that n, from `FIRST` on, names are those of one valid value from before the `Release` of n until a writer has its
-//!   turn that finds n + 1 there; of a value of one word, until the latch is borrowed mutably.
+//!   that n, from `FIRST` on, names are those of one valid value from before the `Release` of n until a writer has stored
+//!   n + 1; of a value of one word, until the latch is borrowed mutably. When no writer has its turn, n is even.
 //! - **L4** A latch that is filled does not move: a move need not take padding along, and `Words` may have some at its
 //!   end. It is in a cell, in a field set, and those do not move while anything is attached (R8).
 //!
@@ -41,10 +43,10 @@
 //! - **O1** The number is stored with `Release` and loaded, first, with `Acquire`: who sees n sees what was written
 //!   before it, the value of n above all, and what its writer did before the update.
 //! - **O2** A reader of n must not accept words that are not of n. Such words are of n + 2 or later, since n + 1 is in
-//!   the other copy. Their writer has found n + 1 in its turn, and a `Release` fence stands between that and its words,
-//!   which are stored `Relaxed`; the reader loads words `Relaxed`, and an `Acquire` fence stands between them and its
+//!   the other copy. Their writer has stored n + 1, or found it in its turn, and a `Release` fence stands between that
+//!   and its words, which are stored `Relaxed`; the reader loads words `Relaxed`, and an `Acquire` fence stands between them and its
 //!   second load of the number. So if any word is of n + 2, the fences synchronise, and the second load sees n + 1 at
-//!   least. Without the writer's fence its words could be seen before n + 1, which it stored in its turn before; a
+//!   least. Without the writer's fence its words could be seen before n + 1, which it stored before them; a
 //!   `Release` store keeps back what comes before it, not what comes after.
 //! - **O3** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer
 //!   than the number that was seen.
@@ -55,8 +57,11 @@
 mod words;
 
 use std::mem::MaybeUninit;
+use std::ptr;
 
-use crate::sync::{AtomicU64, Mutex, Ordering, UnsafeCell, const_fn, fence, lock};
+use crate::sync::{
+    AtomicPtr, AtomicU64, Mutex, MutexGuard, Ordering, UnsafeCell, array_of, const_fn, fence, lock, shared,
+};
 use crate::value::Copied;
 use words::Words;
 
@@ -66,15 +71,31 @@ const FIRST: u64 = 2;
 
 /// A value, and how often it was replaced.
 ///
-/// The number is between the copies, so that it is next to either; and a value of one word comes first, so that of the
-/// first cell of a field set it is next to the kind of the node.
+/// What is read between updates is all that is here, so that a host's field set is as small as if the value were written
+/// once; and it comes first, so that of the first cell it is next to the kind of the node.
 #[repr(C)]
 pub(crate) struct Latch<V> {
-    even: Words<V>,
+    home: Words<V>,
     sequence: AtomicU64,
-    odd: Words<V>,
-    turn: Mutex<()>,
+    /// Null, until it is needed.
+    rest: AtomicPtr<Rest<V>>,
+}
+
+/// Where a value is while it is replaced, or since it was borrowed.
+struct Rest<V> {
+    spare: Words<V>,
     borrowed: UnsafeCell<MaybeUninit<V>>,
+}
+
+/// Whose turn it is to write, for all latches together. A latch has one of these, by its address.
+const TURNS: usize = 64;
+
+/// With a cache line of its own.
+#[repr(align(64))]
+struct Turn(Mutex<()>);
+
+shared! {
+    static ALL_TURNS: [Turn; TURNS] = array_of!(TURNS, Turn(Mutex::new(())));
 }
 
 impl<V> Latch<V> {
@@ -83,11 +104,9 @@ impl<V> Latch<V> {
     const_fn! {
         pub(crate) const fn new() -> Self {
             Self {
-                even: Words::new(),
+                home: Words::new(),
                 sequence: AtomicU64::new(EMPTY),
-                odd: Words::new(),
-                turn: Mutex::new(()),
-                borrowed: UnsafeCell::new(MaybeUninit::uninit()),
+                rest: AtomicPtr::new(ptr::null_mut()),
             }
         }
     }
@@ -164,7 +183,7 @@ impl<V> Latch<V> {
     where
         V: Copied,
     {
-        let _turn = lock(&self.turn);
+        let _turn = self.take_turn();
         // Nobody else writes, so this is the newest, at once.
         let (sequence, previous) = self.read();
         // SAFETY: it is this thread's turn.
@@ -177,13 +196,50 @@ impl<V> Latch<V> {
     where
         V: Copied,
     {
-        let _turn = lock(&self.turn);
+        let _turn = self.take_turn();
+        // A reader may have found an update on its way, with the value that is now at home.
+        let version = if Self::ONE_WORD || version < FIRST { version } else { version.next_multiple_of(2) };
         let as_expected = self.sequence.load(Ordering::Relaxed) == version;
         if as_expected {
             // SAFETY: it is this thread's turn.
             unsafe { self.write(version, next) };
         }
         as_expected
+    }
+
+    /// Waits for this thread's turn to write, with the room that is then needed.
+    fn take_turn(&self) -> MutexGuard<'static, ()> {
+        loop {
+            let turn = lock(&ALL_TURNS[ptr::from_ref(self).addr() / align_of::<Turn>() % TURNS].0);
+            // Relaxed: under the lock.
+            let needs_spare = !Self::ONE_WORD && self.sequence.load(Ordering::Relaxed) >= FIRST;
+            if !needs_spare || self.rest().is_some() {
+                return turn;
+            }
+            // An allocator may be code of the user, so not under the lock.
+            drop(turn);
+            self.make_rest();
+        }
+    }
+
+    fn rest(&self) -> Option<&Rest<V>> {
+        // Acquire: pairs with the Release of `make_rest`. SAFETY: it is null, or what that has put there, which goes with
+        // the latch.
+        unsafe { self.rest.load(Ordering::Acquire).as_ref() }
+    }
+
+    #[cold]
+    fn make_rest(&self) -> &Rest<V> {
+        let new = Box::new(Rest { spare: Words::new(), borrowed: UnsafeCell::new(MaybeUninit::uninit()) });
+        // SAFETY: nobody else has it yet; and it does not move any more (L4).
+        unsafe { new.spare.clear() };
+        let new = Box::into_raw(new);
+        // Release: after its words were made. Relaxed on failure: it is loaded again.
+        if self.rest.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Relaxed).is_err() {
+            // SAFETY: it comes from `Box`, and was put nowhere.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        self.rest().expect("somebody has just put it there")
     }
 
     /// Writes the value that comes after `sequence`.
@@ -196,12 +252,26 @@ impl<V> Latch<V> {
         V: Copied,
     {
         if sequence == EMPTY {
-            for copy in [&self.even, &self.odd] {
-                // SAFETY: by L1 nobody else touches it.
-                unsafe { copy.clear() };
-            }
+            // SAFETY: by L1 nobody else touches it.
+            unsafe { self.home.clear() };
         }
-        let number = FIRST.max(sequence + 1);
+        if Self::ONE_WORD || sequence < FIRST {
+            // SAFETY: it is the caller's turn; nobody reads words that are no value's, or it is one word.
+            unsafe { self.step(FIRST.max(sequence + 1), next) };
+        } else {
+            // SAFETY: it is the caller's turn, and the value is at home.
+            unsafe { self.step(sequence + 1, next.copied()) };
+            // SAFETY: as above, and it is in the spare.
+            unsafe { self.step(sequence + 2, next) };
+        }
+    }
+
+    /// Writes the value to where the next number says it is, and stores that.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's turn, and the number that it has found is one less; or it is less than [`FIRST`].
+    unsafe fn step(&self, number: u64, value: V) {
         let order = if Self::ONE_WORD {
             // O3.
             Ordering::Release
@@ -211,7 +281,7 @@ impl<V> Latch<V> {
             Ordering::Relaxed
         };
         // SAFETY: by L1 the words have been made.
-        unsafe { self.copy(number).store(next, order) };
+        unsafe { self.copy(number).store(value, order) };
         // Release: O1.
         self.sequence.store(number, Ordering::Release);
     }
@@ -227,13 +297,14 @@ impl<V> Latch<V> {
     {
         let (sequence, value) = self.read();
         let value = value?;
+        let rest = self.rest().unwrap_or_else(|| self.make_rest());
         if sequence != BORROWED {
             // SAFETY: `self` is borrowed exclusively.
-            self.borrowed.with_mut(|borrowed| unsafe { borrowed.cast::<V>().write(value) });
+            rest.borrowed.with_mut(|borrowed| unsafe { borrowed.cast::<V>().write(value) });
             self.sequence.store(BORROWED, Ordering::Relaxed);
         }
         // SAFETY: by L2 there is a valid value; and the borrow is that of `self`, which is exclusive.
-        Some(self.borrowed.with_mut(|borrowed| unsafe { &mut *borrowed.cast::<V>() }))
+        Some(rest.borrowed.with_mut(|borrowed| unsafe { &mut *borrowed.cast::<V>() }))
     }
 
     pub(crate) fn empty(&mut self) {
@@ -250,13 +321,32 @@ impl<V> Latch<V> {
     where
         V: Copied,
     {
+        let rest = self.rest().expect("it was made before the number was stored");
         // SAFETY: by L2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
-        self.borrowed.with(|borrowed| unsafe { borrowed.cast::<V>().read() })
+        rest.borrowed.with(|borrowed| unsafe { borrowed.cast::<V>().read() })
     }
 
     /// Where the value of a number from `FIRST` on is.
     #[inline]
-    const fn copy(&self, sequence: u64) -> &Words<V> {
-        if Self::ONE_WORD || sequence % 2 == 0 { &self.even } else { &self.odd }
+    fn copy(&self, number: u64) -> &Words<V> {
+        if Self::ONE_WORD || number % 2 == 0 { &self.home } else { self.spare() }
+    }
+
+    /// A call, so that the way there is a branch, and what is at home is loaded without waiting for the number.
+    #[cold]
+    #[inline(never)]
+    fn spare(&self) -> &Words<V> {
+        &self.rest().expect("it was made before the number was stored").spare
+    }
+}
+
+impl<V> Drop for Latch<V> {
+    fn drop(&mut self) {
+        // Relaxed: nobody races.
+        let rest = self.rest.load(Ordering::Relaxed);
+        if !rest.is_null() {
+            // SAFETY: it comes from `Box`, and whoever used it has borrowed the latch.
+            drop(unsafe { Box::from_raw(rest) });
+        }
     }
 }
