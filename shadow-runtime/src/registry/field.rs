@@ -4,7 +4,7 @@
 //! are counted, and `mod.rs`, which keeps the list.
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use once_cell::race::OnceRef;
 
@@ -69,6 +69,11 @@ impl Field {
         &self.next
     }
 }
+
+// A panic leaves nothing of it half done: the counts are atomics, and the next field is set at once. `OnceRef` does not
+// say so, and every error that names its field would be kept out of a `catch_unwind`.
+impl UnwindSafe for Field {}
+impl RefUnwindSafe for Field {}
 
 /// Without the fields behind it in the list.
 impl fmt::Debug for Field {
