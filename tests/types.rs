@@ -1,0 +1,321 @@
+//! What every public type may be used for, as the compiler sees it: which threads may have it, whether it may move when
+//! it is pinned and pass a caught panic, how lifetimes in its parameter may change, and what it may outlive.
+//!
+//! What the compiler has to refuse stands in `ui/`, each case beside a twin that it accepts.
+
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::{ptr, vec};
+
+use shadow_runtime::__private::{self as private, Fixed};
+use shadow_runtime::raw::{AttachError, Id, InitError, TypeMismatch, UpdateId};
+use shadow_runtime::{
+    AlreadyAttached, Policy, Registry, Report, Row, Shadow, ShadowFields, Shadowed, registry, shadow,
+};
+
+/// The auto traits that a type has: all that are named, and no other.
+macro_rules! auto_traits {
+    ($type:ty) => {{
+        let all: [(bool, &'static str); 5] = [
+            (has!($type: Send), "Send"),
+            (has!($type: Sync), "Sync"),
+            (has!($type: Unpin), "Unpin"),
+            (has!($type: UnwindSafe), "UnwindSafe"),
+            (has!($type: RefUnwindSafe), "RefUnwindSafe"),
+        ];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect::<Vec<_>>()
+    }};
+}
+
+/// Whether a type has a trait: its own constant comes before that of a trait, if its bound is met.
+macro_rules! has {
+    ($type:ty: $trait:path) => {{
+        #[allow(dead_code, reason = "where the bound is met")]
+        trait Otherwise {
+            const HAS: bool = false;
+        }
+        impl<T> Otherwise for T {}
+        struct Asked<T>(PhantomData<T>);
+        #[allow(dead_code, reason = "where the bound is not met")]
+        impl<T: $trait> Asked<T> {
+            const HAS: bool = true;
+        }
+        <Asked<$type>>::HAS
+    }};
+}
+
+/// Compares the auto traits of two types for every parameter that lacks some of them.
+macro_rules! has_those_of_its_parameter {
+    ($type:ident) => {
+        assert_eq!(auto_traits!($type<u32>), ALL);
+        assert_eq!(auto_traits!($type<OneAtATime>), auto_traits!(OneAtATime));
+        assert_eq!(auto_traits!($type<OfItsThread>), auto_traits!(OfItsThread));
+        assert_eq!(auto_traits!($type<Rc<u8>>), auto_traits!(Rc<u8>));
+        assert_eq!(auto_traits!($type<*const u8>), auto_traits!(*const u8));
+        assert_eq!(auto_traits!($type<PhantomPinned>), auto_traits!(PhantomPinned));
+        assert_eq!(auto_traits!($type<&'static mut u8>), auto_traits!(&'static mut u8));
+    };
+}
+
+const ALL: [&str; 5] = ["Send", "Sync", "Unpin", "UnwindSafe", "RefUnwindSafe"];
+
+/// `Send`, and not `Sync`.
+type OneAtATime = Cell<u8>;
+/// `Sync`, and not `Send`.
+type OfItsThread = MutexGuard<'static, u8>;
+
+#[test]
+fn the_parameters_that_are_asked_about_lack_what_they_are_asked_for() {
+    assert_eq!(auto_traits!(u32), ALL);
+    assert_eq!(auto_traits!(OneAtATime), ["Send", "Unpin", "UnwindSafe"]);
+    assert!(!has!(OfItsThread: Send) && has!(OfItsThread: Sync));
+    assert!(!has!(Rc<u8>: Send) && !has!(Rc<u8>: Sync));
+    assert!(!has!(PhantomPinned: Unpin));
+    assert!(!has!(&'static mut u8: UnwindSafe));
+}
+
+/// Its values are `Send + Sync`, whatever they are. What of them changes behind a shared reference does so by locks and
+/// atomics, as in an `Arc<Mutex<_>>`, and the library itself leaves nothing half done when code of a user panics. They
+/// are on the heap, and stay where they are when it moves.
+#[test]
+fn shadow_fields_may_go_everywhere_and_so_take_nothing_from_their_host() {
+    #[derive(Shadow)]
+    struct Host<T> {
+        _value: T,
+        shadow: ShadowFields,
+    }
+    assert_eq!(auto_traits!(ShadowFields), ALL);
+    has_those_of_its_parameter!(Host);
+}
+
+/// It is its value, with `ShadowFields` beside it; its fields are reached from where the value may be.
+#[test]
+fn a_wrapper_may_go_where_its_value_may() {
+    has_those_of_its_parameter!(Shadowed);
+}
+
+/// An error that hands a value back is that value, and a reference to what was declared, which is a static. So `?` makes
+/// a `Box<dyn Error + Send + Sync>` of it, and `catch_unwind` takes it, if the value lets them.
+#[test]
+fn an_error_may_go_where_the_value_that_it_hands_back_may() {
+    has_those_of_its_parameter!(AlreadyAttached);
+    has_those_of_its_parameter!(AttachError);
+    has_those_of_its_parameter!(TypeMismatch);
+    // What an initialiser returned.
+    has_those_of_its_parameter!(InitError);
+}
+
+/// They are numbers with the name of a type, and hold no value of it: `fn() -> V` and not `V` is what they are `PhantomData`
+/// of. Their methods ask for what a value has to be.
+#[test]
+fn ids_may_go_everywhere_whatever_they_name() {
+    assert_eq!(auto_traits!(Id<Rc<Cell<&'static mut PhantomPinned>>>), ALL);
+    assert_eq!(auto_traits!(UpdateId<*const Cell<&'static mut PhantomPinned>>), ALL);
+}
+
+/// A registry is nothing but the right to ask; reports and rows are numbers that were added up, and what was declared.
+/// A field's counts are atomics, and its place in the list is written once, so a panic leaves neither half done.
+#[test]
+fn the_registry_and_its_reports_may_go_everywhere() {
+    assert_eq!(auto_traits!(Registry), ALL);
+    assert_eq!(auto_traits!(Report), ALL);
+    assert_eq!(auto_traits!(Row), ALL);
+    assert_eq!(auto_traits!(vec::IntoIter<Row>), ALL);
+    assert_eq!(auto_traits!(Policy), ALL);
+    assert_eq!(auto_traits!(private::Field), ALL);
+}
+
+/// These are hidden, but public. A cell is filled only with values that are `Send + Sync`, so that it is both for every
+/// type; a field set needs that, since it asks nothing of its parameters. A `Fixed<T>` is what a `&'static T` refers to.
+#[test]
+fn what_generated_code_names_may_go_where_it_has_to() {
+    fn both<T: Send + Sync>() {}
+    both::<private::Attach<Rc<Cell<u8>>>>();
+    both::<private::GetOrAttach<Rc<Cell<u8>>>>();
+    both::<private::GetOrUpdate<Rc<Cell<u8>>>>();
+    both::<private::GetOrUpdateCopy<*const Cell<u8>>>();
+    assert_eq!(auto_traits!(private::Identity), ALL);
+    has_those_of_its_parameter!(Fixed);
+}
+
+/// A wrapper and an error hold a value, as a `Box` does, and give out no more of it than that: a longer lifetime may be
+/// used as a shorter one. An id gives out values and takes them; it may be covariant because its methods are for
+/// `'static` values alone, and because what two ids name is compared when the program runs.
+#[test]
+fn a_longer_lifetime_may_be_used_as_a_shorter_one() {
+    fn wrapper<'short>(long: Shadowed<&'static str>) -> Shadowed<&'short str> {
+        long
+    }
+    fn attached<'short>(long: AlreadyAttached<&'static str>) -> AlreadyAttached<&'short str> {
+        long
+    }
+    fn attach<'short>(long: AttachError<&'static str>) -> AttachError<&'short str> {
+        long
+    }
+    fn mismatch<'short>(long: TypeMismatch<&'static str>) -> TypeMismatch<&'short str> {
+        long
+    }
+    fn init<'short>(long: InitError<&'static str>) -> InitError<&'short str> {
+        long
+    }
+    fn id<'short>(long: Id<&'static str>) -> Id<&'short str> {
+        long
+    }
+    fn update_id<'short>(long: UpdateId<&'static str>) -> UpdateId<&'short str> {
+        long
+    }
+    let (host, numbered) = (wrapper(Shadowed::new("long")), id(Id::new(1)));
+    assert_eq!((*host, numbered.to_string()), ("long", "raw id 1".to_owned()));
+    assert_eq!(update_id(UpdateId::new(2)).to_string(), "raw id 2");
+    let _ = (attached, attach, mismatch, init);
+}
+
+/// Takes any reference.
+type Any = fn(&[u8]) -> usize;
+/// Takes a `'static` one. An `Any` is one of these to the compiler, and both are `'static`, so that both have fields.
+type Long = fn(&'static [u8]) -> usize;
+
+shadow! {
+    trait OwnedFields<T: Send + Sync + 'static> for Shadowed<T> { attach owned: T; }
+    trait SharedFields<T: Send + Sync + 'static> for Arc<T> { attach shared: T; }
+    trait StaticFields<T: Send + Sync + 'static> for &'static T { attach fixed: T; }
+}
+
+fn length(bytes: &[u8]) -> usize {
+    bytes.len()
+}
+
+/// A host of one type that is used as one of another has the fields of that type, and not the other's.
+#[test]
+fn a_host_that_becomes_one_of_a_subtype_shows_no_value_as_what_it_is_not() {
+    fn owned(host: &Shadowed<Any>) -> &Shadowed<Long> {
+        host
+    }
+    fn shared(host: &Arc<Any>) -> &Arc<Long> {
+        host
+    }
+    let (of_any, of_long): (Any, Long) = (length, |_| 0);
+
+    let host = Shadowed::new(of_any);
+    assert_eq!(host.attach_owned(of_any).unwrap()(b"12"), 2);
+    assert!(owned(&host).owned().is_none());
+    assert_eq!(owned(&host).attach_owned(of_long).unwrap()(b"12"), 0);
+    assert_eq!(host.owned().unwrap()(b"12"), 2);
+
+    let host = Arc::new(of_any);
+    assert_eq!(host.attach_shared(of_any).unwrap()(b"12"), 2);
+    assert!(shared(&host).shared().is_none());
+    assert_eq!(shared(&host).attach_shared(of_long).unwrap()(b"12"), 0);
+    assert_eq!(host.shared().unwrap()(b"12"), 2);
+
+    let host: &'static Any = Box::leak(Box::new(of_any));
+    assert_eq!(host.attach_fixed(of_any).unwrap()(b"12"), 2);
+    let as_long: &'static Long = host;
+    assert!(as_long.fixed().is_none());
+    assert_eq!(as_long.attach_fixed(of_long).unwrap()(b"12"), 0);
+    assert_eq!(host.fixed().unwrap()(b"12"), 2);
+}
+
+#[test]
+fn an_id_that_becomes_one_of_a_subtype_names_what_it_was_first_used_for() {
+    fn of_long(id: Id<Any>) -> Id<Long> {
+        id
+    }
+    const LENGTH: Id<Any> = Id::new(1);
+    let object = 0_u8;
+    let key = ptr::from_ref(&object).cast();
+    // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    assert_eq!(unsafe { LENGTH.attach(key, length) }.unwrap()(b"12"), 2);
+    // SAFETY: as above.
+    let mismatch = unsafe { of_long(LENGTH).get(key) }.unwrap_err();
+    assert_eq!(mismatch.id(), 1);
+    // SAFETY: as above.
+    assert!(unsafe { of_long(LENGTH).detach(key) }.is_err());
+    // SAFETY: as above.
+    assert_eq!(unsafe { LENGTH.detach(key) }.unwrap().unwrap()(b"12"), 2);
+}
+
+/// `ShadowFields` have a destructor, but no parameter that it could look at, since values are `'static`. So a host may
+/// outlive what it borrows from, if its own members let it: the compiler asks the value of a wrapper, and nothing else.
+#[test]
+fn a_host_may_be_dropped_after_what_it_borrows_from() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach life: Arc<u8>)]
+    struct Reader<'a> {
+        text: Cell<Option<&'a String>>,
+        shadow: ShadowFields,
+    }
+    let life = Arc::new(0);
+    {
+        let (reader, wrapper, text);
+        reader = Reader::default();
+        wrapper = Shadowed::new(Cell::new(None));
+        text = "goes first".to_owned();
+        reader.text.set(Some(&text));
+        wrapper.set(Some(&text));
+        reader.attach_life(Arc::clone(&life)).unwrap();
+        assert_eq!(reader.text.get(), wrapper.get());
+    }
+    assert_eq!(Arc::strong_count(&life), 1);
+}
+
+/// Two hosts may even refer to one another.
+#[test]
+fn hosts_may_borrow_one_another() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach life: Arc<u8>)]
+    struct Node<'a> {
+        next: Cell<Option<&'a Node<'a>>>,
+        shadow: ShadowFields,
+    }
+    let life = Arc::new(0);
+    {
+        let (one, other) = (Node::default(), Node::default());
+        one.next.set(Some(&other));
+        other.next.set(Some(&one));
+        one.attach_life(Arc::clone(&life)).unwrap();
+        let round = one.next.get().and_then(|other| other.next.get()).unwrap();
+        assert!(ptr::eq(round.life().unwrap(), one.life().unwrap()));
+    }
+    assert_eq!(Arc::strong_count(&life), 1);
+}
+
+/// An error drops what it hands back, and an id drops nothing, whatever it names.
+#[test]
+fn an_id_may_outlive_what_its_type_borrows_from() {
+    struct Loud<'a>(&'a str);
+    impl Drop for Loud<'_> {
+        fn drop(&mut self) {
+            assert_eq!(self.0, "text");
+        }
+    }
+    fn id_of<T>(_: &T) -> (Id<T>, UpdateId<T>) {
+        (Id::new(1), UpdateId::new(2))
+    }
+    let (ids, text);
+    text = "text".to_owned();
+    ids = id_of(&Loud(&text));
+    assert_eq!(ids.0.to_string(), "raw id 1");
+}
+
+/// All of it can be asked in a `catch_unwind`, and the answers handed out.
+#[test]
+fn what_is_asked_for_can_be_caught() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach number: u8)]
+    struct Host {
+        shadow: ShadowFields,
+    }
+    fn caught<R: Debug + UnwindSafe>(ask: impl FnOnce() -> R + UnwindSafe) -> R {
+        catch_unwind(ask).unwrap()
+    }
+    let (host, lock) = (Host::default(), Mutex::new(Report::clone(&registry().report())));
+    assert_eq!(caught(|| host.attach_number(1).copied()).unwrap(), 1);
+    let refused = caught(|| host.attach_number(2).copied()).unwrap_err();
+    assert_eq!(caught(|| (refused.field(), refused.into_value())), ("number", 2));
+    assert!(caught(|| lock.into_inner().unwrap().iter().count()) < 100);
+}
