@@ -3,6 +3,9 @@
 //! Each case of `ui/fail/` has one fault; its `.stderr` is what a user reads. Messages of the compiler change from
 //! version to version, so the cases are pinned to one, and skipped, saying so, on any other. After a change of a
 //! message: `TRYBUILD=overwrite cargo test --test ui`, and read what changed.
+//!
+//! What the borrow checker refuses has a twin of the same name in `ui/pass/`, which differs in one line: so it is refused
+//! for that line, and not because nothing of the kind would be accepted.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -35,6 +38,22 @@ fn misuse_is_met_by_a_compile_error_that_says_what_to_write_instead() {
         }
         cases.compile_fail(case);
     }
+}
+
+#[test]
+fn each_twin_differs_in_one_line_from_what_is_refused() {
+    let mut twins = 0;
+    for entry in fs::read_dir("tests/ui/pass").expect("the cases are beside this file") {
+        let accepted = entry.expect("a directory can be read").path();
+        let refused = Path::new("tests/ui/fail").join(accepted.file_name().expect("a file has a name"));
+        let Ok(refused) = fs::read_to_string(refused) else { continue };
+        let text = fs::read_to_string(&accepted).expect("a file can be read");
+        assert_eq!(text.lines().count(), refused.lines().count(), "{}", accepted.display());
+        let different = text.lines().zip(refused.lines()).filter(|(one, other)| one != other).count();
+        assert_eq!(different, 1, "{}", accepted.display());
+        twins += 1;
+    }
+    assert!(twins > 20, "{twins}");
 }
 
 /// Says it to who runs the tests, also when they pass, which `eprintln!` does not.

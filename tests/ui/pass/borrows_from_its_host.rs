@@ -1,0 +1,12 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_attach word: String = self.name.clone())]
+struct Task {
+    name: String,
+    shadow: ShadowFields,
+}
+
+fn main() {
+    println!("{}", Task::default().word());
+}

@@ -1,0 +1,16 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_attach newpid: u32)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {
+    let task = Task::default();
+    let newpid = task.get_or_attach_newpid(|| {
+        drop(Task::default());
+        1
+    });
+    println!("{newpid}");
+}

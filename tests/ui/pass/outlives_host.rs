@@ -1,0 +1,15 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow)]
+#[shadow_field(get_or_attach newpid: u32)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {
+    let newpid = {
+        let task = Task { shadow: ShadowFields::new() };
+        *task.newpid()
+    };
+    println!("{newpid}");
+}
