@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each binary uses what it needs")]
 
 pub(crate) mod capture;
+pub(crate) mod child;
 pub(crate) mod memory;
 
 use std::io::{self, Write};

@@ -1,0 +1,210 @@
+//! `fork` without `exec`: the child has the fields that its parent had, and from then on its own. What holds for every
+//! lock of a process with several threads holds for a field that another thread was initialising: nobody in the child
+//! goes on with it.
+//!
+//! What is forked is the whole process, so the tests of this file run one at a time.
+#![cfg(unix)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::{ptr, thread};
+
+use shadow_runtime::{Row, Shadow, ShadowFields, Shadowed, raw, registry, shadow};
+
+mod common;
+
+use common::{AtEnd, Census, Life, never_hangs};
+
+#[derive(Shadow, Default)]
+#[shadow_field(attach owner: u32)]
+#[shadow_field(get_or_attach number: AtomicU32)]
+#[shadow_field(get_or_update newest: u32)]
+#[shadow_field(get_or_update(copy) copied: u32)]
+#[shadow_field(attach life: Life)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+shadow! {
+    trait OwnedFields for Shadowed<u32> { attach owner: u32; get_or_update newest: u32; }
+    trait SharedFields for Arc<u32> {
+        attach owner: u32;
+        get_or_attach number: AtomicU32;
+        get_or_update newest: u32;
+        get_or_update(copy) copied: u32;
+        attach life: Life;
+    }
+    trait StaticFields for &'static AtomicU32 { attach owner: u32; get_or_update newest: u32; }
+}
+
+const OWNER: raw::Id<u32> = raw::Id::new(940);
+
+static FIXED: AtomicU32 = AtomicU32::new(0);
+
+/// Keeps other tests out, and begins with no dead host.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    guard
+}
+
+/// Runs `child` in a child, which ends then, and returns the status that its parent sees.
+fn fork(child: impl FnOnce()) -> i32 {
+    // SAFETY: the child runs `child` alone, and ends without a destructor or a word of the test harness.
+    match unsafe { libc::fork() } {
+        -1 => panic!("there can be no child"),
+        0 => {
+            let result = catch_unwind(AssertUnwindSafe(child));
+            // SAFETY: it does not return.
+            unsafe { libc::_exit(if result.is_ok() { 7 } else { 1 }) }
+        }
+        pid => {
+            let mut status = 0;
+            // SAFETY: the child is this one's, and nobody else waits for it.
+            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+            status
+        }
+    }
+}
+
+fn ended_well(status: i32) -> bool {
+    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7
+}
+
+fn live(field: &str) -> u64 {
+    registry().report().iter().filter(|row| row.host() == "Task" && row.field() == field).map(Row::live).sum()
+}
+
+#[test]
+fn a_child_has_the_fields_of_its_parent_and_then_its_own() {
+    let _alone = alone();
+    let (census, mut task, shared, fixed) = (Census::default(), Task::default(), Arc::new(1), &FIXED);
+    let (owned, dead) = (Shadowed::new(2), Arc::new(3));
+    let key = ptr::from_ref(fixed).cast();
+    task.attach_owner(1).unwrap();
+    task.number().store(2, Ordering::Relaxed);
+    task.update_newest(3);
+    task.update_copied(4);
+    shared.attach_owner(5).unwrap();
+    shared.update_newest(6);
+    owned.attach_owner(7).unwrap();
+    fixed.attach_owner(8).unwrap();
+    // SAFETY: the object stays for ever, and no reference to the value is kept.
+    unsafe { OWNER.attach(key, 9) }.unwrap();
+    assert!(dead.attach_life(census.life()).is_ok());
+    drop(dead);
+
+    let status = fork(|| {
+        let found = (task.owner(), task.number().load(Ordering::Relaxed), task.newest(), task.copied());
+        assert_eq!(found, (Some(&1), 2, Some(3), Some(4)));
+        assert_eq!((shared.owner(), shared.newest()), (Some(&5), Some(6)));
+        assert_eq!((owned.owner(), fixed.owner()), (Some(&7), Some(&8)));
+        // SAFETY: as above.
+        assert_eq!(unsafe { OWNER.detach(key) }.unwrap(), Some(9));
+        // What it does is done as in any other process.
+        assert!(task.attach_owner(10).is_err() && shared.attach_owner(10).is_err());
+        assert_eq!((task.update_newest(11), task.update_copied(12)), (Some(3), Some(4)));
+        assert_eq!(shared.update_newest_with(|before| before.unwrap() + 1), Some(6));
+        assert_eq!(task.detach_owner(), Some(1));
+        for number in 0..1000 {
+            assert_eq!(Arc::new(number).update_copied(number), None);
+            Task::default().number();
+        }
+        assert!(registry().sweep() > 0);
+        assert_eq!(census.dropped(), 1);
+        assert_eq!((live("owner"), live("newest")), (0, 1));
+        // Threads of the child, too.
+        let counted = thread::scope(|scope| {
+            let threads = [(); 2].map(|()| scope.spawn(|| shared.number().fetch_add(1, Ordering::Relaxed)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(counted.iter().sum::<u32>(), 1);
+    });
+    assert!(ended_well(status), "{status:#x}");
+
+    // Nothing of it has reached the parent.
+    assert_eq!((task.owner(), task.newest(), task.copied()), (Some(&1), Some(3), Some(4)));
+    assert_eq!((shared.newest(), shared.peek_number().is_none(), census.dropped()), (Some(6), true, 0));
+    // SAFETY: as above.
+    assert_eq!(unsafe { OWNER.detach(key) }.unwrap(), Some(9));
+    assert_eq!((live("owner"), registry().sweep(), census.dropped()), (1, 1, 1));
+}
+
+#[test]
+fn a_child_can_read_whatever_other_threads_of_its_parent_were_doing() {
+    let _alone = alone();
+    never_hangs(|| {
+        let (task, shared, done) = (Task::default(), Arc::new(1), AtomicBool::new(false));
+        task.attach_owner(1).unwrap();
+        shared.attach_owner(2).unwrap();
+        task.update_copied(3);
+        shared.update_copied(4);
+        thread::scope(|scope| {
+            let _end = AtEnd(|| done.store(true, Ordering::Relaxed));
+            scope.spawn(|| {
+                // Locks, tables that grow and are swept, values that are replaced.
+                let mut number = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let crowd: Vec<_> = (0..50).map(Arc::new).collect();
+                    for host in &crowd {
+                        host.update_newest(number);
+                    }
+                    drop(crowd);
+                    registry().sweep();
+                    task.update_copied(3);
+                    shared.update_copied(4);
+                    number += 1;
+                }
+            });
+            for _ in 0..100 {
+                let status = fork(|| {
+                    // It takes no lock, and so waits for none that nobody is there to let go.
+                    assert_eq!((task.owner(), shared.owner()), (Some(&1), Some(&2)));
+                    assert_eq!((task.copied(), shared.copied()), (Some(3), Some(4)));
+                    assert!(shared.peek_number().is_none() && Arc::new(5).owner().is_none());
+                });
+                assert!(ended_well(status), "{status:#x}");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_field_that_another_thread_was_initialising_stays_so_in_the_child() {
+    let _alone = alone();
+    never_hangs(|| {
+        let (task, other) = (Task::default(), Task::default());
+        let (begun, wait_for_it) = mpsc::channel();
+        let (end, wait_for_end) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                task.get_or_attach_number(move || {
+                    begun.send(()).unwrap();
+                    wait_for_end.recv().unwrap();
+                    AtomicU32::new(1)
+                });
+            });
+            wait_for_it.recv().unwrap();
+            let status = fork(|| {
+                assert!(task.peek_number().is_none());
+                task.attach_owner(1).unwrap();
+                other.number().store(2, Ordering::Relaxed);
+                assert_eq!(other.number().load(Ordering::Relaxed), 2);
+            });
+            // Who asks for it there waits, and waits, until the alarm.
+            let asked = fork(|| {
+                let soon = libc::timeval { tv_sec: 0, tv_usec: 200_000 };
+                let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: soon };
+                // SAFETY: it is a timer, and nobody asks what was there before.
+                unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const once, ptr::null_mut()) };
+                task.number();
+            });
+            end.send(()).unwrap();
+            assert!(ended_well(status), "{status:#x}");
+            assert!(libc::WIFSIGNALED(asked) && libc::WTERMSIG(asked) == libc::SIGALRM, "{asked:#x}");
+        });
+        assert_eq!(task.number().load(Ordering::Relaxed), 1);
+    });
+}
