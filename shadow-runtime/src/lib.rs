@@ -106,6 +106,8 @@
 //! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
 //!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
 //!
+#![doc = include_str!("awkward.md")]
+//!
 //! # Features
 //!
 //! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
