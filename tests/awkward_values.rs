@@ -303,3 +303,23 @@ fn many_addresses_have_a_raw_field_each() {
     assert_eq!(unsafe { SERIAL.detach_all(|_, number| sum += number) }.unwrap(), HOSTS - 1);
     assert_eq!((sum, live()), (HOSTS * (HOSTS - 1) / 2 - 7, Some(0)));
 }
+
+/// `raw.rs` has the first number as an `Id`, and the last as an `UpdateId`: numbers are named once for each process.
+#[test]
+fn the_first_and_the_last_number_name_fields_of_either_kind() {
+    const FIRST: UpdateId<u8> = UpdateId::new(0);
+    const LAST: Id<u8> = Id::new(u64::MAX);
+    let object = 0_u8;
+    let key = ptr::from_ref(&object).cast();
+    // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    assert_eq!(unsafe { FIRST.get_or_update(key, 1) }.unwrap(), None);
+    // SAFETY: as above.
+    assert_eq!(unsafe { LAST.attach(key, 2) }.unwrap(), &2);
+    // SAFETY: as above.
+    assert_eq!((unsafe { FIRST.get(key) }.unwrap(), unsafe { LAST.get(key) }.unwrap()), (Some(1), Some(&2)));
+    assert_eq!((FIRST.to_string(), LAST.to_string()), ("raw id 0".to_owned(), format!("raw id {}", u64::MAX)));
+    // SAFETY: as above.
+    assert_eq!(unsafe { FIRST.detach_all(|_, value| assert_eq!(value, 1)) }.unwrap(), 1);
+    // SAFETY: as above.
+    assert_eq!(unsafe { LAST.detach_all(|_, value| assert_eq!(value, 2)) }.unwrap(), 1);
+}
