@@ -125,7 +125,7 @@ impl Pace {
     /// The round has seen one more shard to the end.
     fn swept(&self) {
         if self.unswept.fetch_sub(1, Ordering::Relaxed) == 1 {
-            let entries: usize = TABLE.shards().iter().map(Shard::entries).sum();
+            let entries: usize = TABLE.shards().map(Shard::entries).sum();
             self.limit.store(entries + entries / 8, Ordering::Relaxed);
         }
     }
@@ -367,7 +367,7 @@ impl Sweeps {
     fn look_around(&self, key: usize, gone: &mut Gone) -> Option<NonNull<Link>> {
         let attaches = self.attaches.get().wrapping_add(1);
         self.attaches.set(attaches);
-        self.count(&TABLE.shards()[attaches % SHARDS], attaches % SHARDS == 0);
+        self.count(TABLE.shard_at(attaches), attaches % SHARDS == 0);
         if let Some(round) = PACE.round() {
             self.sweep_round(round, gone);
         } else if attaches % TURN == 0 || TABLE.shard(hash(key)).entries() <= SMALL {
@@ -377,7 +377,7 @@ impl Sweeps {
     }
 
     /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
-    fn count(&self, shard: &Shard<Link>, is_first: bool) {
+    fn count(&self, shard: Shard<'_, Link>, is_first: bool) {
         if is_first {
             PACE.begin(self.entries.take());
         }
@@ -385,10 +385,10 @@ impl Sweeps {
     }
 
     /// The next shard.
-    fn advance(&self) -> &'static Shard<Link> {
+    fn advance(&self) -> Shard<'static, Link> {
         let next = self.next.get();
         self.next.set(next.wrapping_add(1));
-        &TABLE.shards()[next % SHARDS]
+        TABLE.shard_at(next)
     }
 
     /// Sweeps a part of the next shard that the round has not seen to the end.

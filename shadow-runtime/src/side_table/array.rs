@@ -18,10 +18,10 @@
 //! ```
 //!
 //! - **M1** The pointer of an `Array` comes from `allocate`, or is the one of `EMPTY`. From it, `groups` words of tags
-//!   lie before and, but for `EMPTY`, as many groups behind, all made, until it is freed.
+//!   lie before and, but for `EMPTY`, as many groups behind, all made. It is not freed.
 
 #[cfg(not(loom))]
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -101,16 +101,6 @@ impl<N> Array<N> {
         Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") }
     }
 
-    /// # Safety
-    ///
-    /// It comes from [`allocate`](Self::allocate), and nobody uses it any more.
-    pub(super) unsafe fn free(self) {
-        let (layout, tags) = Self::layout(u64::BITS - self.shift());
-        let start = self.base().cast::<u8>().wrapping_sub(tags);
-        // SAFETY: it was allocated like this, and the caller says that nobody uses it.
-        unsafe { dealloc(start, layout) };
-    }
-
     /// The memory of an array, and how much of it is for tags.
     fn layout(bits: u32) -> (Layout, usize) {
         let tags = (size_of::<AtomicU32>() << bits).next_multiple_of(LINE);
@@ -183,6 +173,7 @@ impl<N> Array<N> {
         Self { packed: NonNull::new(packed.cast()).unwrap() }
     }
 
+    /// Only models do: the tables of hosts stay.
     pub(super) unsafe fn free(self) {
         // SAFETY: it was made so, and the caller says that nobody uses it.
         drop(unsafe { Box::from_raw(self.base()) });

@@ -9,6 +9,7 @@
 mod array;
 mod shard;
 
+use shard::{Current, Upkeep};
 pub(crate) use shard::{NOBODY, Shard};
 
 #[cfg(loom)]
@@ -25,13 +26,14 @@ pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
 
 /// A table from addresses to pointers.
 pub(crate) struct SideTable<N> {
-    shards: [Shard<N>; SHARDS],
+    arrays: [Current<N>; SHARDS],
+    upkeeps: [Upkeep<N>; SHARDS],
 }
 
 impl<N> SideTable<N> {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            Self { shards: array_of!(SHARDS, Shard::new()) }
+            Self { arrays: array_of!(SHARDS, Current::new()), upkeeps: array_of!(SHARDS, Upkeep::new()) }
         }
     }
 
@@ -44,14 +46,20 @@ impl<N> SideTable<N> {
 
     /// The shard of a hash.
     #[inline]
-    pub(crate) fn shard(&self, hash: u64) -> &Shard<N> {
+    pub(crate) fn shard(&self, hash: u64) -> Shard<'_, N> {
         #[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
-        let index = hash as usize % SHARDS;
-        &self.shards[index]
+        self.shard_at(hash as usize)
     }
 
-    pub(crate) fn shards(&self) -> &[Shard<N>; SHARDS] {
-        &self.shards
+    /// The shard of a number, however large.
+    #[inline]
+    pub(crate) fn shard_at(&self, number: usize) -> Shard<'_, N> {
+        let index = number % SHARDS;
+        Shard::of(&self.arrays[index], &self.upkeeps[index])
+    }
+
+    pub(crate) fn shards(&self) -> impl Iterator<Item = Shard<'_, N>> {
+        (0..SHARDS).map(|number| self.shard_at(number))
     }
 }
 

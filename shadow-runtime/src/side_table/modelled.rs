@@ -5,11 +5,13 @@
 
 use std::ptr::NonNull;
 
+use super::shard::{Current, Upkeep};
 use super::{Shard, hash};
 
 /// A shard whose values are boxed, and dropped with it.
 pub struct Table<V> {
-    shard: Shard<V>,
+    array: Current<V>,
+    upkeep: Upkeep<V>,
 }
 
 // SAFETY: a shard gives out pointers to values; all of them may be shared between threads.
@@ -19,23 +21,27 @@ unsafe impl<V: Send + Sync> Sync for Table<V> {}
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self { shard: Shard::new() }
+        Self { array: Current::new(), upkeep: Upkeep::new() }
     }
 }
 
 impl<V> Table<V> {
+    fn shard(&self) -> Shard<'_, V> {
+        Shard::of(&self.array, &self.upkeep)
+    }
+
     pub fn find(&self, key: usize) -> Option<&V> {
         // SAFETY: models look for no key that they remove, and values are dropped with the table, or by who removes them.
-        self.shard.find(key, hash(key)).map(|value| unsafe { value.as_ref() })
+        self.shard().find(key, hash(key)).map(|value| unsafe { value.as_ref() })
     }
 
     pub fn insert(&self, key: usize, value: V) {
-        self.shard.lock().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
+        self.shard().lock().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
     }
 
     /// Puts another value there; the first is the caller's, to be dropped when no reader can have it.
     pub fn replace(&self, key: usize, value: V) -> Box<V> {
-        let mut shard = self.shard.lock();
+        let mut shard = self.shard().lock();
         let first = shard.find(key, hash(key)).expect("there is one");
         shard.replace(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
         // SAFETY: it was boxed by `insert`, and is in the table no more.
@@ -44,7 +50,7 @@ impl<V> Table<V> {
 
     /// Takes a key out that no reader looks for.
     pub fn remove(&self, key: usize) -> Option<Box<V>> {
-        let value = self.shard.lock().remove_if(key, hash(key), |_| true)?;
+        let value = self.shard().lock().remove_if(key, hash(key), |_| true)?;
         // SAFETY: it was boxed by `insert`, and nobody looks for it.
         Some(unsafe { Box::from_raw(value.as_ptr()) })
     }
@@ -59,10 +65,12 @@ impl<V> Table<V> {
 impl<V> Drop for Table<V> {
     fn drop(&mut self) {
         let mut values = Vec::new();
-        self.shard.lock().each(|_, value| values.push(value));
+        self.shard().lock().each(|_, value| values.push(value));
         for value in values {
             // SAFETY: it was boxed by `insert`, and the table goes.
             drop(unsafe { Box::from_raw(value.as_ptr()) });
         }
+        // SAFETY: the table goes.
+        unsafe { self.shard().free() };
     }
 }

@@ -11,9 +11,12 @@
 //! - **T1** Only who holds the lock stores anything.
 //! - **T2** If a key is in a group other than its home, all groups from its home to that one are full.
 //! - **T3** An array that has been replaced is not stored to any more.
-//! - **T4** An array is freed only with the shard.
+//! - **T4** An array is not freed.
 //! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see
 //!   to that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
+//!
+//! - **T6** A key that is in its home stays in its slot, until it is removed or the array is replaced: what moves back comes
+//!   from a group that is not its home.
 //!
 //! # Reader's path
 //!
@@ -21,8 +24,8 @@
 //! matches, load the key, the value, and the key again; if both are the wanted one, the value is its value. If the
 //! group has a vacant tag, the key is not there: load the count of moves again, and if it has changed, look again.
 //!
-//! Mostly the home group is all there is to see, and then the count need not be loaded. For a hit it says nothing; and
-//! for a miss one load of the home's tags is enough: when they had this value, with a vacant one, the key was, by T2,
+//! Mostly the home group is all there is to see, and then the count need not be loaded. A hit there needs the key but
+//! once: by T5 and T6 it stays, so the value is its value. And for a miss one load of the home's tags is enough: when they had this value, with a vacant one, the key was, by T2,
 //! at home or nowhere, and its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line
 //! of its slot, which is touched while the tags are still on their way, so that the two waits are one; and a miss the
 //! line of tags.
@@ -83,10 +86,26 @@ pub(crate) const NOBODY: usize = usize::MAX;
 /// How many groups are swept at a time, where most are vacant.
 const MOST_GROUPS: usize = 64;
 
-/// A part of a table. Its first words, which readers load, share a cache line.
+/// A part of a table.
+pub(crate) struct Shard<'table, N> {
+    array: &'table Current<N>,
+    upkeep: &'table Upkeep<N>,
+}
+
+impl<N> Clone for Shard<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N> Copy for Shard<'_, N> {}
+
+/// Where the array of a shard is. Those of all shards lie together, so that readers have them in few cache lines.
+pub(super) struct Current<N>(AtomicPtr<N>);
+
+/// What else a shard has, which readers mostly do without.
 #[repr(align(64))]
-pub(crate) struct Shard<N> {
-    array: AtomicPtr<N>,
+pub(super) struct Upkeep<N> {
     /// How often a key was moved within an array.
     moves: AtomicUsize,
     entries: AtomicUsize,
@@ -109,9 +128,9 @@ struct Writer<N> {
 unsafe impl<N> Send for Writer<N> {}
 
 /// The right to write to a shard.
-pub(crate) struct Guard<'shard, N> {
-    shard: &'shard Shard<N>,
-    writer: MutexGuard<'shard, Writer<N>>,
+pub(crate) struct Guard<'table, N> {
+    shard: Shard<'table, N>,
+    writer: MutexGuard<'table, Writer<N>>,
 }
 
 /// Where a key is.
@@ -121,11 +140,24 @@ struct Position {
     index: usize,
 }
 
-impl<N> Shard<N> {
+impl<N> Current<N> {
     const_fn! {
-        pub(crate) const fn new() -> Self {
+        pub(super) const fn new() -> Self {
+            Self(AtomicPtr::new(Array::empty().into_raw()))
+        }
+    }
+
+    #[inline]
+    fn array(&self) -> Array<N> {
+        // Acquire: pairs with the Release of `grow`. SAFETY: nothing else is ever in this word.
+        unsafe { Array::from_raw(self.0.load(Ordering::Acquire)) }
+    }
+}
+
+impl<N> Upkeep<N> {
+    const_fn! {
+        pub(super) const fn new() -> Self {
             Self {
-                array: AtomicPtr::new(Array::empty().into_raw()),
                 moves: AtomicUsize::new(0),
                 entries: AtomicUsize::new(0),
                 swept: AtomicUsize::new(0),
@@ -133,11 +165,18 @@ impl<N> Shard<N> {
             }
         }
     }
+}
+
+impl<'table, N> Shard<'table, N> {
+    #[inline]
+    pub(super) const fn of(array: &'table Current<N>, upkeep: &'table Upkeep<N>) -> Self {
+        Self { array, upkeep }
+    }
 
     /// The value of `key`.
     #[inline]
-    pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
-        let array = self.array();
+    pub(crate) fn find(self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        let array = self.array.array();
         let group = array.home(hash);
         // Relaxed: a hit is decided by the key, and a miss by this one word: see the header.
         // SAFETY: a home is a group, and by T4 the array is not freed.
@@ -148,51 +187,49 @@ impl<N> Shard<N> {
             // Only to have the line on its way: which slot it will be is known when the tags are. Relaxed: not used.
             first.key.load(Ordering::Relaxed);
             // SAFETY: as above.
-            if let Some(value) = unsafe { array.slot(group, index) }.value_of(key) {
+            if let Some(value) = unsafe { array.slot(group, index) }.value_at_home(key) {
                 return Some(value);
             }
         } else if !tags.is_full() {
             return None;
         }
-        self.search(key, hash)
+        self.search(array, key, hash)
     }
 
-    /// As [`find`](Self::find), as far from home as it takes.
+    /// As [`find`](Self::find), from home on, as far as it takes.
     #[inline(never)]
-    fn search(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+    fn search(self, array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
+        // A hit says by itself that it is one, and most that are not at home are next to it.
+        if let Some(value) = look_in(array, array.after(array.home(hash)), key, hash).1 {
+            return Some(value);
+        }
         loop {
             // Acquire: pairs with the Release of `Guard::vacate`.
-            let moves = self.moves.load(Ordering::Acquire);
-            if let Some(value) = look(self.array(), key, hash) {
+            let moves = self.upkeep.moves.load(Ordering::Acquire);
+            if let Some(value) = look(self.array.array(), key, hash) {
                 return Some(value);
             }
             // Relaxed: what has to be seen by now is seen, by the Acquire loads of tags and keys.
-            if self.moves.load(Ordering::Relaxed) == moves {
+            if self.upkeep.moves.load(Ordering::Relaxed) == moves {
                 return None;
             }
         }
     }
 
-    #[inline]
-    fn array(&self) -> Array<N> {
-        // Acquire: pairs with the Release of `grow`. SAFETY: nothing else is ever in this word.
-        unsafe { Array::from_raw(self.array.load(Ordering::Acquire)) }
-    }
-
     /// About how many entries it has.
-    pub(crate) fn entries(&self) -> usize {
+    pub(crate) fn entries(self) -> usize {
         // Relaxed: an estimate.
-        self.entries.load(Ordering::Relaxed)
+        self.upkeep.entries.load(Ordering::Relaxed)
     }
 
     /// Whether this round of sweeping has seen it from end to end.
-    pub(crate) fn is_swept(&self, round: usize) -> bool {
+    pub(crate) fn is_swept(self, round: usize) -> bool {
         // Relaxed: whoever acts upon it looks again under the lock.
-        self.swept.load(Ordering::Relaxed) == round
+        self.upkeep.swept.load(Ordering::Relaxed) == round
     }
 
-    pub(crate) fn lock(&self) -> Guard<'_, N> {
-        Guard { shard: self, writer: lock(&self.writer) }
+    pub(crate) fn lock(self) -> Guard<'table, N> {
+        Guard { shard: self, writer: lock(&self.upkeep.writer) }
     }
 }
 
@@ -200,23 +237,42 @@ impl<N> Shard<N> {
 fn look<N>(array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
     let mut group = array.home(hash);
     for _ in 0..array.groups() {
-        // SAFETY: it is a group, and by T4 the array is not freed. Acquire: argued in the header.
-        let tags = unsafe { array.tags(group, Ordering::Acquire) };
-        for index in tags.matches(hash) {
-            // SAFETY: the tag says that there are slots; by T4 the array is not freed.
-            if let Some(value) = unsafe { array.slot(group, index) }.value_of(key) {
-                return Some(value);
-            }
-        }
-        if !tags.is_full() {
-            return None;
+        let (tags, value) = look_in(array, group, key, hash);
+        if value.is_some() || !tags.is_full() {
+            return value;
         }
         group = array.after(group);
     }
     None
 }
 
+/// One look into a group. Its tags are what was seen before the look at the keys.
+#[inline]
+fn look_in<N>(array: Array<N>, group: usize, key: usize, hash: u64) -> (Tags, Option<NonNull<N>>) {
+    // SAFETY: it is a group, and by T4 the array is not freed. Acquire: argued in the header.
+    let tags = unsafe { array.tags(group, Ordering::Acquire) };
+    for index in tags.matches(hash) {
+        // SAFETY: the tag says that there are slots; by T4 the array is not freed.
+        if let Some(value) = unsafe { array.slot(group, index) }.value_of(key) {
+            return (tags, Some(value));
+        }
+    }
+    (tags, None)
+}
+
 impl<N> Slot<N> {
+    /// The value, if it is that of `key`, and the slot is in its home: then the key stays there (T6).
+    #[inline]
+    fn value_at_home(&self, key: usize) -> Option<NonNull<N>> {
+        // Acquire: pairs with the Release of `fill`.
+        if self.key.load(Ordering::Acquire) != key {
+            return None;
+        }
+        // Acquire: pairs with the Release of `fill` and `replace`. SAFETY: the value was stored before the key, and is not
+        // null.
+        Some(unsafe { NonNull::new_unchecked(self.value.load(Ordering::Acquire)) })
+    }
+
     /// The value, if it is that of `key`.
     #[inline]
     fn value_of(&self, key: usize) -> Option<NonNull<N>> {
@@ -237,24 +293,24 @@ impl<N> Slot<N> {
 impl<N> Guard<'_, N> {
     /// The value of `key`.
     pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
-        look(self.shard.array(), key, hash)
+        look(self.shard.array.array(), key, hash)
     }
 
     /// Puts `value` there for `key`, which has none.
     pub(crate) fn insert(&mut self, key: usize, hash: u64, value: NonNull<N>) {
         debug_assert_ne!(key, NOBODY, "a caller looks for it");
         let entries = self.shard.entries() + 1;
-        let mut array = self.shard.array();
+        let mut array = self.shard.array.array();
         if entries > most(array) {
             array = self.grow(array);
         }
         put(array, key, hash, value);
-        self.shard.entries.store(entries, Ordering::Relaxed);
+        self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
     }
 
     /// Puts another value there for `key`.
     pub(crate) fn replace(&mut self, key: usize, hash: u64, value: NonNull<N>) {
-        let array = self.shard.array();
+        let array = self.shard.array.array();
         if let Some(Position { group, index }) = position(array, key, hash) {
             // SAFETY: the key is there. Release: as in `put`.
             unsafe { array.slot(group, index) }.value.store(value.as_ptr(), Ordering::Release);
@@ -268,7 +324,7 @@ impl<N> Guard<'_, N> {
         hash: u64,
         is_gone: impl FnOnce(NonNull<N>) -> bool,
     ) -> Option<NonNull<N>> {
-        let array = self.shard.array();
+        let array = self.shard.array.array();
         let position = position(array, key, hash)?;
         occupant(array, position).filter(|value| is_gone(*value))?;
         Some(self.vacate(array, position))
@@ -288,12 +344,12 @@ impl<N> Guard<'_, N> {
         }
         if self.writer.round != round {
             self.writer.round = round;
-            self.writer.left = self.shard.array().groups();
+            self.writer.left = self.shard.array.array().groups();
         }
         let swept = self.sweep(count, is_gone, gone);
         self.writer.left = self.writer.left.saturating_sub(swept);
         if self.writer.left == 0 {
-            self.shard.swept.store(round, Ordering::Relaxed);
+            self.shard.upkeep.swept.store(round, Ordering::Relaxed);
         }
         self.writer.left == 0
     }
@@ -306,7 +362,7 @@ impl<N> Guard<'_, N> {
         is_gone: impl Fn(NonNull<N>) -> bool,
         gone: &mut Vec<NonNull<N>>,
     ) -> usize {
-        let array = self.shard.array();
+        let array = self.shard.array.array();
         let (mut groups, mut entries) = (0, 0);
         while groups < MOST_GROUPS && entries < count {
             entries += self.sweep_group(array, &is_gone, gone);
@@ -317,7 +373,7 @@ impl<N> Guard<'_, N> {
 
     /// As [`sweep`](Self::sweep), of all groups.
     pub(crate) fn sweep_all(&mut self, is_gone: impl Fn(NonNull<N>) -> bool, gone: &mut Vec<NonNull<N>>) {
-        let array = self.shard.array();
+        let array = self.shard.array.array();
         self.writer.cursor = 0;
         for _ in 0..array.groups() {
             self.sweep_group(array, &is_gone, gone);
@@ -351,7 +407,7 @@ impl<N> Guard<'_, N> {
 
     /// Calls `visit` with every key and its value.
     pub(crate) fn each(&self, mut visit: impl FnMut(usize, NonNull<N>)) {
-        let array = self.shard.array();
+        let array = self.shard.array.array();
         for group in 0..array.groups() {
             for index in 0..SLOTS {
                 if let Some(value) = occupant(array, Position { group, index }) {
@@ -366,7 +422,7 @@ impl<N> Guard<'_, N> {
     /// value that was in the slot.
     fn vacate(&mut self, array: Array<N>, position: Position) -> NonNull<N> {
         let value = occupant(array, position).expect("only what is there is taken out");
-        self.shard.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
+        self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
         let mut hole = position;
         loop {
             // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
@@ -379,7 +435,10 @@ impl<N> Guard<'_, N> {
             let moved = occupant(array, from).expect("what has flown over is there");
             fill(array, hole, key, hash, moved);
             // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
-            self.shard.moves.store(self.shard.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+            self.shard
+                .upkeep
+                .moves
+                .store(self.shard.upkeep.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
             hole = from;
         }
         let vacant = tags(array, hole.group).without(hole.index);
@@ -395,7 +454,7 @@ impl<N> Guard<'_, N> {
         let to = Array::allocate(bits);
         self.each(|key, value| put(to, key, super::hash(key), value));
         // Release: pairs with the Acquire of `Shard::array`.
-        self.shard.array.store(to.into_raw(), Ordering::Release);
+        self.shard.array.0.store(to.into_raw(), Ordering::Release);
         self.writer.cursor = 0;
         self.writer.left = to.groups();
         if !from.is_empty() {
@@ -486,14 +545,18 @@ fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)>
     None
 }
 
-impl<N> Drop for Shard<N> {
-    fn drop(&mut self) {
-        let mut guard = self.lock();
-        let replaced = std::mem::take(&mut guard.writer.replaced);
-        let current = self.array();
-        drop(guard);
+impl<N> Shard<'_, N> {
+    /// Frees all arrays, for the models: the tables of hosts stay.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses it any more.
+    #[cfg(loom)]
+    pub(super) unsafe fn free(self) {
+        let replaced = std::mem::take(&mut self.lock().writer.replaced);
+        let current = self.array.array();
         for array in replaced.into_iter().chain((!current.is_empty()).then_some(current)) {
-            // SAFETY: it was allocated, and whoever used it has borrowed the shard.
+            // SAFETY: it was allocated, and the caller says that nobody uses it.
             unsafe { array.free() };
         }
     }
