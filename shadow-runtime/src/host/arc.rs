@@ -246,14 +246,10 @@ unsafe fn start<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: 
     let key = key_of(host);
     let hash = hash(key);
     let new = First::make(set, Arc::downgrade(host));
-    let mut shard = TABLE.shard(hash).lock();
-    if shard.find(key, hash).is_some() {
-        drop(shard);
+    if TABLE.shard(hash).lock().insert_first(key, hash, new.into_marked()).is_some() {
         // SAFETY: it was not put anywhere.
         return Err(unsafe { new.unmake::<S, Weak<T>>() });
     }
-    shard.insert(key, hash, new.into_marked());
-    drop(shard);
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
     Ok(unsafe { new.look::<S, Weak<T>>() }.expect("it has just been put there"))
 }

@@ -117,6 +117,8 @@ pub(super) struct Upkeep<N> {
 struct Writer<N> {
     /// The arrays that were replaced, and may still have readers.
     replaced: Vec<Array<N>>,
+    /// How many entries the array may have.
+    most: usize,
     /// The group that is swept next.
     cursor: usize,
     /// The round of sweeping that is on, and how many groups of the shard it has still to see.
@@ -161,7 +163,7 @@ impl<N> Upkeep<N> {
                 moves: AtomicUsize::new(0),
                 entries: AtomicUsize::new(0),
                 swept: AtomicUsize::new(0),
-                writer: Mutex::new(Writer { replaced: Vec::new(), cursor: 0, round: 0, left: 0 }),
+                writer: Mutex::new(Writer { replaced: Vec::new(), most: 0, cursor: 0, round: 0, left: 0 }),
             }
         }
     }
@@ -301,11 +303,24 @@ impl<N> Guard<'_, N> {
         debug_assert_ne!(key, NOBODY, "a caller looks for it");
         let entries = self.shard.entries() + 1;
         let mut array = self.shard.array.array();
-        if entries > most(array) {
+        if entries > self.writer.most {
             array = self.grow(array);
         }
         put(array, key, hash, value);
         self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
+    }
+
+    /// Puts `value` there for `key`, unless it has one, which is returned.
+    pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
+        let array = self.shard.array.array();
+        let seen = tags(array, array.home(hash));
+        // By T2, if there is room at home, the key is there or nowhere.
+        let is_absent = seen.matches(hash).next().is_none() && !seen.is_full();
+        if let Some(there) = if is_absent { None } else { look(array, key, hash) } {
+            return Some(there);
+        }
+        self.insert(key, hash, value);
+        None
     }
 
     /// Puts another value there for `key`.
@@ -326,8 +341,11 @@ impl<N> Guard<'_, N> {
     ) -> Option<NonNull<N>> {
         let array = self.shard.array.array();
         let position = position(array, key, hash)?;
-        occupant(array, position).filter(|value| is_gone(*value))?;
-        Some(self.vacate(array, position))
+        let value = value_at(array, position);
+        is_gone(value).then(|| {
+            self.vacate(array, position);
+            value
+        })
     }
 
     /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen
@@ -418,10 +436,8 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    /// Makes a slot vacant, and its group as full as it was, as long as there is something to move there (T2). Returns the
-    /// value that was in the slot.
-    fn vacate(&mut self, array: Array<N>, position: Position) -> NonNull<N> {
-        let value = occupant(array, position).expect("only what is there is taken out");
+    /// Makes a slot vacant that is not, and its group as full as it was, as long as there is something to move there (T2).
+    fn vacate(&mut self, array: Array<N>, position: Position) {
         self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
         let mut hole = position;
         loop {
@@ -430,10 +446,16 @@ impl<N> Guard<'_, N> {
             unsafe { array.slot(hole.group, hole.index) }.key.store(NOBODY, Ordering::Release);
             // The tag stays until it is known that nothing moves here: a reader must not find room where T2 says there is
             // none.
-            let overflown = tags(array, hole.group).is_full().then(|| overflown(array, hole.group)).flatten();
-            let Some((from, key, hash)) = overflown else { break };
-            let moved = occupant(array, from).expect("what has flown over is there");
-            fill(array, hole, key, hash, moved);
+            let seen = tags(array, hole.group);
+            let overflown = if seen.is_full() { overflown(array, hole.group) } else { None };
+            let Some((from, key, hash)) = overflown else {
+                let vacant = seen.without(hole.index);
+                // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after
+                // the count of moves; pairs with the Acquire of `look_in`.
+                unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
+                return;
+            };
+            fill(array, hole, seen, key, hash, value_at(array, from));
             // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
             self.shard
                 .upkeep
@@ -441,11 +463,6 @@ impl<N> Guard<'_, N> {
                 .store(self.shard.upkeep.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
             hole = from;
         }
-        let vacant = tags(array, hole.group).without(hole.index);
-        // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after the count
-        // of moves; pairs with the Acquire of `find`.
-        unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
-        value
     }
 
     #[cold]
@@ -455,6 +472,7 @@ impl<N> Guard<'_, N> {
         self.each(|key, value| put(to, key, super::hash(key), value));
         // Release: pairs with the Acquire of `Shard::array`.
         self.shard.array.0.store(to.into_raw(), Ordering::Release);
+        self.writer.most = to.groups() * SLOTS * 13 / 16;
         self.writer.cursor = 0;
         self.writer.left = to.groups();
         if !from.is_empty() {
@@ -462,11 +480,6 @@ impl<N> Guard<'_, N> {
         }
         to
     }
-}
-
-/// How many entries an array may have.
-fn most<N>(array: Array<N>) -> usize {
-    if array.is_empty() { 0 } else { array.groups() * SLOTS * 13 / 16 }
 }
 
 /// The tags of a group, for who holds the lock.
@@ -495,24 +508,32 @@ fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
 
 /// What is in a slot, for who holds the lock.
 fn occupant<N>(array: Array<N>, Position { group, index }: Position) -> Option<NonNull<N>> {
-    tags(array, group).taken().find(|taken| *taken == index)?;
-    // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
-    NonNull::new(unsafe { array.slot(group, index) }.value.load(Ordering::Relaxed))
+    let is_taken = tags(array, group).taken().any(|taken| taken == index);
+    is_taken.then(|| value_at(array, Position { group, index }))
+}
+
+/// What is in a slot that is not vacant, for who holds the lock.
+fn value_at<N>(array: Array<N>, Position { group, index }: Position) -> NonNull<N> {
+    // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
+    let value = unsafe { array.slot(group, index) }.value.load(Ordering::Relaxed);
+    NonNull::new(value).expect("a slot that is not vacant has a value")
 }
 
 /// Puts a key at the first vacant slot from its home on.
 fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
     let mut group = array.home(hash);
-    let index = loop {
-        match tags(array, group).vacant() {
-            Some(index) => break index,
-            None => group = array.after(group),
+    loop {
+        let seen = tags(array, group);
+        if let Some(index) = seen.vacant() {
+            return fill(array, Position { group, index }, seen, key, hash, value);
         }
-    };
-    fill(array, Position { group, index }, key, hash, value);
+        group = array.after(group);
+    }
 }
 
-fn fill<N>(array: Array<N>, Position { group, index }: Position, key: usize, hash: u64, value: NonNull<N>) {
+/// Fills a slot of a group with these tags.
+fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, value: NonNull<N>) {
+    let Position { group, index } = at;
     // SAFETY: the slot is there, and by T4 the array is not freed.
     let slot = unsafe { array.slot(group, index) };
     // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
@@ -520,7 +541,7 @@ fn fill<N>(array: Array<N>, Position { group, index }: Position, key: usize, has
     // Release: after the value; pairs with the Acquire of `value_of`.
     slot.key.store(key, Ordering::Release);
     // SAFETY: as above, and by T1 nobody else stores. Release: after the key, so that it is not looked at for nothing.
-    unsafe { array.set_tags(group, tags(array, group).without(index).with(index, hash), Ordering::Release) };
+    unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
 }
 
 /// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the
