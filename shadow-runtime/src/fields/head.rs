@@ -1,8 +1,8 @@
 //! The memory of one host's field sets: a node for each declaration whose fields were used.
 //!
 //! In: a field set's type. Out: a reference to the one of this host. A host that embeds its fields has a [`Head`]; a
-//! side table keeps what a head would point to, a [`First`], whose node has the `Weak` that the table needs to know
-//! about the host, so that one allocation serves both. Neighbours: `node.rs`, one node; `list.rs`, several.
+//! side table keeps what a head would point to, a [`First`], whose node has what the table needs to know about the
+//! host, so that one allocation serves both. Neighbours: `node.rs`, one node; `list.rs`, several.
 //!
 //! # Memory
 //!
@@ -66,6 +66,9 @@ pub(crate) struct First {
     link: NonNull<Link>,
 }
 
+/// The key of a host that is in no side table, which its nodes do not look at.
+const NO_KEY: usize = 0;
+
 /// See N4. A node is aligned to more than this.
 const MARK: usize = 1;
 
@@ -116,7 +119,7 @@ impl Head {
         // Release: pairs with every Acquire load of the word. Relaxed on failure: the caller looks again.
         if self.first.compare_exchange(ptr::null_mut(), marked, Ordering::Release, Ordering::Relaxed).is_err() {
             // SAFETY: it was not put anywhere, so it is nobody else's.
-            return Err(unsafe { Node::<S, ()>::unmake(link) });
+            return Err(unsafe { Node::<S, ()>::unmake(link, NO_KEY) });
         }
         // SAFETY: it is the start of a live node of `S`, which lives by N3.
         Ok(unsafe { self::set(link) })
@@ -207,7 +210,7 @@ impl Taken {
     pub(super) fn end_all(self) {
         let mut panics = Panics::none();
         // SAFETY: no head points to it, and the head was borrowed exclusively, so nobody else has it.
-        unsafe { self.first.end(&mut panics) };
+        unsafe { self.first.end(NO_KEY, &mut panics) };
         panics.raise();
     }
 }
@@ -222,10 +225,10 @@ impl First {
     ///
     /// # Safety
     ///
-    /// It was made of these types, and was put nowhere.
-    pub(crate) unsafe fn unmake<S: FieldSet + 'static, O: Owner>(self) -> S {
+    /// It was made of these types, for the host with this key, and was put nowhere.
+    pub(crate) unsafe fn unmake<S: FieldSet + 'static, O: Owner>(self, key: usize) -> S {
         // SAFETY: the caller's promise is the same.
-        unsafe { Node::<S, O>::unmake(self.link) }
+        unsafe { Node::<S, O>::unmake(self.link, key) }
     }
 
     /// What a table keeps. The pointer may be used for the whole of what it points to.
@@ -294,24 +297,24 @@ impl First {
     ///
     /// # Safety
     ///
-    /// It is not ended meanwhile.
-    pub(crate) unsafe fn is_gone(self) -> bool {
+    /// It is not ended meanwhile, and `key` is that of the host.
+    pub(crate) unsafe fn is_gone(self, key: usize) -> bool {
         // SAFETY: by N1 and the caller's promise it is live.
         let kind = unsafe { self.link.as_ref() }.kind();
         // SAFETY: by N1 it is of this kind.
-        unsafe { (kind.is_gone)(self.link) }
+        unsafe { (kind.is_gone)(self.link, key) }
     }
 
     /// Ends every field and frees every node. Panics of destructors are contained.
     ///
     /// # Safety
     ///
-    /// Nobody else has it, or a reference to what is in it, now or later.
-    pub(crate) unsafe fn end(self, panics: &mut Panics) {
+    /// Nobody else has it, or a reference to what is in it, now or later; and `key` is that of the host.
+    pub(crate) unsafe fn end(self, key: usize, panics: &mut Panics) {
         // SAFETY: by N1 it is live.
         let kind = unsafe { self.link.as_ref() }.kind();
         // SAFETY: by N1 it is of this kind; the caller says that nobody else has it.
-        unsafe { (kind.end)(self.link, panics) };
+        unsafe { (kind.end)(self.link, key, panics) };
     }
 
     /// The node of the field set `S`.
@@ -388,7 +391,7 @@ unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<Link>) -> NonNull<Link> {
     let kept = unsafe { put_node(head, new, TypeId::of::<S>()) };
     if kept != new {
         // SAFETY: it was not put anywhere, so it is still nobody else's.
-        drop(unsafe { Node::<S, ()>::unmake(new) });
+        drop(unsafe { Node::<S, ()>::unmake(new, NO_KEY) });
     }
     kept
 }
@@ -462,6 +465,7 @@ pub(crate) unsafe fn read<'host, S: FieldSet + 'static, O: Owner, R>(
 ///
 /// As [`read`].
 #[cold]
+#[inline(never)]
 unsafe fn look_further<'host, S: FieldSet + 'static, O: Owner>(word: *mut Link) -> Option<&'host S> {
     let word = NonNull::new(word)?;
     // SAFETY: the caller says so.

@@ -31,11 +31,11 @@ pub(super) fn list() -> &'static Kind {
 /// # Safety
 ///
 /// As [`Kind`] says.
-unsafe fn list_is_gone(link: NonNull<Link>) -> bool {
+unsafe fn list_is_gone(link: NonNull<Link>, key: usize) -> bool {
     // SAFETY: the caller says that it is a list.
     let list = unsafe { link.cast::<List>().as_ref() };
     // The host is known by its first node. SAFETY: by N1 each node is of its kind.
-    list.nodes().next().is_some_and(|(node, link)| unsafe { (link.kind().is_gone)(node) })
+    list.nodes().next().is_some_and(|(node, link)| unsafe { (link.kind().is_gone)(node, key) })
 }
 
 /// # Safety
@@ -53,7 +53,7 @@ unsafe fn list_attached(link: NonNull<Link>, visit: &mut dyn FnMut(&'static Fiel
 /// # Safety
 ///
 /// As [`Kind`] says; and nobody else has the list or its nodes, now or later.
-unsafe fn list_end(link: NonNull<Link>, panics: &mut Panics) {
+unsafe fn list_end(link: NonNull<Link>, key: usize, panics: &mut Panics) {
     let mut next = Some(link.cast::<List>());
     while let Some(list) = next {
         // SAFETY: the caller says that it is nobody else's.
@@ -64,7 +64,7 @@ unsafe fn list_end(link: NonNull<Link>, panics: &mut Panics) {
             // SAFETY: by N1 it is a live node.
             let kind = unsafe { node.as_ref() }.kind();
             // SAFETY: by N1 it is of this kind, and by the caller's promise nobody else's.
-            unsafe { (kind.end)(node, panics) };
+            unsafe { (kind.end)(node, key, panics) };
         }
         next = NonNull::new(list.next.load(Ordering::Relaxed));
     }

@@ -26,14 +26,14 @@ pub(crate) struct Link {
 pub(super) type KindOf = fn() -> &'static Kind;
 
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
-/// N1 says.
+/// N1 says, and the numbers are the key of its host in a side table.
 pub(super) struct Kind {
     /// The field set, or that it is a list.
     pub(super) content: fn() -> TypeId,
-    pub(super) is_gone: unsafe fn(NonNull<Link>) -> bool,
+    pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
     pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
-    /// Ends the fields, and frees the node.
-    pub(super) end: unsafe fn(NonNull<Link>, &mut Panics),
+    /// Ends the fields, lets go of the owner, and frees the node.
+    pub(super) end: unsafe fn(NonNull<Link>, usize, &mut Panics),
 }
 
 /// One field set on the heap. `repr(C)` puts the link first, where N1 says it is, and the set where it is whatever the
@@ -45,17 +45,30 @@ pub(super) struct Node<S, O> {
     owner: O,
 }
 
-/// What a first node knows of its host.
+/// What a first node knows of its host, besides the key by which a side table has it.
 pub(crate) trait Owner: Send + Sync + 'static {
     /// Whether the host is gone; if so, what its users did has happened before.
-    fn is_gone(&self) -> bool;
+    ///
+    /// # Safety
+    ///
+    /// `key` is that of the host, and this was not released.
+    unsafe fn is_gone(&self, key: usize) -> bool;
+
+    /// Lets go of the host.
+    ///
+    /// # Safety
+    ///
+    /// `key` is that of the host. This is not used any more, but for its drop.
+    unsafe fn release(&self, key: usize);
 }
 
 /// Nothing: whoever has the head says when the host is gone.
 impl Owner for () {
-    fn is_gone(&self) -> bool {
+    unsafe fn is_gone(&self, _key: usize) -> bool {
         false
     }
+
+    unsafe fn release(&self, _key: usize) {}
 }
 
 /// The kind of a node of `S` and `O`.
@@ -92,14 +105,16 @@ impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
         NonNull::from(Box::leak(Box::new(Self { link: Link::new(kind::<S, O>), set, owner }))).cast()
     }
 
-    /// Frees a node, and gives its set back.
+    /// Lets go of the owner, frees a node, and gives its set back.
     ///
     /// # Safety
     ///
-    /// `link` is that of a node of `S` and `O`, and nobody else has it, now or later.
-    pub(super) unsafe fn unmake(link: NonNull<Link>) -> S {
+    /// `link` is that of a node of `S` and `O` and of the host with this key, and nobody else has it, now or later.
+    pub(super) unsafe fn unmake(link: NonNull<Link>, key: usize) -> S {
         // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
         let node = unsafe { Box::from_raw(link.cast::<Self>().as_ptr()) };
+        // SAFETY: the caller says whose key it is.
+        unsafe { node.owner.release(key) };
         node.set
     }
 }
@@ -127,10 +142,11 @@ pub(super) unsafe fn set_mut<'host, S>(link: NonNull<Link>) -> &'host mut S {
 /// # Safety
 ///
 /// As [`Kind`] says.
-unsafe fn is_gone<S, O: Owner>(link: NonNull<Link>) -> bool {
+unsafe fn is_gone<S, O: Owner>(link: NonNull<Link>, key: usize) -> bool {
     // SAFETY: the caller says that it is the start of such a node.
     let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
-    node.owner.is_gone()
+    // SAFETY: the caller says whose key it is.
+    unsafe { node.owner.is_gone(key) }
 }
 
 /// # Safety
@@ -150,7 +166,7 @@ unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'
 /// # Safety
 ///
 /// As [`Kind`] says; and nobody else has the node, now or later.
-unsafe fn end<S: FieldSet, O>(link: NonNull<Link>, panics: &mut Panics) {
+unsafe fn end<S: FieldSet, O: Owner>(link: NonNull<Link>, key: usize, panics: &mut Panics) {
     // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
     let mut node = unsafe { Box::from_raw(link.cast::<Node<S, O>>().as_ptr()) };
     let mut fields = S::fields().iter();
@@ -159,4 +175,6 @@ unsafe fn end<S: FieldSet, O>(link: NonNull<Link>, panics: &mut Panics) {
             cell.end(field, panics);
         }
     });
+    // SAFETY: the caller says whose key it is.
+    unsafe { node.owner.release(key) };
 }

@@ -4,8 +4,8 @@
 //!
 //! # Identity and its reuse
 //!
-//! The key is the address of the `T` in the allocation. An entry keeps a `Weak`, so the allocation, and with it the
-//! address, is not given to anybody else before the entry is gone. Two allocations cannot have the same key, also for
+//! The key is the address of the `T` in the allocation. An entry keeps a `Weak` (`arc/kept.rs`), so the allocation,
+//! and with it the address, is not given to anybody else before the entry is gone. Two allocations cannot have the same key, also for
 //! zero-sized types: the two counts of an `Arc` stand right before its `T`, so the bytes before the key belong to one
 //! allocation alone. No other kind of host shares this table.
 //!
@@ -14,7 +14,7 @@
 //! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's lock.
 //!   While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
 //!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
-//! - **A2** What an entry points to begins with the first node that the host was given, whose owner is that `Weak`; it
+//! - **A2** What an entry points to begins with the first node that the host was given, whose owner counts as that
 //!   is ended only after the entry was removed.
 //!
 //! So whoever borrows an `Arc` may look for it (T5 of `side_table/shard.rs`), and borrow the fields of its allocation
@@ -26,122 +26,23 @@
 //! shard and look again before adding one. If there is one without the field set, make it a list of nodes, under the
 //! lock too, since the entry may move. *Sweeper*: lock, take the entries whose `Arc`s are gone, unlock, and only then
 //! drop them, since that runs destructors (R4), each contained (R5).
-//!
-//! *The last `Arc` against the sweeper*: the sweeper must not drop a value before the last reader's use of it. Readers
-//! use a value while they borrow an `Arc`, and give the `Arc` up by a `Release` decrement of the strong count; the
-//! sweeper reads that count and then has an `Acquire` fence, which together order it after all of them. `try_unwrap`
-//! and `make_mut` take the strong count from 1 to 0 without a `Release`, and have theirs a few steps later, where they
-//! give up the weak count that all strong ones share. So the sweeper loads the weak count with `Acquire` too, which
-//! `Weak::weak_count` does. Between those few steps the order rests on the processor, not on the language: see
-//! `ARCHITECTURE.md`.
-//!
-//! # When dead hosts are dropped
-//!
-//! Every attach to an `Arc`, when it is done, looks for dead hosts in three places:
-//!
-//! 1. The host that this thread attached to [`RECENT`] attaches ago. Most short lives end here, and an address that is
-//!    used again and again costs the same however many others are alive.
-//! 2. If the table has grown by an eighth since that was last done: some entries of the next shard, and so on, until
-//!    every shard has been swept from end to end. So what is dead adds about an eighth to what is alive. It goes round
-//!    all shards, a little of each at a time: what is taken out of a shard leaves addresses of that shard, which the
-//!    allocator gives to the next hosts; sweeping one shard after the other would move all hosts to where it has just
-//!    been.
-//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's
-//!    shard is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
-//!
-//! So a host that is gone is dropped within `TURN / TURN_STRIDE` attaches of one thread for each entry there is, or
-//! `TURN * SHARDS` if that is more; and the memory of hosts and values is bounded by what is alive (R7).
-//!
-//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts
-//! the sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy;
-//! but no more than [`MOST_OWED`] at a time, so that one initialiser that attaches for ever is bounded, too. Inside of
-//! a destructor that a sweep runs it does not sweep, or one dead host after the other would pile up on the stack.
 
-use std::cell::Cell;
-use std::ptr::NonNull;
+mod kept;
+mod sweep;
+
 use std::sync::{Arc, Weak};
 
-use crate::claim;
 use crate::field_set::FieldSet;
 use crate::fields::{First, Link, Owner, read};
 use crate::host::{Host, Identity};
-use crate::panics::Panics;
-use crate::side_table::{NOBODY, SHARDS, Shard, SideTable, hash};
-use crate::sync::{AtomicUsize, Ordering, fence, local, shared};
-
-/// How many hosts a thread remembers.
-const RECENT: usize = 8;
-
-/// How many entries are swept at a time in a round that the table is due for, and otherwise.
-const ROUND_STRIDE: usize = 16;
-const TURN_STRIDE: usize = 4;
-
-/// How many shards are passed, to find one that the round has not seen from end to end.
-const MOST_PASSED: usize = 16;
-
-/// How many attaches there are for each turn, where the host's shard is not small.
-const TURN: usize = 64;
-
-/// How many entries a small shard has.
-const SMALL: usize = 64;
-
-/// How many sweeps a thread puts off.
-const MOST_OWED: usize = 1024;
+use crate::side_table::{SideTable, hash};
+use crate::sync::shared;
+use kept::{Keeps, Thin, is_thin};
+use sweep::sweep_for;
+pub(crate) use sweep::{sweep, sweep_owed};
 
 shared! {
     static TABLE: SideTable<Link> = SideTable::new();
-}
-
-shared! {
-    static PACE: Pace = Pace { limit: AtomicUsize::new(0), round: AtomicUsize::new(0), unswept: AtomicUsize::new(0) };
-}
-
-/// When the table is swept from end to end. All operations are `Relaxed`: nothing is concluded from them but how much
-/// work to do, and whoever does it takes locks.
-struct Pace {
-    /// With more entries than this, a round begins.
-    limit: AtomicUsize,
-    /// How many rounds have begun.
-    round: AtomicUsize,
-    /// How many shards the round that is on has still to see to the end; 0 if none is on.
-    unswept: AtomicUsize,
-}
-
-impl Pace {
-    /// Begins a round if so many entries are more than the limit, and none is on.
-    fn begin(&self, entries: usize) {
-        if entries > self.limit.load(Ordering::Relaxed)
-            && self.unswept.compare_exchange(0, SHARDS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            self.round.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The round that is on.
-    fn round(&self) -> Option<usize> {
-        (self.unswept.load(Ordering::Relaxed) > 0).then(|| self.round.load(Ordering::Relaxed))
-    }
-
-    /// The round has seen one more shard to the end.
-    fn swept(&self) {
-        if self.unswept.fetch_sub(1, Ordering::Relaxed) == 1 {
-            let entries: usize = TABLE.shards().map(Shard::entries).sum();
-            self.limit.store(entries + entries / 8, Ordering::Relaxed);
-        }
-    }
-}
-
-impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
-    fn is_gone(&self) -> bool {
-        if self.strong_count() != 0 {
-            return false;
-        }
-        // Both halves are argued in the header. The count itself does not matter.
-        let _ = self.weak_count();
-        // Acquire: pairs with the Release decrement of every `Arc` that was dropped.
-        fence(Ordering::Acquire);
-        true
-    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -151,14 +52,20 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         let link = TABLE.find(key_of(host))?;
         // SAFETY: by A2 it is a host's.
         let first = unsafe { First::from_raw(link) };
-        // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
-        unsafe { first.look::<S, Weak<T>>() }
+        if is_thin::<T>() {
+            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
+            unsafe { first.look::<S, Thin<T>>() }
+        } else {
+            // SAFETY: as above.
+            unsafe { first.look::<S, Weak<T>>() }
+        }
     }
 
     fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
         match Self::look(host) {
             Some(set) => set,
-            None => enter(host),
+            None if is_thin::<T>() => enter::<S, T, Thin<T>>(host),
+            None => enter::<S, T, Weak<T>>(host),
         }
     }
 
@@ -169,8 +76,13 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         otherwise: impl FnOnce(&'host S) -> Option<R>,
     ) -> Option<R> {
         let link = TABLE.find(key_of(host))?;
-        // SAFETY: as in `look`.
-        unsafe { read::<S, Weak<T>, R>(link.as_ptr(), when_ready, otherwise) }
+        if is_thin::<T>() {
+            // SAFETY: as in `look`.
+            unsafe { read::<S, Thin<T>, R>(link.as_ptr(), when_ready, otherwise) }
+        } else {
+            // SAFETY: as in `look`.
+            unsafe { read::<S, Weak<T>, R>(link.as_ptr(), when_ready, otherwise) }
+        }
     }
 
     #[inline]
@@ -179,13 +91,23 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     }
 
     unsafe fn start<S: FieldSet + 'static>(host: &Self, set: S) -> Result<&S, S> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { start(host, set) }
+        if is_thin::<T>() {
+            // SAFETY: the caller's promise is the same.
+            unsafe { start::<S, T, Thin<T>>(host, set) }
+        } else {
+            // SAFETY: the caller's promise is the same.
+            unsafe { start::<S, T, Weak<T>>(host, set) }
+        }
     }
 
     unsafe fn mark<S: FieldSet + 'static>(host: &Self) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { mark::<S, T>(host) };
+        if is_thin::<T>() {
+            // SAFETY: the caller's promise is the same.
+            unsafe { mark::<S, T, Thin<T>>(host) };
+        } else {
+            // SAFETY: the caller's promise is the same.
+            unsafe { mark::<S, T, Weak<T>>(host) };
+        }
     }
 
     fn identity(host: &Self) -> Identity {
@@ -205,11 +127,11 @@ fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
 
 /// Gives `host` the field set `S`, which it did not have when it was looked for.
 #[cold]
-fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>) -> &S {
+fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     let key = key_of(host);
     let hash = hash(key);
     // Made outside of the lock. If it is not needed, it is only memory: no cell in it is filled.
-    let new = First::make(S::empty(), Arc::downgrade(host));
+    let new = First::make(S::empty(), O::keep(host));
     let mut shard = TABLE.shard(hash).lock();
     let first = shard.find(key, hash);
     let first = match first {
@@ -231,10 +153,10 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
     drop(shard);
     if first != new {
         // SAFETY: it was not put anywhere.
-        unsafe { new.end(&mut Panics::none()) };
+        drop(unsafe { new.unmake::<S, O>(key) });
     }
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
-    unsafe { first.look::<S, Weak<T>>() }.expect("it has just been put there")
+    unsafe { first.look::<S, O>() }.expect("it has just been put there")
 }
 
 /// Gives `host`, which had no field set when it was looked for, its first, or gives that back.
@@ -242,16 +164,16 @@ fn enter<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>
 /// # Safety
 ///
 /// The first cell of `set` is ready.
-unsafe fn start<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>, set: S) -> Result<&S, S> {
+unsafe fn start<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>, set: S) -> Result<&S, S> {
     let key = key_of(host);
     let hash = hash(key);
-    let new = First::make(set, Arc::downgrade(host));
+    let new = First::make(set, O::keep(host));
     if TABLE.shard(hash).lock().insert_first(key, hash, new.into_marked()).is_some() {
         // SAFETY: it was not put anywhere.
-        return Err(unsafe { new.unmake::<S, Weak<T>>() });
+        return Err(unsafe { new.unmake::<S, O>(key) });
     }
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
-    Ok(unsafe { new.look::<S, Weak<T>>() }.expect("it has just been put there"))
+    Ok(unsafe { new.look::<S, O>() }.expect("it has just been put there"))
 }
 
 /// Notes that the first cell of the field set `S` is ready. Under the lock, since the entry may move.
@@ -260,188 +182,15 @@ unsafe fn start<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: 
 ///
 /// It is.
 #[cold]
-unsafe fn mark<S: FieldSet + 'static, T: ?Sized + Send + Sync + 'static>(host: &Arc<T>) {
+unsafe fn mark<S: FieldSet + 'static, T: ?Sized, O: Owner>(host: &Arc<T>) {
     let key = key_of(host);
     let hash = hash(key);
     let mut shard = TABLE.shard(hash).lock();
     let marked = shard.find(key, hash).and_then(|raw| {
         // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed.
-        unsafe { First::marked::<S, Weak<T>>(raw) }
+        unsafe { First::marked::<S, O>(raw) }
     });
     if let Some(marked) = marked {
         shard.replace(key, hash, marked);
-    }
-}
-
-struct Sweeps {
-    /// The hosts that this thread has attached to, in a ring.
-    recent: [Cell<usize>; RECENT],
-    /// How many attaches there were.
-    attaches: Cell<usize>,
-    /// The shard that is swept next, in a round and otherwise.
-    next: Cell<usize>,
-    /// How many entries are in the shards that were counted since the first was.
-    entries: Cell<usize>,
-    /// How many sweeps wait for the end of an initialiser.
-    owed: Cell<usize>,
-    /// Whether this thread runs destructors of a sweep.
-    is_sweeping: Cell<bool>,
-}
-
-local! {
-    static SWEEPS: Sweeps = Sweeps {
-        recent: [const { Cell::new(NOBODY) }; RECENT],
-        attaches: Cell::new(0),
-        next: Cell::new(0),
-        entries: Cell::new(0),
-        owed: Cell::new(0),
-        is_sweeping: Cell::new(false),
-    };
-}
-
-/// What was taken out of the table, to be dropped under no lock.
-type Gone = Vec<NonNull<Link>>;
-
-fn is_gone(link: NonNull<Link>) -> bool {
-    // SAFETY: by A2 it is a host's.
-    let first = unsafe { First::from_raw(link) };
-    // SAFETY: it is in the table, whose lock is held.
-    unsafe { first.is_gone() }
-}
-
-/// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
-fn sweep_for(key: usize) {
-    SWEEPS.with(|sweeps| {
-        if claim::is_initialising() && sweeps.owed.get() < MOST_OWED {
-            sweeps.owed.set(sweeps.owed.get() + 1);
-        } else {
-            sweeps.sweep(|gone| sweeps.look_around(key, gone));
-            sweep_owed();
-        }
-    });
-}
-
-/// Sweeps what attaches inside of initialisers have put off, now that this thread is in none.
-#[inline]
-pub(crate) fn sweep_owed() {
-    SWEEPS.with(|sweeps| {
-        if sweeps.owed.get() > 0 && !claim::is_initialising() {
-            sweeps.pay();
-        }
-    });
-}
-
-impl Sweeps {
-    #[cold]
-    fn pay(&self) {
-        for _ in 0..self.owed.take() {
-            self.sweep(|gone| {
-                self.take_turn(gone);
-                None
-            });
-        }
-    }
-
-    /// Drops the hosts that `look` has found.
-    fn sweep(&self, look: impl FnOnce(&mut Gone) -> Option<NonNull<Link>>) {
-        if self.is_sweeping.replace(true) {
-            return;
-        }
-        let mut gone = Gone::new();
-        let one = look(&mut gone);
-        if one.is_some() || !gone.is_empty() {
-            let mut panics = Panics::none();
-            end(one, &mut panics);
-            end(gone, &mut panics);
-            // These are other hosts' destructors: their panics are not the caller's (R5).
-            panics.discard();
-        }
-        self.is_sweeping.set(false);
-    }
-
-    /// What one attach sweeps. The recent host is returned by itself: mostly it is all there is, and needs no vector.
-    fn look_around(&self, key: usize, gone: &mut Gone) -> Option<NonNull<Link>> {
-        let attaches = self.attaches.get().wrapping_add(1);
-        self.attaches.set(attaches);
-        self.count(TABLE.shard_at(attaches), attaches % SHARDS == 0);
-        if let Some(round) = PACE.round() {
-            self.sweep_round(round, gone);
-        } else if attaches % TURN == 0 || TABLE.shard(hash(key)).entries() <= SMALL {
-            self.take_turn(gone);
-        }
-        take_if_gone(self.recent[attaches % RECENT].replace(key))
-    }
-
-    /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
-    fn count(&self, shard: Shard<'_, Link>, is_first: bool) {
-        if is_first {
-            PACE.begin(self.entries.take());
-        }
-        self.entries.set(self.entries.get() + shard.entries());
-    }
-
-    /// The next shard.
-    fn advance(&self) -> Shard<'static, Link> {
-        let next = self.next.get();
-        self.next.set(next.wrapping_add(1));
-        TABLE.shard_at(next)
-    }
-
-    /// Sweeps a part of the next shard that the round has not seen to the end.
-    fn sweep_round(&self, round: usize, gone: &mut Gone) {
-        let unswept = (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round));
-        if unswept.is_some_and(|shard| shard.lock().sweep_round(round, ROUND_STRIDE, is_gone, gone)) {
-            PACE.swept();
-        }
-    }
-
-    /// Sweeps a part of the next shard.
-    fn take_turn(&self, gone: &mut Gone) {
-        let shard = self.advance();
-        if shard.entries() > 0 {
-            shard.lock().sweep(TURN_STRIDE, is_gone, gone);
-        }
-    }
-}
-
-fn take_if_gone(key: usize) -> Option<NonNull<Link>> {
-    if key == NOBODY {
-        return None;
-    }
-    let hash = hash(key);
-    TABLE.shard(hash).lock().remove_if(key, hash, is_gone)
-}
-
-/// Drops every host that is gone, also those that go when the values of others are dropped, and returns how many.
-///
-/// # Panics
-///
-/// If a destructor does, after all of them have run.
-pub(crate) fn sweep() -> usize {
-    let mut panics = Panics::none();
-    let mut count = 0;
-    loop {
-        let before = count;
-        for shard in TABLE.shards() {
-            let mut gone = Gone::new();
-            shard.lock().sweep_all(is_gone, &mut gone);
-            count += gone.len();
-            end(gone, &mut panics);
-        }
-        if count == before {
-            break;
-        }
-    }
-    panics.raise();
-    count
-}
-
-/// Drops what was taken out of the table, under no lock.
-fn end(gone: impl IntoIterator<Item = NonNull<Link>>, panics: &mut Panics) {
-    for link in gone {
-        // SAFETY: by A2 it is a host's.
-        let first = unsafe { First::from_raw(link) };
-        // SAFETY: by A1 nobody has it any more.
-        unsafe { first.end(panics) };
     }
 }

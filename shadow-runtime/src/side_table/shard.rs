@@ -354,8 +354,8 @@ impl<N> Guard<'_, N> {
         &mut self,
         round: usize,
         count: usize,
-        is_gone: impl Fn(NonNull<N>) -> bool,
-        gone: &mut Vec<NonNull<N>>,
+        is_gone: impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
     ) -> bool {
         if self.shard.is_swept(round) {
             return false;
@@ -372,13 +372,13 @@ impl<N> Guard<'_, N> {
         self.writer.left == 0
     }
 
-    /// Takes out the values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
+    /// Takes out the keys and values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
     /// [`MOST_GROUPS`], and returns how many groups there were.
     pub(crate) fn sweep(
         &mut self,
         count: usize,
-        is_gone: impl Fn(NonNull<N>) -> bool,
-        gone: &mut Vec<NonNull<N>>,
+        is_gone: impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
     ) -> usize {
         let array = self.shard.array.array();
         let (mut groups, mut entries) = (0, 0);
@@ -390,7 +390,11 @@ impl<N> Guard<'_, N> {
     }
 
     /// As [`sweep`](Self::sweep), of all groups.
-    pub(crate) fn sweep_all(&mut self, is_gone: impl Fn(NonNull<N>) -> bool, gone: &mut Vec<NonNull<N>>) {
+    pub(crate) fn sweep_all(
+        &mut self,
+        is_gone: impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
+    ) {
         let array = self.shard.array.array();
         self.writer.cursor = 0;
         for _ in 0..array.groups() {
@@ -402,20 +406,20 @@ impl<N> Guard<'_, N> {
     fn sweep_group(
         &mut self,
         array: Array<N>,
-        is_gone: &impl Fn(NonNull<N>) -> bool,
-        gone: &mut Vec<NonNull<N>>,
+        is_gone: &impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
     ) -> usize {
         let group = self.writer.cursor;
         let mut entries = 0;
         for index in 0..SLOTS {
             let position = Position { group, index };
             // What moves into the hole is looked at, too.
-            while let Some(value) = occupant(array, position) {
+            while let Some((key, value)) = occupant(array, position) {
                 entries += 1;
-                if !is_gone(value) {
+                if !is_gone(key, value) {
                     break;
                 }
-                gone.push(value);
+                gone.push((key, value));
                 self.vacate(array, position);
             }
         }
@@ -428,9 +432,8 @@ impl<N> Guard<'_, N> {
         let array = self.shard.array.array();
         for group in 0..array.groups() {
             for index in 0..SLOTS {
-                if let Some(value) = occupant(array, Position { group, index }) {
-                    // SAFETY: there is an occupant. Relaxed: under the lock.
-                    visit(unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed), value);
+                if let Some((key, value)) = occupant(array, Position { group, index }) {
+                    visit(key, value);
                 }
             }
         }
@@ -506,10 +509,13 @@ fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
     None
 }
 
-/// What is in a slot, for who holds the lock.
-fn occupant<N>(array: Array<N>, Position { group, index }: Position) -> Option<NonNull<N>> {
-    let is_taken = tags(array, group).taken().any(|taken| taken == index);
-    is_taken.then(|| value_at(array, Position { group, index }))
+/// The key and the value in a slot, for who holds the lock.
+fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
+    let Position { group, index } = position;
+    tags(array, group).taken().find(|taken| *taken == index)?;
+    // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
+    let key = unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed);
+    Some((key, value_at(array, position)))
 }
 
 /// What is in a slot that is not vacant, for who holds the lock.

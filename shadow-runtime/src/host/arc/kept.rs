@@ -1,0 +1,101 @@
+//! What an entry keeps of its `Arc`, so that the allocation, and with it the address, is not given to anybody else.
+//!
+//! In: an `Arc`. Out: an [`Owner`] for the first node of its fields, that counts as one `Weak`. Neighbour: `../arc.rs`.
+//!
+//! A `Weak` of a sized type is the address that is the entry's key, so the node need not have it once more: [`Thin`] is
+//! of no size. A node with a small value is then a quarter smaller, and lies in one cache line. A `Weak` of an unsized
+//! type has more to it than the address, and is kept as it is.
+//!
+//! A key is a number. What makes a pointer of it again is that the `Weak`'s pointer was exposed when it was kept.
+//!
+//! # The last `Arc` against the sweeper
+//!
+//! The sweeper must not drop a value before the last reader's use of it. Readers use a value while they borrow an `Arc`,
+//! and give the `Arc` up by a `Release` decrement of the strong count; the sweeper reads that count and then has an
+//! `Acquire` fence, which together order it after all of them. `try_unwrap` and `make_mut` take the strong count from 1
+//! to 0 without a `Release`, and have theirs a few steps later, where they give up the weak count that all strong ones
+//! share. So the sweeper loads the weak count with `Acquire` too, which `Weak::weak_count` does. Between those few steps
+//! the order rests on the processor, not on the language: see `ARCHITECTURE.md`.
+
+use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
+use std::ptr;
+use std::sync::{Arc, Weak};
+
+use crate::fields::Owner;
+use crate::sync::{Ordering, fence};
+
+/// What keeps the allocation of an `Arc<T>`.
+pub(super) trait Keeps<T: ?Sized>: Owner {
+    fn keep(host: &Arc<T>) -> Self;
+}
+
+/// A `Weak<T>` that is known by its key: only for types of which [`is_thin`].
+pub(super) struct Thin<T: ?Sized>(PhantomData<fn() -> *const T>);
+
+/// Whether a pointer to a `T` is an address, and nothing else.
+pub(super) const fn is_thin<T: ?Sized>() -> bool {
+    size_of::<*const T>() == size_of::<*const ()>()
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Thin<T> {
+    fn keep(host: &Arc<T>) -> Self {
+        assert!(is_thin::<T>(), "there is more to it than its key");
+        Weak::into_raw(Arc::downgrade(host)).cast::<()>().expose_provenance();
+        Self(PhantomData)
+    }
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
+    /// The `Weak` again.
+    ///
+    /// # Safety
+    ///
+    /// `key` is the address of the `T` of the `Arc` that is kept.
+    unsafe fn weak(key: usize) -> ManuallyDrop<Weak<T>> {
+        assert!(is_thin::<T>(), "there is more to it than its key");
+        let pointer = ptr::with_exposed_provenance::<()>(key);
+        // SAFETY: both are one address, as is asserted.
+        let pointer = unsafe { mem::transmute_copy::<*const (), *const T>(&pointer) };
+        // SAFETY: the caller says that this is the pointer that `keep` has exposed.
+        ManuallyDrop::new(unsafe { Weak::from_raw(pointer) })
+    }
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
+    unsafe fn is_gone(&self, key: usize) -> bool {
+        // SAFETY: the caller's promise is the same.
+        is_gone(&*unsafe { Self::weak(key) })
+    }
+
+    unsafe fn release(&self, key: usize) {
+        // SAFETY: the caller's promise is the same, and that this happens once.
+        drop(ManuallyDrop::into_inner(unsafe { Self::weak(key) }));
+    }
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
+    fn keep(host: &Arc<T>) -> Self {
+        Arc::downgrade(host)
+    }
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
+    unsafe fn is_gone(&self, _key: usize) -> bool {
+        is_gone(self)
+    }
+
+    /// It lets go when it is dropped.
+    unsafe fn release(&self, _key: usize) {}
+}
+
+fn is_gone<T: ?Sized>(weak: &Weak<T>) -> bool {
+    if weak.strong_count() != 0 {
+        return false;
+    }
+    // Both halves are argued in the header. The count itself does not matter.
+    let _ = weak.weak_count();
+    // Acquire: pairs with the Release decrement of every `Arc` that was dropped.
+    fence(Ordering::Acquire);
+    true
+}

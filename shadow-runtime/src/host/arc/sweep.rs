@@ -1,0 +1,266 @@
+//! When the fields of `Arc`s that are gone are dropped: by attaches, a few at a time.
+//!
+//! In: an attach to an `Arc`, when it is done. Out: the ends of hosts that are gone. Neighbours: `../arc.rs`, whose
+//! invariants A1 and A2 it keeps; `side_table/shard.rs`, which goes through a shard.
+//!
+//! Every attach to an `Arc`, when it is done, looks for dead hosts in three places:
+//!
+//! 1. The host that this thread attached to [`RECENT`] attaches ago. Most short lives end here, and an address that is
+//!    used again and again costs the same however many others are alive.
+//! 2. If the table has grown by an eighth since that was last done: some entries of the next shard, and so on, until
+//!    every shard has been swept from end to end. So what is dead adds about an eighth to what is alive. It goes round
+//!    all shards, a little of each at a time: what is taken out of a shard leaves addresses of that shard, which the
+//!    allocator gives to the next hosts; sweeping one shard after the other would move all hosts to where it has just
+//!    been.
+//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's
+//!    shard is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
+//!
+//! So a host that is gone is dropped within `TURN / TURN_STRIDE` attaches of one thread for each entry there is, or
+//! `TURN * SHARDS` if that is more; and the memory of hosts and values is bounded by what is alive (R7).
+//!
+//! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts
+//! the sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy;
+//! but no more than [`MOST_OWED`] at a time, so that one initialiser that attaches for ever is bounded, too. Inside of
+//! a destructor that a sweep runs it does not sweep, or one dead host after the other would pile up on the stack.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use crate::claim;
+use crate::fields::{First, Link};
+use crate::host::arc::TABLE;
+use crate::panics::Panics;
+use crate::side_table::{NOBODY, SHARDS, Shard, hash};
+use crate::sync::{AtomicUsize, Ordering, local, shared};
+
+/// How many hosts a thread remembers.
+const RECENT: usize = 8;
+
+/// How many entries are swept at a time in a round that the table is due for, and otherwise.
+const ROUND_STRIDE: usize = 16;
+const TURN_STRIDE: usize = 4;
+
+/// How many shards are passed, to find one that the round has not seen from end to end.
+const MOST_PASSED: usize = 16;
+
+/// How many attaches there are for each turn, where the host's shard is not small.
+const TURN: usize = 64;
+
+/// How many entries a small shard has.
+const SMALL: usize = 64;
+
+/// How many sweeps a thread puts off.
+const MOST_OWED: usize = 1024;
+
+shared! {
+    static PACE: Pace = Pace { limit: AtomicUsize::new(0), round: AtomicUsize::new(0), unswept: AtomicUsize::new(0) };
+}
+
+/// When the table is swept from end to end. All operations are `Relaxed`: nothing is concluded from them but how much
+/// work to do, and whoever does it takes locks.
+struct Pace {
+    /// With more entries than this, a round begins.
+    limit: AtomicUsize,
+    /// How many rounds have begun.
+    round: AtomicUsize,
+    /// How many shards the round that is on has still to see to the end; 0 if none is on.
+    unswept: AtomicUsize,
+}
+
+impl Pace {
+    /// Begins a round if so many entries are more than the limit, and none is on.
+    fn begin(&self, entries: usize) {
+        if entries > self.limit.load(Ordering::Relaxed)
+            && self.unswept.compare_exchange(0, SHARDS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.round.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The round that is on.
+    fn round(&self) -> Option<usize> {
+        (self.unswept.load(Ordering::Relaxed) > 0).then(|| self.round.load(Ordering::Relaxed))
+    }
+
+    /// The round has seen one more shard to the end.
+    fn swept(&self) {
+        if self.unswept.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let entries: usize = TABLE.shards().map(Shard::entries).sum();
+            self.limit.store(entries + entries / 8, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Sweeps {
+    /// The hosts that this thread has attached to, in a ring.
+    recent: [Cell<usize>; RECENT],
+    /// How many attaches there were.
+    attaches: Cell<usize>,
+    /// The shard that is swept next, in a round and otherwise.
+    next: Cell<usize>,
+    /// How many entries are in the shards that were counted since the first was.
+    entries: Cell<usize>,
+    /// How many sweeps wait for the end of an initialiser.
+    owed: Cell<usize>,
+    /// Whether this thread runs destructors of a sweep.
+    is_sweeping: Cell<bool>,
+}
+
+local! {
+    static SWEEPS: Sweeps = Sweeps {
+        recent: [const { Cell::new(NOBODY) }; RECENT],
+        attaches: Cell::new(0),
+        next: Cell::new(0),
+        entries: Cell::new(0),
+        owed: Cell::new(0),
+        is_sweeping: Cell::new(false),
+    };
+}
+
+/// What was taken out of the table, to be dropped under no lock.
+type Gone = Vec<(usize, NonNull<Link>)>;
+
+fn is_gone(key: usize, link: NonNull<Link>) -> bool {
+    // SAFETY: by A2 it is a host's.
+    let first = unsafe { First::from_raw(link) };
+    // SAFETY: it is in the table by this key, whose lock is held.
+    unsafe { first.is_gone(key) }
+}
+
+/// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
+pub(super) fn sweep_for(key: usize) {
+    SWEEPS.with(|sweeps| {
+        if claim::is_initialising() && sweeps.owed.get() < MOST_OWED {
+            sweeps.owed.set(sweeps.owed.get() + 1);
+        } else {
+            sweeps.sweep(|gone| sweeps.look_around(key, gone));
+            sweep_owed();
+        }
+    });
+}
+
+/// Sweeps what attaches inside of initialisers have put off, now that this thread is in none.
+#[inline]
+pub(crate) fn sweep_owed() {
+    SWEEPS.with(|sweeps| {
+        if sweeps.owed.get() > 0 && !claim::is_initialising() {
+            sweeps.pay();
+        }
+    });
+}
+
+impl Sweeps {
+    #[cold]
+    fn pay(&self) {
+        for _ in 0..self.owed.take() {
+            self.sweep(|gone| {
+                self.take_turn(gone);
+                None
+            });
+        }
+    }
+
+    /// Drops the hosts that `look` has found.
+    fn sweep(&self, look: impl FnOnce(&mut Gone) -> Option<(usize, NonNull<Link>)>) {
+        if self.is_sweeping.replace(true) {
+            return;
+        }
+        let mut gone = Gone::new();
+        let one = look(&mut gone);
+        if one.is_some() || !gone.is_empty() {
+            let mut panics = Panics::none();
+            end(one, &mut panics);
+            end(gone, &mut panics);
+            // These are other hosts' destructors: their panics are not the caller's (R5).
+            panics.discard();
+        }
+        self.is_sweeping.set(false);
+    }
+
+    /// What one attach sweeps. The recent host is returned by itself: mostly it is all there is, and needs no vector.
+    fn look_around(&self, key: usize, gone: &mut Gone) -> Option<(usize, NonNull<Link>)> {
+        let attaches = self.attaches.get().wrapping_add(1);
+        self.attaches.set(attaches);
+        self.count(TABLE.shard_at(attaches), attaches % SHARDS == 0);
+        if let Some(round) = PACE.round() {
+            self.sweep_round(round, gone);
+        } else if attaches % TURN == 0 || TABLE.shard(hash(key)).entries() <= SMALL {
+            self.take_turn(gone);
+        }
+        take_if_gone(self.recent[attaches % RECENT].replace(key))
+    }
+
+    /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
+    fn count(&self, shard: Shard<'_, Link>, is_first: bool) {
+        if is_first {
+            PACE.begin(self.entries.take());
+        }
+        self.entries.set(self.entries.get() + shard.entries());
+    }
+
+    /// The next shard.
+    fn advance(&self) -> Shard<'static, Link> {
+        let next = self.next.get();
+        self.next.set(next.wrapping_add(1));
+        TABLE.shard_at(next)
+    }
+
+    /// Sweeps a part of the next shard that the round has not seen to the end.
+    fn sweep_round(&self, round: usize, gone: &mut Gone) {
+        let unswept = (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round));
+        if unswept.is_some_and(|shard| shard.lock().sweep_round(round, ROUND_STRIDE, is_gone, gone)) {
+            PACE.swept();
+        }
+    }
+
+    /// Sweeps a part of the next shard.
+    fn take_turn(&self, gone: &mut Gone) {
+        let shard = self.advance();
+        if shard.entries() > 0 {
+            shard.lock().sweep(TURN_STRIDE, is_gone, gone);
+        }
+    }
+}
+
+fn take_if_gone(key: usize) -> Option<(usize, NonNull<Link>)> {
+    if key == NOBODY {
+        return None;
+    }
+    let hash = hash(key);
+    let gone = TABLE.shard(hash).lock().remove_if(key, hash, |link| is_gone(key, link))?;
+    Some((key, gone))
+}
+
+/// Drops every host that is gone, also those that go when the values of others are dropped, and returns how many.
+///
+/// # Panics
+///
+/// If a destructor does, after all of them have run.
+pub(crate) fn sweep() -> usize {
+    let mut panics = Panics::none();
+    let mut count = 0;
+    loop {
+        let before = count;
+        for shard in TABLE.shards() {
+            let mut gone = Gone::new();
+            shard.lock().sweep_all(is_gone, &mut gone);
+            count += gone.len();
+            end(gone, &mut panics);
+        }
+        if count == before {
+            break;
+        }
+    }
+    panics.raise();
+    count
+}
+
+/// Drops what was taken out of the table, under no lock.
+fn end(gone: impl IntoIterator<Item = (usize, NonNull<Link>)>, panics: &mut Panics) {
+    for (key, link) in gone {
+        // SAFETY: by A2 it is a host's.
+        let first = unsafe { First::from_raw(link) };
+        // SAFETY: it was in the table by this key, and by A1 nobody has it any more.
+        unsafe { first.end(key, panics) };
+    }
+}
