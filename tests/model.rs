@@ -1,0 +1,120 @@
+//! The library against plain maps: any operations on hosts of every kind have the results, drops and counts that the maps
+//! predict. `tests/world` has the operations and the maps; `fuzz` has the same, for longer.
+//!
+//! `PROPTEST_CASES` says how many worlds there are to be. A failure is made as small as can be, printed, and kept in
+//! `tests/model.regressions`, which is tried first from then on.
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::select;
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+
+mod world;
+
+use world::operation::{Access, Act, Declaration, Field, Init, Kind, Next, Operation, PLACES, Place, Policy, Way};
+use world::value::Temper;
+
+fn place() -> impl Strategy<Value = Place> + Clone {
+    (0..PLACES).prop_map(Place)
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    select(&[Kind::Task, Kind::Owned, Kind::Node, Kind::Named, Kind::Text, Kind::Fixed, Kind::Raw][..])
+}
+
+fn declaration() -> impl Strategy<Value = Declaration> {
+    select(&[Declaration::First, Declaration::Second, Declaration::Third][..])
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    select(&[Policy::Once, Policy::Made, Policy::Newest, Policy::Copied][..])
+}
+
+fn field() -> impl Strategy<Value = Field> {
+    (declaration(), policy()).prop_map(|(declaration, policy)| Field { declaration, policy })
+}
+
+fn temper() -> impl Strategy<Value = Temper> {
+    prop_oneof![8 => Just(Temper::Calm), 1 => Just(Temper::PanicsWhenCloned), 1 => Just(Temper::PanicsWhenDropped)]
+}
+
+/// Accesses, so many of which may be inside of one another.
+fn access(depth: u32) -> impl Strategy<Value = Access> {
+    (place(), declaration(), act(depth)).prop_map(|(place, declaration, act)| Access { place, declaration, act })
+}
+
+fn act(depth: u32) -> impl Strategy<Value = Act> {
+    let way = select(&[Way::Declared, Way::Given, Way::Fallible][..]);
+    prop_oneof![
+        2 => policy().prop_map(Act::Read),
+        2 => temper().prop_map(Act::Attach),
+        3 => (way, init(depth)).prop_map(|(way, init)| Act::Make(way, init)),
+        1 => (any::<bool>(), temper()).prop_map(|(copy, temper)| Act::Update { copy, temper }),
+        2 => (any::<bool>(), next(depth)).prop_map(|(copy, next)| Act::UpdateWith { copy, next }),
+    ]
+}
+
+fn init(depth: u32) -> impl Strategy<Value = Init> {
+    let simple = prop_oneof![
+        4 => temper().prop_map(Init::Makes),
+        1 => Just(Init::Fails),
+        1 => Just(Init::Panics),
+        1 => Just(Init::AsksItself),
+    ];
+    if depth == 0 {
+        return simple.boxed();
+    }
+    prop_oneof![2 => simple, 1 => access(depth - 1).prop_map(|access| Init::Uses(Box::new(access)))].boxed()
+}
+
+fn next(depth: u32) -> impl Strategy<Value = Next> {
+    let simple = prop_oneof![
+        4 => temper().prop_map(Next::Makes),
+        1 => Just(Next::Panics),
+        1 => Just(Next::Interferes),
+    ];
+    if depth == 0 {
+        return simple.boxed();
+    }
+    prop_oneof![2 => simple, 1 => access(depth - 1).prop_map(|access| Next::Uses(Box::new(access)))].boxed()
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        30 => access(2).prop_map(Operation::Access),
+        4 => (place(), kind()).prop_map(|(place, kind)| Operation::Make(place, kind)),
+        3 => place().prop_map(Operation::Drop),
+        2 => (place(), place()).prop_map(|(from, to)| Operation::Clone(from, to)),
+        1 => (place(), place()).prop_map(|(from, to)| Operation::View(from, to)),
+        1 => (place(), place()).prop_map(|(one, other)| Operation::Swap(one, other)),
+        1 => (place(), place()).prop_map(|(one, other)| Operation::SwapFields(one, other)),
+        1 => (place(), place()).prop_map(|(from, to)| Operation::Take(from, to)),
+        1 => place().prop_map(Operation::Unwrap),
+        1 => place().prop_map(Operation::MakeMut),
+        3 => (place(), field(), temper()).prop_map(|(place, field, temper)| Operation::Mutate(place, field, temper)),
+        4 => (place(), field()).prop_map(|(place, field)| Operation::Detach(place, field)),
+        1 => place().prop_map(Operation::DetachObject),
+        1 => (field(), any::<bool>()).prop_map(|(field, panics)| Operation::DetachAll { field, panics }),
+        1 => (place(), field()).prop_map(|(place, field)| Operation::Clash(place, field)),
+        1 => Just(Operation::Sweep),
+        1 => Just(Operation::Report),
+    ]
+}
+
+#[test]
+fn any_operations_do_what_the_maps_say() {
+    let config = Config {
+        cases: 1000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        source_file: Some(file!()),
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&vec(operation(), 0..60), |operations| {
+        world::run(&operations);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}

@@ -1,0 +1,614 @@
+//! Hosts of every kind, with the same fields on each.
+//!
+//! In: a host of whichever kind, a declaration, and what to do. Out: what the library's accessor returns. Nothing here
+//! knows what is right.
+
+use std::sync::Arc;
+
+use shadow_runtime::raw::{self, AttachError, Id, InitError, UpdateId};
+use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields, Shadowed, shadow};
+
+use super::operation::{Declaration, Field, Kind, Policy};
+use super::value::{Small, Value, declared};
+
+#[derive(Shadow, Clone, Debug, Default)]
+#[shadow_field(attach first_once: Value)]
+#[shadow_field(get_or_attach first_made: Value = declared())]
+#[shadow_field(get_or_update first_newest: Value)]
+#[shadow_field(get_or_update(copy) first_copied: Small)]
+pub(crate) struct Task {
+    pub(crate) own: Value,
+    pub(crate) shadow: ShadowFields,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Node(pub(crate) Value);
+
+pub(crate) trait Named: Send + Sync {
+    fn own(&self) -> &Value;
+}
+
+impl Named for Node {
+    fn own(&self) -> &Value {
+        &self.0
+    }
+}
+
+pub(crate) struct Config(#[expect(dead_code, reason = "it is not empty, and so has an address of its own")] u64);
+
+/// An address that has fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Object(pub(crate) *const ());
+
+macro_rules! first {
+    ($trait:ident for $host:ty) => {
+        shadow! {
+            trait $trait for $host {
+                attach first_once: Value;
+                get_or_attach first_made: Value = declared();
+                get_or_update first_newest: Value;
+                get_or_update(copy) first_copied: Small;
+            }
+        }
+    };
+}
+
+macro_rules! second {
+    ($($head:tt)*) => {
+        shadow! {
+            $($head)* {
+                get_or_attach second_made: Value = declared();
+                get_or_update(copy) second_copied: Small;
+                attach second_once: Value;
+                get_or_update second_newest: Value;
+            }
+        }
+    };
+}
+
+macro_rules! third {
+    ($($head:tt)*) => {
+        shadow! {
+            $($head)* {
+                get_or_update third_newest: Value;
+                attach third_once: Value;
+                get_or_update(copy) third_copied: Small;
+                get_or_attach third_made: Value = declared();
+            }
+        }
+    };
+}
+
+second!(impl Task);
+third!(trait TaskThird for Task);
+
+first!(OwnedFirst for Shadowed<Value>);
+second!(trait OwnedSecond for Shadowed<Value>);
+third!(trait OwnedThird for Shadowed<Value>);
+
+first!(NodeFirst for Arc<Node>);
+second!(trait NodeSecond for Arc<Node>);
+first!(NamedFirst for Arc<dyn Named>);
+second!(trait NamedSecond for Arc<dyn Named>);
+first!(TextFirst for Arc<str>);
+second!(trait TextSecond for Arc<str>);
+// One declaration for all `Arc`s, so an object has the same fields whatever it is seen as.
+third!(trait SharedThird<T: ?Sized + Send + Sync + 'static> for Arc<T>);
+
+first!(FixedFirst for &'static Config);
+second!(trait FixedSecond for &'static Config);
+third!(trait FixedThird for &'static Config);
+
+const ONCE: [Id<Value>; 3] = [Id::new(1), Id::new(5), Id::new(9)];
+const MADE: [Id<Value>; 3] = [Id::new(2), Id::new(6), Id::new(10)];
+const NEWEST: [UpdateId<Value>; 3] = [UpdateId::new(3), UpdateId::new(7), UpdateId::new(11)];
+const COPIED: [UpdateId<Small>; 3] = [UpdateId::new(4), UpdateId::new(8), UpdateId::new(12)];
+
+/// A field by what its row in the report is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Row {
+    /// The kind of host that the declaration is for, or none if it is the one for all `Arc`s.
+    kind: Option<Kind>,
+    field: Field,
+}
+
+impl Row {
+    pub(crate) fn new(kind: Kind, field: Field) -> Self {
+        let is_shared = matches!(kind, Kind::Node | Kind::Named | Kind::Text);
+        Self { kind: (!is_shared || field.declaration != Declaration::Third).then_some(kind), field }
+    }
+
+    /// What the library calls the host and the field.
+    pub(crate) fn names(self) -> (&'static str, String) {
+        let Field { declaration, policy } = self.field;
+        let host = match self.kind {
+            Some(Kind::Task) => "Task",
+            Some(Kind::Owned) => "Shadowed<Value>",
+            Some(Kind::Node) => "Arc<Node>",
+            Some(Kind::Named) => "Arc<dyn Named>",
+            Some(Kind::Text) => "Arc<str>",
+            Some(Kind::Fixed) => "&'static Config",
+            Some(Kind::Raw) => return ("*const ()", (1 + 4 * declaration as u64 + policy as u64).to_string()),
+            None => "Arc<T>",
+        };
+        (host, format!("{declaration:?}_{policy:?}").to_lowercase())
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        use Kind::{Fixed, Named, Node, Owned, Raw, Task, Text};
+        let kinds = [Task, Owned, Node, Named, Text, Fixed, Raw];
+        let declarations = [Declaration::First, Declaration::Second, Declaration::Third];
+        let policies = [Policy::Once, Policy::Made, Policy::Newest, Policy::Copied];
+        let fields = declarations
+            .into_iter()
+            .flat_map(move |declaration| policies.into_iter().map(move |policy| Field { declaration, policy }));
+        kinds.into_iter().flat_map(move |kind| fields.clone().map(move |field| Self::new(kind, field)))
+    }
+}
+
+/// A value that was refused, and what the error says.
+pub(crate) struct Refused {
+    pub(crate) value: Value,
+    pub(crate) host: &'static str,
+    pub(crate) field: &'static str,
+}
+
+fn refused(error: AlreadyAttached<Value>) -> Refused {
+    let (host, field) = (error.host(), error.field());
+    let words = format!("shadow field `{field}` is already attached to this `{host}`");
+    assert_eq!(error.to_string(), words);
+    Refused { value: error.into_value(), host, field }
+}
+
+/// An initialiser that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failed;
+
+pub(crate) type Initialiser<'a> = &'a mut dyn FnMut() -> Result<Value, Failed>;
+
+/// The accessors that every host has, with the declaration as a parameter.
+pub(crate) trait Shared {
+    fn once(&self, declaration: Declaration) -> Option<&Value>;
+    fn attach_once(&self, declaration: Declaration, value: Value) -> Result<&Value, Refused>;
+    fn made(&self, declaration: Declaration) -> &Value;
+    fn peek_made(&self, declaration: Declaration) -> Option<&Value>;
+    /// The initialiser does not fail.
+    fn get_or_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> &Value;
+    fn get_or_try_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> Result<&Value, Failed>;
+    fn newest(&self, declaration: Declaration) -> Option<Value>;
+    fn update_newest(&self, declaration: Declaration, value: Value) -> Option<Value>;
+    fn update_newest_with(
+        &self,
+        declaration: Declaration,
+        next: &mut dyn FnMut(Option<&Value>) -> Value,
+    ) -> Option<Value>;
+    fn copied(&self, declaration: Declaration) -> Option<Small>;
+    fn update_copied(&self, declaration: Declaration, value: Small) -> Option<Small>;
+    fn update_copied_with(
+        &self,
+        declaration: Declaration,
+        next: &mut dyn FnMut(Option<&Small>) -> Small,
+    ) -> Option<Small>;
+}
+
+/// The accessors of hosts that can be borrowed exclusively.
+pub(crate) trait Exclusive {
+    fn once_mut(&mut self, declaration: Declaration) -> Option<&mut Value>;
+    fn made_mut(&mut self, declaration: Declaration) -> &mut Value;
+    fn newest_mut(&mut self, declaration: Declaration) -> Option<&mut Value>;
+    fn copied_mut(&mut self, declaration: Declaration) -> Option<&mut Small>;
+    fn detach_once(&mut self, declaration: Declaration) -> Option<Value>;
+    fn detach_made(&mut self, declaration: Declaration) -> Option<Value>;
+    fn detach_newest(&mut self, declaration: Declaration) -> Option<Value>;
+    fn detach_copied(&mut self, declaration: Declaration) -> Option<Small>;
+}
+
+/// One of three, by the declaration.
+macro_rules! one_of {
+    ($declaration:ident: $first:expr, $second:expr, $third:expr) => {
+        match $declaration {
+            Declaration::First => $first,
+            Declaration::Second => $second,
+            Declaration::Third => $third,
+        }
+    };
+}
+
+macro_rules! shared {
+    ($($host:ty),*) => {$(
+        impl Shared for $host {
+            fn once(&self, declaration: Declaration) -> Option<&Value> {
+                one_of!(declaration: self.first_once(), self.second_once(), self.third_once())
+            }
+
+            fn attach_once(&self, declaration: Declaration, value: Value) -> Result<&Value, Refused> {
+                one_of!(
+                    declaration:
+                    self.attach_first_once(value),
+                    self.attach_second_once(value),
+                    self.attach_third_once(value)
+                )
+                .map_err(refused)
+            }
+
+            fn made(&self, declaration: Declaration) -> &Value {
+                one_of!(declaration: self.first_made(), self.second_made(), self.third_made())
+            }
+
+            fn peek_made(&self, declaration: Declaration) -> Option<&Value> {
+                one_of!(declaration: self.peek_first_made(), self.peek_second_made(), self.peek_third_made())
+            }
+
+            fn get_or_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> &Value {
+                let init = || init().expect("it does not fail");
+                one_of!(
+                    declaration:
+                    self.get_or_attach_first_made(init),
+                    self.get_or_attach_second_made(init),
+                    self.get_or_attach_third_made(init)
+                )
+            }
+
+            fn get_or_try_attach_made(
+                &self,
+                declaration: Declaration,
+                init: Initialiser<'_>,
+            ) -> Result<&Value, Failed> {
+                one_of!(
+                    declaration:
+                    self.get_or_try_attach_first_made(init),
+                    self.get_or_try_attach_second_made(init),
+                    self.get_or_try_attach_third_made(init)
+                )
+            }
+
+            fn newest(&self, declaration: Declaration) -> Option<Value> {
+                one_of!(declaration: self.first_newest(), self.second_newest(), self.third_newest())
+            }
+
+            fn update_newest(&self, declaration: Declaration, value: Value) -> Option<Value> {
+                one_of!(
+                    declaration:
+                    self.update_first_newest(value),
+                    self.update_second_newest(value),
+                    self.update_third_newest(value)
+                )
+            }
+
+            fn update_newest_with(
+                &self,
+                declaration: Declaration,
+                next: &mut dyn FnMut(Option<&Value>) -> Value,
+            ) -> Option<Value> {
+                one_of!(
+                    declaration:
+                    self.update_first_newest_with(next),
+                    self.update_second_newest_with(next),
+                    self.update_third_newest_with(next)
+                )
+            }
+
+            fn copied(&self, declaration: Declaration) -> Option<Small> {
+                one_of!(declaration: self.first_copied(), self.second_copied(), self.third_copied())
+            }
+
+            fn update_copied(&self, declaration: Declaration, value: Small) -> Option<Small> {
+                one_of!(
+                    declaration:
+                    self.update_first_copied(value),
+                    self.update_second_copied(value),
+                    self.update_third_copied(value)
+                )
+            }
+
+            fn update_copied_with(
+                &self,
+                declaration: Declaration,
+                next: &mut dyn FnMut(Option<&Small>) -> Small,
+            ) -> Option<Small> {
+                one_of!(
+                    declaration:
+                    self.update_first_copied_with(next),
+                    self.update_second_copied_with(next),
+                    self.update_third_copied_with(next)
+                )
+            }
+        }
+    )*};
+}
+
+macro_rules! exclusive {
+    ($($host:ty),*) => {$(
+        impl Exclusive for $host {
+            fn once_mut(&mut self, declaration: Declaration) -> Option<&mut Value> {
+                one_of!(declaration: self.first_once_mut(), self.second_once_mut(), self.third_once_mut())
+            }
+
+            fn made_mut(&mut self, declaration: Declaration) -> &mut Value {
+                one_of!(declaration: self.first_made_mut(), self.second_made_mut(), self.third_made_mut())
+            }
+
+            fn newest_mut(&mut self, declaration: Declaration) -> Option<&mut Value> {
+                one_of!(declaration: self.first_newest_mut(), self.second_newest_mut(), self.third_newest_mut())
+            }
+
+            fn copied_mut(&mut self, declaration: Declaration) -> Option<&mut Small> {
+                one_of!(declaration: self.first_copied_mut(), self.second_copied_mut(), self.third_copied_mut())
+            }
+
+            fn detach_once(&mut self, declaration: Declaration) -> Option<Value> {
+                one_of!(declaration: self.detach_first_once(), self.detach_second_once(), self.detach_third_once())
+            }
+
+            fn detach_made(&mut self, declaration: Declaration) -> Option<Value> {
+                one_of!(declaration: self.detach_first_made(), self.detach_second_made(), self.detach_third_made())
+            }
+
+            fn detach_newest(&mut self, declaration: Declaration) -> Option<Value> {
+                one_of!(
+                    declaration: self.detach_first_newest(), self.detach_second_newest(), self.detach_third_newest()
+                )
+            }
+
+            fn detach_copied(&mut self, declaration: Declaration) -> Option<Small> {
+                one_of!(
+                    declaration: self.detach_first_copied(), self.detach_second_copied(), self.detach_third_copied()
+                )
+            }
+        }
+    )*};
+}
+
+shared!(Task, Shadowed<Value>, Arc<Node>, Arc<dyn Named>, Arc<str>, &'static Config);
+exclusive!(Task, Shadowed<Value>);
+
+// The unsafe calls below keep to what `raw` asks for: a world is used by one thread, holds no reference to a value from
+// one operation to the next, detaches only between accesses, and has addresses of its own that nothing else uses.
+
+impl Shared for Object {
+    fn once(&self, declaration: Declaration) -> Option<&Value> {
+        // SAFETY: see above.
+        unsafe { ONCE[declaration as usize].get(self.0) }.unwrap()
+    }
+
+    fn attach_once(&self, declaration: Declaration, value: Value) -> Result<&Value, Refused> {
+        // SAFETY: see above.
+        let attached = unsafe { ONCE[declaration as usize].attach(self.0, value) };
+        attached.map_err(|error| match error {
+            AttachError::AlreadyAttached(error) => refused(error),
+            AttachError::TypeMismatch(error) => panic!("{error}"),
+        })
+    }
+
+    fn made(&self, declaration: Declaration) -> &Value {
+        self.get_or_attach_made(declaration, &mut || Ok(declared()))
+    }
+
+    fn peek_made(&self, declaration: Declaration) -> Option<&Value> {
+        // SAFETY: see above.
+        unsafe { MADE[declaration as usize].get(self.0) }.unwrap()
+    }
+
+    fn get_or_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> &Value {
+        self.get_or_try_attach_made(declaration, init).expect("it does not fail")
+    }
+
+    fn get_or_try_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> Result<&Value, Failed> {
+        // SAFETY: see above.
+        let made = unsafe { MADE[declaration as usize].get_or_attach(self.0, init) };
+        made.map_err(|error| match error {
+            InitError::Init(error) => error,
+            InitError::TypeMismatch(error) => panic!("{error}"),
+        })
+    }
+
+    fn newest(&self, declaration: Declaration) -> Option<Value> {
+        // SAFETY: see above.
+        unsafe { NEWEST[declaration as usize].get(self.0) }.unwrap()
+    }
+
+    fn update_newest(&self, declaration: Declaration, value: Value) -> Option<Value> {
+        // SAFETY: see above.
+        unsafe { NEWEST[declaration as usize].get_or_update(self.0, value) }.unwrap()
+    }
+
+    /// `raw` has no such accessor, so nobody asks for it; nor below.
+    fn update_newest_with(
+        &self,
+        declaration: Declaration,
+        next: &mut dyn FnMut(Option<&Value>) -> Value,
+    ) -> Option<Value> {
+        let _ = (declaration, next);
+        unreachable!("nobody asks for it")
+    }
+
+    fn copied(&self, declaration: Declaration) -> Option<Small> {
+        // SAFETY: see above.
+        unsafe { COPIED[declaration as usize].get(self.0) }.unwrap()
+    }
+
+    fn update_copied(&self, declaration: Declaration, value: Small) -> Option<Small> {
+        // SAFETY: see above.
+        unsafe { COPIED[declaration as usize].get_or_update(self.0, value) }.unwrap()
+    }
+
+    fn update_copied_with(
+        &self,
+        declaration: Declaration,
+        next: &mut dyn FnMut(Option<&Small>) -> Small,
+    ) -> Option<Small> {
+        let _ = (declaration, next);
+        unreachable!("nobody asks for it")
+    }
+}
+
+/// What a detached field held.
+pub(crate) enum Detached {
+    Value(Value),
+    Small(Small),
+}
+
+/// `detach_f`.
+pub(crate) fn detach(host: &mut dyn Exclusive, Field { declaration, policy }: Field) -> Option<Detached> {
+    match policy {
+        Policy::Once => host.detach_once(declaration).map(Detached::Value),
+        Policy::Made => host.detach_made(declaration).map(Detached::Value),
+        Policy::Newest => host.detach_newest(declaration).map(Detached::Value),
+        Policy::Copied => host.detach_copied(declaration).map(Detached::Small),
+    }
+}
+
+/// `detach` of a raw id.
+pub(crate) fn detach_raw(object: Object, Field { declaration, policy }: Field) -> Option<Detached> {
+    let index = declaration as usize;
+    match policy {
+        // SAFETY: see above.
+        Policy::Once => unsafe { ONCE[index].detach(object.0) }.unwrap().map(Detached::Value),
+        // SAFETY: see above.
+        Policy::Made => unsafe { MADE[index].detach(object.0) }.unwrap().map(Detached::Value),
+        // SAFETY: see above.
+        Policy::Newest => unsafe { NEWEST[index].detach(object.0) }.unwrap().map(Detached::Value),
+        // SAFETY: see above.
+        Policy::Copied => unsafe { COPIED[index].detach(object.0) }.unwrap().map(Detached::Small),
+    }
+}
+
+/// `raw::detach_object`.
+pub(crate) fn detach_object(object: Object) -> usize {
+    // SAFETY: see above.
+    unsafe { raw::detach_object(object.0) }
+}
+
+/// `detach_all` of a raw id.
+pub(crate) fn detach_all(Field { declaration, policy }: Field, mut each: impl FnMut(Object, Detached)) -> usize {
+    let index = declaration as usize;
+    let mut value = |object, value| each(Object(object), Detached::Value(value));
+    match policy {
+        // SAFETY: see above.
+        Policy::Once => unsafe { ONCE[index].detach_all(&mut value) }.unwrap(),
+        // SAFETY: see above.
+        Policy::Made => unsafe { MADE[index].detach_all(&mut value) }.unwrap(),
+        // SAFETY: see above.
+        Policy::Newest => unsafe { NEWEST[index].detach_all(&mut value) }.unwrap(),
+        Policy::Copied => {
+            // SAFETY: see above.
+            unsafe { COPIED[index].detach_all(|object, small| each(Object(object), Detached::Small(small))) }.unwrap()
+        }
+    }
+}
+
+/// Uses the number of a field for text, written once and replaced. Each is a mismatch, or the numbers did not name
+/// anything yet. Returns whether all of them were refused, with what was to be attached.
+pub(crate) fn clash(object: Object, Field { declaration, policy }: Field) -> bool {
+    let number = 1 + 4 * declaration as u64 + policy as u64;
+    let (once, newest) = (Id::<String>::new(number), UpdateId::<String>::new(number));
+    let text = || "text".to_owned();
+    // SAFETY: see above.
+    let attach = unsafe { once.attach(object.0, text()) };
+    // SAFETY: see above.
+    let init = unsafe { once.get_or_attach(object.0, || -> Result<String, Failed> { unreachable!("it is refused") }) };
+    // SAFETY: see above.
+    let update = unsafe { newest.get_or_update(object.0, text()) };
+    // SAFETY: see above.
+    let reads = [unsafe { once.get(object.0) }.is_err(), unsafe { newest.get(object.0) }.is_err()];
+    // SAFETY: see above.
+    let ends = [unsafe { once.detach(object.0) }.is_err(), unsafe { newest.detach(object.0) }.is_err()];
+    matches!(init, Err(InitError::TypeMismatch(error)) if error.id() == number)
+        && matches!(&attach, Err(AttachError::TypeMismatch(error)) if error.id() == number)
+        && matches!(&update, Err(error) if error.id() == number)
+        && attach.is_err_and(|error| error.into_value() == "text")
+        && update.is_err_and(|error| error.into_value() == "text")
+        && reads == [true; 2]
+        && ends == [true; 2]
+}
+
+/// A host of whichever kind.
+pub(crate) enum Host {
+    Task(Task),
+    Owned(Shadowed<Value>),
+    Node(Arc<Node>),
+    Named(Arc<dyn Named>),
+    Text(Arc<str>),
+    Fixed(&'static Config),
+    Raw(Object),
+}
+
+impl Host {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Task(_) => Kind::Task,
+            Self::Owned(_) => Kind::Owned,
+            Self::Node(_) => Kind::Node,
+            Self::Named(_) => Kind::Named,
+            Self::Text(_) => Kind::Text,
+            Self::Fixed(_) => Kind::Fixed,
+            Self::Raw(_) => Kind::Raw,
+        }
+    }
+
+    /// A new host. `number` tells apart raw objects, behind whose addresses there is nothing.
+    pub(crate) fn new(kind: Kind, number: usize) -> Self {
+        match kind {
+            Kind::Task => Self::Task(Task::default()),
+            Kind::Owned => Self::Owned(Shadowed::default()),
+            Kind::Node => Self::Node(Arc::default()),
+            Kind::Named => Self::Named(Arc::new(Node::default())),
+            Kind::Text => Self::Text(Arc::from("text")),
+            // The fields of a static stay for ever, so this one has to stay, too.
+            Kind::Fixed => Self::Fixed(Box::leak(Box::new(Config(0)))),
+            Kind::Raw => Self::Raw(Object(std::ptr::without_provenance(number))),
+        }
+    }
+
+    pub(crate) fn duplicate(&self) -> Self {
+        match self {
+            Self::Task(task) => Self::Task(task.clone()),
+            Self::Owned(owned) => Self::Owned(owned.clone()),
+            Self::Node(node) => Self::Node(Arc::clone(node)),
+            Self::Named(named) => Self::Named(Arc::clone(named)),
+            Self::Text(text) => Self::Text(Arc::clone(text)),
+            Self::Fixed(fixed) => Self::Fixed(fixed),
+            Self::Raw(object) => Self::Raw(*object),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &dyn Shared {
+        match self {
+            Self::Task(task) => task,
+            Self::Owned(owned) => owned,
+            Self::Node(node) => node,
+            Self::Named(named) => named,
+            Self::Text(text) => text,
+            Self::Fixed(fixed) => fixed,
+            Self::Raw(object) => object,
+        }
+    }
+
+    pub(crate) fn exclusive(&mut self) -> Option<&mut dyn Exclusive> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Owned(owned) => Some(owned),
+            _ => None,
+        }
+    }
+
+    /// The value that the host itself holds.
+    pub(crate) fn own(&self) -> Option<&Value> {
+        match self {
+            Self::Task(task) => Some(&task.own),
+            Self::Owned(owned) => Some(owned),
+            Self::Node(node) => Some(&node.0),
+            Self::Named(named) => Some(named.own()),
+            Self::Text(_) | Self::Fixed(_) | Self::Raw(_) => None,
+        }
+    }
+
+    /// What a host that embeds its fields prints.
+    pub(crate) fn print(&self) -> Option<String> {
+        match self {
+            Self::Task(task) => Some(format!("{:?}", task.shadow)),
+            Self::Owned(owned) => Some(format!("{owned:?}")),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! A world of hosts of every kind, in which operations are done by the library and by plain maps at the same time.
+//!
+//! In: operations, as data. Out: nothing, or a panic that says what the library did otherwise than the maps: a result, a
+//! drop, a count, an address. One thread, one world at a time. `tests/model.rs` and the fuzzer make the operations.
+
+mod access;
+mod hosts;
+pub(crate) mod operation;
+mod oracle;
+pub(crate) mod value;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Once};
+use std::{mem, ptr};
+
+use shadow_runtime::registry;
+
+use hosts::{Detached, Host, Object, Row};
+use operation::{Declaration, Field, Kind, Operation, PLACES, Place, Policy};
+use oracle::{Counts, Fields, Held, ObjectId, Oracle, stays};
+use value::{Declared, Planned, Small, Temper, Value};
+
+/// Does all operations in a new world, one after the other, and checks after each that everything is right.
+///
+/// # Panics
+///
+/// If anything is not, once the world is empty again.
+pub(crate) fn run(operations: &[Operation]) {
+    prepare();
+    value::begin();
+    let mut world = World::new();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        for operation in operations {
+            world.perform(operation);
+            world.settle();
+        }
+        world.end();
+    }));
+    if let Err(payload) = outcome {
+        // What is left must not disturb the next world, with which the same may be tried in fewer operations.
+        value::begin();
+        world.abandon();
+        resume_unwind(payload);
+    }
+}
+
+thread_local! {
+    /// Whether the library is about to panic, rightly.
+    static IS_EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What is to be done once: numbers of raw fields name their types, and panics that are right are not printed.
+fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        run_hook();
+        value::begin();
+        for declaration in [Declaration::First, Declaration::Second, Declaration::Third] {
+            let host = Host::new(Kind::Raw, 0);
+            let raw = host.shared();
+            assert!(raw.attach_once(declaration, Value::default()).is_ok());
+            raw.get_or_attach_made(declaration, &mut || Ok(Value::default()));
+            raw.update_newest(declaration, Value::default());
+            raw.update_copied(declaration, Small::new(0));
+        }
+        assert_eq!(hosts::detach_object(Object(ptr::null())), 12);
+    });
+}
+
+fn run_hook() {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !IS_EXPECTED.get() {
+            hook(info);
+        }
+    }));
+}
+
+/// How a call ended that did not return.
+#[derive(Debug, PartialEq, Eq)]
+enum Panic {
+    /// A panic that was asked for, and the tag of the value that it came from.
+    Planned(u32),
+    /// A panic of the library, which has a message.
+    Message(String),
+}
+
+/// Calls the library, and catches what it is expected to panic with.
+fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| match payload.downcast::<Planned>() {
+        Ok(planned) => Panic::Planned(planned.0),
+        Err(payload) => match payload.downcast::<String>() {
+            Ok(message) if message.ends_with("is asked for by its own initialiser") => Panic::Message(*message),
+            Ok(message) => resume_unwind(message),
+            Err(payload) => resume_unwind(payload),
+        },
+    })
+}
+
+/// Drops a value that the library has handed out, which panics if that is in its temper.
+fn let_go(value: Value) {
+    let (tag, is_armed) = (value.tag(), value.temper() == Temper::PanicsWhenDropped);
+    let outcome = attempt(|| drop(value));
+    assert_eq!(outcome, if is_armed { Err(Panic::Planned(tag)) } else { Ok(()) });
+}
+
+/// Checks how something ended that drops these values: with the panic of one of them, if there is any.
+fn check_drops<R>(outcome: Result<R, Panic>, armed: &[u32]) -> Option<R> {
+    match outcome {
+        Ok(result) => {
+            assert!(armed.is_empty(), "the panics of {armed:?} are lost");
+            Some(result)
+        }
+        Err(Panic::Planned(tag)) if armed.contains(&tag) => None,
+        Err(panic) => panic!("{panic:?} instead of a panic of {armed:?}"),
+    }
+}
+
+fn armed(fields: &Fields) -> Vec<u32> {
+    fields.values().filter(|held| held.is_armed()).map(|held| held.mark()).collect()
+}
+
+/// What a field of this policy holds when it holds this value.
+fn held(value: &Value, policy: Policy) -> Held {
+    let address = stays(policy).then(|| ptr::from_ref(value).addr());
+    Held::Value { tag: value.tag(), address, is_armed: value.temper() == Temper::PanicsWhenDropped }
+}
+
+struct World {
+    places: [Option<(Host, ObjectId)>; PLACES as usize],
+    oracle: RefCell<Oracle>,
+    /// What the report said at the beginning.
+    before: BTreeMap<Row, Counts>,
+    /// Tells apart raw objects and copied values.
+    number: Cell<u32>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            places: [const { None }; PLACES as usize],
+            oracle: RefCell::default(),
+            before: reported(),
+            number: Cell::new(0),
+        };
+        let kinds = [Kind::Task, Kind::Task, Kind::Owned, Kind::Node, Kind::Named, Kind::Text, Kind::Raw];
+        for (place, kind) in (0..).map(Place).zip(kinds) {
+            world.make(place, kind);
+        }
+        world
+    }
+
+    fn next_number(&self) -> u32 {
+        self.number.set(self.number.get() + 1);
+        self.number.get()
+    }
+
+    fn perform(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Access(ref access) => self.access(access),
+            Operation::Make(place, kind) => self.make(place, kind),
+            Operation::Drop(place) => self.drop(place),
+            Operation::Clone(from, to) => self.clone(from, to),
+            Operation::View(from, to) => self.view(from, to),
+            Operation::Swap(one, other) => self.places.swap(one.index(), other.index()),
+            Operation::SwapFields(one, other) => self.swap_fields(one, other),
+            Operation::Take(from, to) => self.take(from, to),
+            Operation::Unwrap(place) => self.unwrap(place),
+            Operation::MakeMut(place) => self.make_mut(place),
+            Operation::Mutate(place, field, temper) => self.mutate(place, field, temper),
+            Operation::Detach(place, field) => self.detach(place, field),
+            Operation::DetachObject(place) => self.detach_object(place),
+            Operation::DetachAll { field, panics } => self.detach_all(field, panics),
+            Operation::Clash(place, field) => {
+                if let Some((Host::Raw(object), _)) = &self.places[place.index()] {
+                    assert!(hosts::clash(*object, field), "a number names two types");
+                }
+            }
+            Operation::Sweep => self.sweep(),
+            Operation::Report => self.report(),
+        }
+    }
+
+    /// Checks what is alive.
+    fn settle(&self) {
+        let faults = value::faults();
+        assert!(faults.is_empty(), "{faults:?}");
+        let mut oracle = self.oracle.borrow_mut();
+        assert!(oracle.claims.is_empty(), "no initialiser runs any more");
+        oracle.settle(&value::alive());
+    }
+
+    /// Ends all hosts. Statics stay, with their fields.
+    fn end(&mut self) {
+        for place in (0..PLACES).map(Place) {
+            self.drop(place);
+            self.settle();
+        }
+        self.sweep();
+        self.settle();
+        self.report();
+        assert_eq!(registry().sweep(), 0);
+    }
+
+    /// Ends all hosts, whatever is wrong with them.
+    fn abandon(&mut self) {
+        IS_EXPECTED.set(false);
+        for place in &mut self.places {
+            let _ = catch_unwind(AssertUnwindSafe(|| match place.take() {
+                Some((Host::Raw(object), _)) => drop(hosts::detach_object(object)),
+                Some((host, _)) => drop(host),
+                None => (),
+            }));
+        }
+        let _ = catch_unwind(|| registry().sweep());
+    }
+
+    fn make(&mut self, place: Place, kind: Kind) {
+        let number = self.next_number() as usize;
+        self.fill(place, Host::new(kind, number));
+    }
+
+    /// Puts a host that is an object of its own into a place.
+    fn fill(&mut self, place: Place, host: Host) {
+        self.drop(place);
+        let own = host.own().map(Value::tag);
+        let object = self.oracle.borrow_mut().add(host.kind(), own);
+        self.places[place.index()] = Some((host, object));
+    }
+
+    /// Puts one more reference to an object into a place.
+    fn fill_again(&mut self, place: Place, host: Host, id: ObjectId) {
+        self.oracle.borrow_mut().object(id).places += 1;
+        self.drop(place);
+        self.places[place.index()] = Some((host, id));
+    }
+
+    /// Takes notice that a place has let an object go, and returns the object if that was the last.
+    fn let_object_go(&self, id: ObjectId) -> Option<oracle::Object> {
+        let mut oracle = self.oracle.borrow_mut();
+        let object = oracle.object(id);
+        object.places -= 1;
+        // A static stays, and so do its fields.
+        if object.places > 0 || object.kind == Kind::Fixed { None } else { oracle.objects.remove(&id) }
+    }
+
+    fn drop(&mut self, place: Place) {
+        let Some((host, id)) = self.places[place.index()].take() else { return };
+        match self.let_object_go(id) {
+            None => drop(host),
+            Some(object) if object.is_shared() => {
+                drop(host);
+                self.oracle.borrow_mut().bury(object);
+            }
+            Some(object) => {
+                let outcome = match host {
+                    Host::Raw(raw) => attempt(|| assert_eq!(hosts::detach_object(raw), object.fields.len())),
+                    host => attempt(|| drop(host)),
+                };
+                check_drops(outcome, &armed(&object.fields));
+                self.oracle.borrow_mut().end(&object.fields);
+            }
+        }
+    }
+
+    fn clone(&mut self, from: Place, to: Place) {
+        let Some((host, id)) = &self.places[from.index()] else { return };
+        let (clone, id) = (host.duplicate(), *id);
+        match &clone {
+            Host::Task(_) | Host::Owned(_) => {
+                let roots = [host, &clone].map(|host| host.own().map(|own| value::root_of(own.tag())));
+                assert_eq!(roots[0], roots[1]);
+                self.fill(to, clone);
+            }
+            _ => self.fill_again(to, clone, id),
+        }
+    }
+
+    fn view(&mut self, from: Place, to: Place) {
+        let Some((Host::Node(node), id)) = &self.places[from.index()] else { return };
+        let (named, id): (Arc<dyn hosts::Named>, _) = (node.clone(), *id);
+        self.fill_again(to, Host::Named(named), id);
+    }
+
+    fn swap_fields(&mut self, one: Place, other: Place) {
+        let Ok([one, other]) = self.places.get_disjoint_mut([one.index(), other.index()]) else { return };
+        let (Some((Host::Task(one), one_id)), Some((Host::Task(other), other_id))) = (one, other) else { return };
+        mem::swap(&mut one.shadow, &mut other.shadow);
+        let oracle = self.oracle.get_mut();
+        let fields = mem::take(&mut oracle.object(*one_id).fields);
+        oracle.object(*one_id).fields = mem::replace(&mut oracle.object(*other_id).fields, fields);
+    }
+
+    fn take(&mut self, from: Place, to: Place) {
+        let Some((host, id)) = &mut self.places[from.index()] else { return };
+        let taken = match host {
+            Host::Task(task) => Host::Task(mem::take(task)),
+            Host::Owned(owned) => Host::Owned(mem::take(owned)),
+            _ => return,
+        };
+        // What was taken is the object as it was, and what is left is another.
+        let left = self.oracle.get_mut().add(host.kind(), host.own().map(Value::tag));
+        let id = mem::replace(id, left);
+        self.drop(to);
+        self.places[to.index()] = Some((taken, id));
+    }
+
+    fn unwrap(&mut self, place: Place) {
+        match self.places[place.index()].take() {
+            Some((Host::Owned(owned), id)) => {
+                let object = self.let_object_go(id).expect("it is its own");
+                let outcome = attempt(|| shadow_runtime::Shadowed::into_inner(owned));
+                if let Some(own) = check_drops(outcome, &armed(&object.fields)) {
+                    assert_eq!(Some(own.tag()), object.own);
+                }
+                self.oracle.borrow_mut().end(&object.fields);
+            }
+            Some((Host::Node(node), id)) => {
+                let is_last = self.oracle.borrow_mut().object(id).places == 1;
+                match Arc::try_unwrap(node) {
+                    Ok(node) => {
+                        assert!(is_last);
+                        let object = self.let_object_go(id).expect("it was the last");
+                        assert_eq!(Some(node.0.tag()), object.own);
+                        self.oracle.borrow_mut().bury(object);
+                    }
+                    Err(node) => {
+                        assert!(!is_last);
+                        self.places[place.index()] = Some((Host::Node(node), id));
+                    }
+                }
+            }
+            other => self.places[place.index()] = other,
+        }
+    }
+
+    fn make_mut(&mut self, place: Place) {
+        let Some((Host::Node(node), id)) = &mut self.places[place.index()] else { return };
+        let oracle = self.oracle.get_mut();
+        let before = node.0.tag();
+        let tag = Arc::make_mut(node).0.tag();
+        let is_last = oracle.object(*id).places == 1;
+        if is_last {
+            assert_eq!(tag, before, "the value moves");
+            let Some(mut object) = oracle.objects.remove(id) else { unreachable!("it was there") };
+            object.own = None;
+            oracle.bury(object);
+        } else {
+            assert_eq!(value::root_of(tag), value::root_of(before), "the value is cloned");
+            oracle.object(*id).places -= 1;
+        }
+        *id = oracle.add(Kind::Node, Some(tag));
+    }
+
+    fn mutate(&mut self, place: Place, field @ Field { declaration, policy }: Field, temper: Temper) {
+        let number = self.next_number();
+        let Some((host, id)) = &mut self.places[place.index()] else { return };
+        let row = Row::new(host.kind(), field);
+        let Some(host) = host.exclusive() else { return };
+        let oracle = self.oracle.get_mut();
+        let there = oracle.held(*id, row);
+        if policy == Policy::Copied {
+            let found = host.copied_mut(declaration);
+            assert_eq!(found.as_ref().map(|small| Held::Small(small.number())), there);
+            if let Some(found) = found {
+                *found = Small::new(number);
+                oracle.exchange(*id, row, Held::Small(number));
+            }
+            return;
+        }
+        let found = match policy {
+            Policy::Once => host.once_mut(declaration),
+            Policy::Made => {
+                value::declare(Declared::Makes(Temper::Calm));
+                let made = host.made_mut(declaration);
+                assert_eq!(value::was_not_run(), there.is_some());
+                if there.is_none() {
+                    oracle.put(*id, row, held(made, policy));
+                }
+                Some(made)
+            }
+            _ => host.newest_mut(declaration),
+        };
+        let there = oracle.held(*id, row);
+        assert_eq!(found.as_ref().map(|value| held(value, policy)), there);
+        if let Some(found) = found {
+            let previous = mem::replace(found, Value::new(temper));
+            oracle.exchange(*id, row, held(found, policy));
+            let_go(previous);
+        }
+    }
+
+    fn detach(&mut self, place: Place, field: Field) {
+        let Some((host, id)) = &mut self.places[place.index()] else { return };
+        let row = Row::new(host.kind(), field);
+        let detached = match host {
+            Host::Raw(object) => hosts::detach_raw(*object, field),
+            host => match host.exclusive() {
+                Some(host) => hosts::detach(host, field),
+                None => return,
+            },
+        };
+        let right = self.oracle.get_mut().detach(*id, row);
+        let_detached_go(detached, right);
+    }
+
+    fn detach_object(&mut self, place: Place) {
+        let Some((Host::Raw(object), id)) = self.places[place.index()] else { return };
+        let oracle = self.oracle.get_mut();
+        let fields = mem::take(&mut oracle.object(id).fields);
+        let outcome = attempt(|| hosts::detach_object(object));
+        if let Some(count) = check_drops(outcome, &armed(&fields)) {
+            assert_eq!(count, fields.len());
+        }
+        oracle.end(&fields);
+    }
+
+    fn detach_all(&mut self, field: Field, panics: bool) {
+        let row = Row::new(Kind::Raw, field);
+        let mut detached = Vec::new();
+        let outcome = attempt(|| {
+            hosts::detach_all(field, |object, value| {
+                detached.push((object, value));
+                if panics {
+                    value::panic_as_planned(0);
+                }
+            })
+        });
+        match outcome {
+            Ok(count) => {
+                assert_eq!(count, detached.len());
+                assert!(!panics || count == 0, "its panic is lost");
+            }
+            Err(panic) => assert!(panics && panic == Panic::Planned(0), "{panic:?}"),
+        }
+        // Two places may have one object.
+        let objects: BTreeMap<Object, ObjectId> = self.places.iter().flatten().filter_map(raw_object).collect();
+        assert!(detached.iter().all(|(object, _)| objects.contains_key(object)), "it is of no object that is there");
+        for (object, id) in objects {
+            let position = detached.iter().position(|(other, _)| *other == object);
+            let found = position.map(|position| detached.swap_remove(position).1);
+            let right = self.oracle.get_mut().detach(id, row);
+            let_detached_go(found, right);
+        }
+        assert!(detached.is_empty(), "an object has a field twice");
+    }
+
+    fn sweep(&self) {
+        let mut oracle = self.oracle.borrow_mut();
+        let outcome = attempt(|| registry().sweep());
+        let count = check_drops(outcome, &oracle.armed_dead());
+        let [least, most] = oracle.sweep();
+        if let Some(count) = count {
+            assert!((least..=most).contains(&count), "{count} hosts are swept, of {least} to {most} that are gone");
+        }
+    }
+
+    /// Compares the report, and what hosts print, with what is right.
+    fn report(&self) {
+        let oracle = self.oracle.borrow();
+        let mut now = reported();
+        for (row, [least, most]) in oracle.bounds() {
+            let before = self.before.get(&row).copied().unwrap_or_default();
+            let counts = now.remove(&row).unwrap_or_default();
+            for (index, (now, before)) in counts.into_iter().zip(before).enumerate() {
+                let range = least[index]..=most[index];
+                assert!(range.contains(&(now - before)), "{row:?}: {} of count {index}, not {range:?}", now - before);
+            }
+        }
+        for (row, counts) in now {
+            assert_eq!(Some(&counts), self.before.get(&row), "{row:?} was not used");
+        }
+        for (host, id) in self.places.iter().flatten() {
+            let Some(printed) = host.print() else { continue };
+            let names = printed.split('"').skip(1).step_by(2);
+            let right: Vec<String> = oracle.objects[id].fields.keys().map(|row| row.names().1).collect();
+            let mut names: Vec<&str> = names.collect();
+            names.sort_by_key(|name| right.iter().position(|right| right == name));
+            assert_eq!(names, right, "{printed}");
+        }
+    }
+}
+
+fn raw_object((host, id): &(Host, ObjectId)) -> Option<(Object, ObjectId)> {
+    if let Host::Raw(object) = host { Some((*object, *id)) } else { None }
+}
+
+/// Compares what was detached with what is right, and drops it.
+fn let_detached_go(detached: Option<Detached>, right: Option<Held>) {
+    match (detached, right) {
+        (None, None) => (),
+        (Some(Detached::Value(value)), Some(right @ Held::Value { .. })) => {
+            assert_eq!(value.tag(), right.mark());
+            let_go(value);
+        }
+        (Some(Detached::Small(small)), Some(Held::Small(number))) => assert_eq!(small.number(), number),
+        (detached, right) => {
+            panic!("{} is detached, instead of {right:?}", if detached.is_some() { "something" } else { "nothing" })
+        }
+    }
+}
+
+/// What the report says, of all fields that were ever attached. There are no others in the process.
+fn reported() -> BTreeMap<Row, Counts> {
+    thread_local! {
+        static ROWS: BTreeMap<(&'static str, String), Row> = Row::all().map(|row| (row.names(), row)).collect();
+    }
+    let rows = registry().report();
+    ROWS.with(|known| {
+        let row = |row: &shadow_runtime::Row| {
+            assert_eq!(row.live(), row.attached() - row.detached());
+            let names = (row.host(), row.field().to_owned());
+            let known = known.get(&names).unwrap_or_else(|| panic!("{names:?} is in the report"));
+            (*known, [row.attached(), row.detached(), row.updates(), row.duplicates()])
+        };
+        rows.iter().map(row).collect()
+    })
+}
