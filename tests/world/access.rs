@@ -131,13 +131,13 @@ impl World {
                 _ => Declared::Makes(Temper::Calm),
             });
         }
-        let was_expected = IS_EXPECTED.replace(is_claimed);
+        IS_EXPECTED.set(is_claimed);
         let outcome = attempt(|| match way {
             Way::Declared => Ok(host.made(declaration)),
             Way::Given => Ok(host.get_or_attach_made(declaration, &mut initialiser)),
             Way::Fallible => host.get_or_try_attach_made(declaration, &mut initialiser),
         });
-        IS_EXPECTED.set(was_expected);
+        IS_EXPECTED.set(false);
         if way == Way::Declared && !value::was_not_run() {
             runs.set(1);
         }
@@ -175,17 +175,10 @@ impl World {
             Init::Fails | Init::Panics => value::panic_as_planned(0),
             Init::AsksItself | Init::Uses(_) => (),
         }
-        // What it uses may panic in what it expects, but is itself not expected to.
-        let was_expected = IS_EXPECTED.replace(false);
+        let again = Access { act: Act::Make(Way::Given, Init::Makes(Temper::Calm)), ..target.access.clone() };
         self.oracle.borrow_mut().claims.push((target.id, target.row));
-        match init {
-            Init::Uses(access) => self.access(access),
-            _ => {
-                self.access(&Access { act: Act::Make(Way::Given, Init::Makes(Temper::Calm)), ..target.access.clone() })
-            }
-        }
+        self.access(if let Init::Uses(access) = init { access } else { &again });
         self.oracle.borrow_mut().claims.pop();
-        IS_EXPECTED.set(was_expected);
         Ok(Value::new(Temper::Calm))
     }
 
@@ -221,7 +214,9 @@ impl World {
         let previous = V::update(target, value);
         self.check_previous(target, previous.as_ref());
         self.put(target, new);
-        previous.map(V::let_go);
+        if let Some(previous) = previous {
+            previous.let_go();
+        }
     }
 
     fn update_with<V: Replaced>(&self, target: Target<'_>, next: &Next) {
@@ -263,7 +258,9 @@ impl World {
                 assert!(!matches!(next, Next::Panics), "the panic of the closure is lost");
                 self.check_previous(target, previous.as_ref());
                 self.put(target, made.get().expect("the closure has run"));
-                previous.map(V::let_go);
+                if let Some(previous) = previous {
+                    previous.let_go();
+                }
             }
             Err(panic) => {
                 assert!(matches!(next, Next::Panics));

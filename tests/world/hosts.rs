@@ -104,46 +104,51 @@ const MADE: [Id<Value>; 3] = [Id::new(2), Id::new(6), Id::new(10)];
 const NEWEST: [UpdateId<Value>; 3] = [UpdateId::new(3), UpdateId::new(7), UpdateId::new(11)];
 const COPIED: [UpdateId<Small>; 3] = [UpdateId::new(4), UpdateId::new(8), UpdateId::new(12)];
 
-/// A field by what its row in the report is called.
+/// A field, by a number for its row in the report: all `Arc`s have one third declaration, and so its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Row {
-    /// The kind of host that the declaration is for, or none if it is the one for all `Arc`s.
-    kind: Option<Kind>,
-    field: Field,
-}
+pub(crate) struct Row(u8);
+
+/// What the library calls the hosts.
+const HOSTS: [&str; 8] =
+    ["Task", "Shadowed<Value>", "Arc<Node>", "Arc<dyn Named>", "Arc<str>", "&'static Config", "*const ()", "Arc<T>"];
+
+/// How many fields a host has.
+const FIELDS: u8 = 12;
 
 impl Row {
+    pub(crate) const COUNT: usize = HOSTS.len() * FIELDS as usize;
+
     pub(crate) fn new(kind: Kind, field: Field) -> Self {
         let is_shared = matches!(kind, Kind::Node | Kind::Named | Kind::Text);
-        Self { kind: (!is_shared || field.declaration != Declaration::Third).then_some(kind), field }
+        let host = if is_shared && field.declaration == Declaration::Third { 7 } else { kind as u8 };
+        Self(host * FIELDS + number_of(field))
+    }
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
     }
 
     /// What the library calls the host and the field.
     pub(crate) fn names(self) -> (&'static str, String) {
-        let Field { declaration, policy } = self.field;
-        let host = match self.kind {
-            Some(Kind::Task) => "Task",
-            Some(Kind::Owned) => "Shadowed<Value>",
-            Some(Kind::Node) => "Arc<Node>",
-            Some(Kind::Named) => "Arc<dyn Named>",
-            Some(Kind::Text) => "Arc<str>",
-            Some(Kind::Fixed) => "&'static Config",
-            Some(Kind::Raw) => return ("*const ()", (1 + 4 * declaration as u64 + policy as u64).to_string()),
-            None => "Arc<T>",
+        let (host, field) = (self.0 / FIELDS, self.0 % FIELDS);
+        let name = if host == Kind::Raw as u8 {
+            (field + 1).to_string()
+        } else {
+            let declaration = ["first", "second", "third"][usize::from(field / 4)];
+            let policy = ["once", "made", "newest", "copied"][usize::from(field % 4)];
+            format!("{declaration}_{policy}")
         };
-        (host, format!("{declaration:?}_{policy:?}").to_lowercase())
+        (HOSTS[usize::from(host)], name)
     }
 
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        use Kind::{Fixed, Named, Node, Owned, Raw, Task, Text};
-        let kinds = [Task, Owned, Node, Named, Text, Fixed, Raw];
-        let declarations = [Declaration::First, Declaration::Second, Declaration::Third];
-        let policies = [Policy::Once, Policy::Made, Policy::Newest, Policy::Copied];
-        let fields = declarations
-            .into_iter()
-            .flat_map(move |declaration| policies.into_iter().map(move |policy| Field { declaration, policy }));
-        kinds.into_iter().flat_map(move |kind| fields.clone().map(move |field| Self::new(kind, field)))
+        (0..).take(Self::COUNT).map(Self)
     }
+}
+
+/// The fields of a host in the order of their declarations. The numbers of raw fields follow from this.
+fn number_of(Field { declaration, policy }: Field) -> u8 {
+    4 * declaration as u8 + policy as u8
 }
 
 /// A value that was refused, and what the error says.
@@ -497,10 +502,10 @@ pub(crate) fn detach_all(Field { declaration, policy }: Field, mut each: impl Fn
     }
 }
 
-/// Uses the number of a field for text, written once and replaced. Each is a mismatch, or the numbers did not name
-/// anything yet. Returns whether all of them were refused, with what was to be attached.
-pub(crate) fn clash(object: Object, Field { declaration, policy }: Field) -> bool {
-    let number = 1 + 4 * declaration as u64 + policy as u64;
+/// Uses the number of a field for text, written once and replaced. Returns whether all of it was refused, and what was to
+/// be attached handed back.
+pub(crate) fn clash(object: Object, field: Field) -> bool {
+    let number = u64::from(number_of(field)) + 1;
     let (once, newest) = (Id::<String>::new(number), UpdateId::<String>::new(number));
     let text = || "text".to_owned();
     // SAFETY: see above.

@@ -5,7 +5,7 @@
 //! One thing is the library's to choose: when the fields of an `Arc` that is gone are dropped. It may be in any operation
 //! that attaches to an `Arc`, all fields of one host together, and in a sweep at the latest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::hosts::Row;
 use super::operation::{Kind, Policy};
@@ -72,12 +72,12 @@ struct Dead {
 /// Attached, detached, updates, duplicates.
 pub(crate) type Counts = [u64; 4];
 
-#[derive(Default)]
 pub(crate) struct Oracle {
     next: u32,
     pub(crate) objects: BTreeMap<ObjectId, Object>,
     dead: Vec<Dead>,
-    pub(crate) counts: BTreeMap<Row, Counts>,
+    /// By row.
+    counts: [Counts; Row::COUNT],
     /// What initialisers run for now.
     pub(crate) claims: Vec<(ObjectId, Row)>,
     /// What closures of updates look at now.
@@ -87,6 +87,18 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 0,
+            objects: BTreeMap::new(),
+            dead: Vec::new(),
+            counts: [[0; 4]; Row::COUNT],
+            claims: Vec::new(),
+            looks: Vec::new(),
+            may_have_swept: false,
+        }
+    }
+
     pub(crate) fn add(&mut self, kind: Kind, own: Option<u32>) -> ObjectId {
         let id = ObjectId(self.next);
         self.next += 1;
@@ -104,7 +116,7 @@ impl Oracle {
     }
 
     pub(crate) fn count(&mut self, row: Row) -> &mut Counts {
-        self.counts.entry(row).or_default()
+        &mut self.counts[row.index()]
     }
 
     /// A field gets a value, the first or another.
@@ -112,12 +124,11 @@ impl Oracle {
         let object = self.object(id);
         let is_shared = object.is_shared();
         let previous = object.fields.insert(row, held);
-        match previous {
-            Some(_) => self.count(row)[2] += 1,
-            None => {
-                self.count(row)[0] += 1;
-                self.may_have_swept |= is_shared;
-            }
+        if previous.is_some() {
+            self.count(row)[2] += 1;
+        } else {
+            self.count(row)[0] += 1;
+            self.may_have_swept |= is_shared;
         }
     }
 
@@ -179,20 +190,20 @@ impl Oracle {
         }
         let objects = self.objects.values().flat_map(|object| object.own.into_iter().chain(tags(&object.fields)));
         let dead = self.dead.iter().flat_map(|dead| tags(&dead.fields));
-        let right: BTreeSet<u32> = objects.chain(dead).collect();
-        assert!(right.iter().eq(alive), "{alive:?} are alive, but should be {right:?}");
+        let mut right: Vec<u32> = objects.chain(dead).collect();
+        right.sort_unstable();
+        assert!(right == alive, "{alive:?} are alive, but should be {right:?}");
     }
 
-    /// The least and the most that the report may say was counted, for all fields that were ever attached.
-    pub(crate) fn bounds(&self) -> BTreeMap<Row, [Counts; 2]> {
-        let mut bounds: BTreeMap<Row, [Counts; 2]> =
-            self.counts.iter().map(|(row, counts)| (*row, [*counts; 2])).collect();
+    /// The least and the most that the report may say was counted, by row.
+    pub(crate) fn bounds(&self) -> [[Counts; Row::COUNT]; 2] {
+        let mut most = self.counts;
         for dead in self.dead.iter().filter(|dead| dead.may_be_swept) {
             for row in dead.fields.keys() {
-                bounds.entry(*row).or_default()[1][1] += 1;
+                most[row.index()][1] += 1;
             }
         }
-        bounds
+        [self.counts, most]
     }
 }
 
