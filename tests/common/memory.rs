@@ -1,7 +1,8 @@
-//! A global allocator that counts, for each thread by itself, so that tests do not see one another.
+//! A global allocator that counts, for each thread by itself, so that tests do not see one another; and for all together.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// The system's allocator, counting. A binary that uses it makes it its `#[global_allocator]`.
 pub(crate) struct Counting;
@@ -12,6 +13,9 @@ thread_local! {
     static BYTES: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
+
+/// Bytes that are allocated, by whichever thread.
+static ALL_BYTES: AtomicIsize = AtomicIsize::new(0);
 
 /// How often this thread has allocated.
 pub(crate) fn allocations() -> usize {
@@ -26,6 +30,11 @@ pub(crate) fn frees() -> usize {
 /// How many bytes this thread has allocated, less those that it has freed, whoever allocated them.
 pub(crate) fn bytes() -> isize {
     BYTES.get()
+}
+
+/// How many bytes are allocated, by all threads together.
+pub(crate) fn bytes_of_all_threads() -> isize {
+    ALL_BYTES.load(Ordering::Relaxed)
 }
 
 /// Runs `work`, and returns the most bytes that this thread held meanwhile, more than at its start.
@@ -47,14 +56,15 @@ fn signed(size: usize) -> isize {
 }
 
 fn add(bytes: isize) {
+    ALL_BYTES.fetch_add(bytes, Ordering::Relaxed);
     let _ = BYTES.try_with(|total| {
         total.set(total.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(total.get())));
     });
 }
 
-// SAFETY: everything is handed on to the system's allocator; counting touches nothing but thread-locals that neither
-// allocate nor are dropped.
+// SAFETY: everything is handed on to the system's allocator; counting touches nothing but a static, and
+// thread-locals that neither allocate nor are dropped.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(&ALLOCATIONS);

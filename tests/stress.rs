@@ -1,0 +1,643 @@
+//! Many threads do everything at once, on hosts of every kind: they attach, read, update, detach, sweep, drop, clone and
+//! exchange hosts, and panic in initialisers, closures, clones and destructors. At the end of each round every value that
+//! was made was dropped, none was found broken, no update was lost, and memory is back where it was.
+//!
+//! Takes seconds. `SHADOW_STRESS_SECONDS=600 cargo test --release --test stress` goes on for so long. The seed is printed,
+//! and `SHADOW_STRESS_SEED` takes one again: each thread then does the same. How they meet is up to the system.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use std::{array, env, mem, ptr, thread};
+
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
+
+mod common;
+
+use common::memory::{Counting, bytes_of_all_threads};
+use common::never_hangs;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const THREADS: u64 = 4;
+const STEPS: usize = 20_000;
+const ROUNDS: usize = 5;
+const WARM_UP: u64 = 3;
+
+static MADE: AtomicU64 = AtomicU64::new(0);
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// What was found wrong with values where a panic would be contained.
+static FAULTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The payload of a panic that is part of the test. It is raised without the panic hook.
+struct Planned;
+
+fn panic_as_planned() -> ! {
+    resume_unwind(Box::new(Planned))
+}
+
+fn fault(what: String) {
+    FAULTS.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+}
+
+const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A value that says what it is, in itself and on the heap, and whose number says what else it does.
+#[derive(Debug)]
+struct Value {
+    number: u64,
+    check: u64,
+    heap: Box<u64>,
+}
+
+impl Value {
+    fn new(number: u64) -> Self {
+        MADE.fetch_add(1, Ordering::Relaxed);
+        Self { number, check: number ^ SALT, heap: Box::new(!number) }
+    }
+
+    /// A value that does nothing else.
+    fn calm(number: u64) -> Self {
+        Self::new(number & !0xff)
+    }
+
+    fn panics_when_cloned(&self) -> bool {
+        self.number & 0xf0 == 0xf0
+    }
+
+    fn panics_when_dropped(&self) -> bool {
+        self.number & 0x0f == 0x0f
+    }
+
+    /// Attaches to an `Arc` when it is dropped, and so may sweep.
+    fn attaches_when_dropped(&self) -> bool {
+        self.number & 0x0f == 0x0e
+    }
+
+    fn is_whole(&self) -> bool {
+        self.check == self.number ^ SALT && *self.heap == !self.number
+    }
+
+    fn number(&self) -> u64 {
+        assert!(self.is_whole(), "a broken value is read: {self:?}");
+        self.number
+    }
+}
+
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        let number = self.number();
+        if self.panics_when_cloned() {
+            panic_as_planned();
+        }
+        Self::new(number)
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        if !self.is_whole() {
+            fault(format!("a broken value is dropped: {self:?}"));
+            return;
+        }
+        // Whoever finds it after this finds it broken.
+        self.check = 0;
+        std::hint::black_box(&mut self.check);
+        if self.attaches_when_dropped() {
+            let host = Arc::new(Node { _own: Value::calm(self.number) });
+            assert!(SharedFields::attach_once(&host, Value::calm(self.number)).is_ok());
+        }
+        // A second panic would end the process.
+        if self.panics_when_dropped() && !thread::panicking() {
+            panic_as_planned();
+        }
+    }
+}
+
+/// A value that is copied: its number, three times, with a hole between them.
+#[derive(Clone, Copy, Debug)]
+struct Small {
+    number: u32,
+    inverted: u64,
+    last: u8,
+}
+
+impl Small {
+    fn new(number: u64) -> Self {
+        let bytes = number.to_le_bytes();
+        let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Self { number, inverted: !u64::from(number), last: bytes[0] }
+    }
+
+    fn check(self) {
+        let is_whole = self.inverted == !u64::from(self.number) && self.last == self.number.to_le_bytes()[0];
+        assert!(is_whole, "a torn value is read: {self:?}");
+    }
+}
+
+#[derive(Shadow)]
+#[shadow_field(attach once: Value)]
+#[shadow_field(get_or_attach made: Value = declared())]
+#[shadow_field(get_or_update newest: Value)]
+#[shadow_field(get_or_update(copy) copied: Small)]
+struct Task {
+    own: Value,
+    shadow: ShadowFields,
+}
+
+struct Node {
+    _own: Value,
+}
+
+struct Config(#[expect(dead_code, reason = "it is not empty, and so has an address of its own")] u64);
+
+macro_rules! fields {
+    ($first:ident, $second:ident for $host:ty) => {
+        shadow! {
+            trait $first for $host {
+                attach once: Value;
+                get_or_attach made: Value = declared();
+                get_or_update newest: Value;
+                get_or_update(copy) copied: Small;
+            }
+            trait $second for $host {
+                get_or_attach late_made: Value = declared();
+                get_or_update late_newest: Value;
+            }
+        }
+    };
+}
+
+shadow! {
+    impl Task {
+        get_or_attach late_made: Value = declared();
+        get_or_update late_newest: Value;
+    }
+    trait Tally for &'static Config {
+        get_or_update sum: u64;
+        get_or_update(copy) copied_sum: u64;
+    }
+}
+fields!(OwnedFields, OwnedLate for Shadowed<Value>);
+fields!(SharedFields, SharedLate for Arc<Node>);
+fields!(FixedFields, FixedLate for &'static Config);
+
+const ONCE: raw::Id<Value> = raw::Id::new(1);
+const MADE_RAW: raw::Id<Value> = raw::Id::new(2);
+const NEWEST: raw::UpdateId<Value> = raw::UpdateId::new(3);
+
+/// A generator of numbers: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(SALT);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn value(&mut self) -> Value {
+        Value::new(self.next())
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let limit = from.len() as u64;
+        from.get(usize::try_from(self.below(limit)).unwrap_or(0)).expect("there is one at least")
+    }
+}
+
+thread_local! {
+    /// What the declared initialiser makes when it runs next.
+    static DECLARED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The declared initialiser of every `get_or_attach` field: in one of eight cases it panics.
+fn declared() -> Value {
+    let number = DECLARED.get();
+    if number % 8 == 0 {
+        panic_as_planned();
+    }
+    Value::new(number)
+}
+
+/// The hosts of a round.
+struct Hosts {
+    tasks: [RwLock<Task>; 4],
+    owned: [RwLock<Shadowed<Value>>; 4],
+    nodes: [RwLock<Arc<Node>>; 8],
+    fixed: &'static [Fixed],
+    /// Each lock guards an address: a field that is written once is only detached when nobody looks at it.
+    raw: [RwLock<usize>; 4],
+}
+
+/// A static, and what its sums must be.
+struct Fixed {
+    config: Config,
+    sum: AtomicU64,
+    copied_sum: AtomicU64,
+}
+
+/// How many values stay on each static.
+const KEPT: u64 = 5;
+
+impl Hosts {
+    fn new(fixed: &'static [Fixed]) -> Self {
+        Self {
+            tasks: array::from_fn(|_| RwLock::new(task())),
+            owned: array::from_fn(|_| RwLock::new(Shadowed::new(Value::calm(0)))),
+            nodes: array::from_fn(|_| RwLock::new(node())),
+            fixed,
+            raw: array::from_fn(|index| RwLock::new(16 * (index + 1))),
+        }
+    }
+}
+
+fn task() -> Task {
+    Task { own: Value::calm(0), shadow: ShadowFields::new() }
+}
+
+fn node() -> Arc<Node> {
+    Arc::new(Node { _own: Value::calm(0) })
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does something that may panic as it is meant to.
+fn attempt<R>(step: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(result) => Some(result),
+        Err(payload) if payload.is::<Planned>() || is_circle(&*payload) => None,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// Whether the library has found initialisers of several threads that wait for one another.
+fn is_circle(payload: &(dyn Any + Send)) -> bool {
+    payload.downcast_ref::<String>().is_some_and(|message| message.contains(" is asked for "))
+}
+
+fn check(value: &Value) {
+    value.number();
+}
+
+/// Checks what was handed out, and drops it.
+fn finish(value: Option<Value>) {
+    if let Some(value) = value {
+        check(&value);
+    }
+}
+
+fn check_small(small: Option<Small>) {
+    if let Some(small) = small {
+        small.check();
+    }
+}
+
+/// What an initialiser or a closure does before it makes a value: mostly nothing, or it uses another host, or panics.
+/// Nothing here takes a lock of the test, so that whoever waits, waits for the library.
+fn meanwhile(hosts: &Hosts, other: &Arc<Node>, random: &mut Random) {
+    match random.below(16) {
+        0 | 1 => panic_as_planned(),
+        2 => check(other.get_or_attach_made(|| random.value())),
+        3 => check(other.get_or_attach_late_made(|| random.value())),
+        4 => check((&random.pick(hosts.fixed).config).get_or_attach_made(|| random.value())),
+        5 => finish(SharedFields::update_newest(other, random.value())),
+        _ => (),
+    }
+}
+
+/// Does one thing to the fields of any host, by a shared reference.
+macro_rules! access {
+    ($host:expr, $hosts:expr, $random:expr) => {{
+        let (host, hosts, random) = ($host, $hosts, $random);
+        let other = Arc::clone(&read(random.pick(&hosts.nodes)));
+        let number = random.next();
+        DECLARED.set(number);
+        attempt(|| match random.below(12) {
+            0 => {
+                host.once().map(check);
+            }
+            1 => match host.attach_once(Value::new(number)) {
+                Ok(attached) => assert!(ptr::eq(attached, host.once().expect("it is attached"))),
+                Err(refused) => assert_eq!(refused.into_value().number(), number),
+            },
+            2 => {
+                let made = host.made();
+                check(made);
+                assert!(host.peek_made().is_some_and(|seen| ptr::eq(seen, made)));
+            }
+            3 => check(host.late_made()),
+            4 => check(host.get_or_attach_made(|| {
+                meanwhile(hosts, &other, random);
+                Value::new(number)
+            })),
+            5 => {
+                let made = host.get_or_try_attach_late_made(|| {
+                    meanwhile(hosts, &other, random);
+                    if random.below(2) == 0 { Err(()) } else { Ok(Value::new(number)) }
+                });
+                made.map(check).unwrap_or_default();
+            }
+            6 => finish(host.newest()),
+            7 => finish(host.update_newest(Value::new(number))),
+            8 => finish(host.update_newest_with(|last| {
+                last.map(check);
+                meanwhile(hosts, &other, random);
+                Value::new(random.next())
+            })),
+            9 => finish(host.update_late_newest(Value::new(number))),
+            10 => {
+                check_small(host.copied());
+                check_small(host.update_copied(Small::new(number)));
+            }
+            _ => check_small(host.update_copied_with(|last| {
+                check_small(last.copied());
+                meanwhile(hosts, &other, random);
+                Small::new(random.next())
+            })),
+        });
+        drop(other);
+    }};
+}
+
+/// Does one thing to the fields of a host that is borrowed exclusively.
+macro_rules! exclusive {
+    ($host:expr, $random:expr) => {{
+        let (host, random) = ($host, $random);
+        DECLARED.set(random.next());
+        attempt(|| match random.below(9) {
+            0 => finish(host.detach_once()),
+            1 => finish(host.detach_made()),
+            2 => finish(host.detach_newest()),
+            3 => check_small(host.detach_copied()),
+            4 => drop(host.detach_late_made()),
+            5 => finish(host.detach_late_newest()),
+            6 => drop(host.once_mut().map(|value| mem::replace(value, random.value()))),
+            7 => drop(mem::replace(host.made_mut(), random.value())),
+            _ => drop(host.newest_mut().map(|value| mem::replace(value, random.value()))),
+        });
+    }};
+}
+
+fn task_step(hosts: &Hosts, random: &mut Random) {
+    let lock = random.pick(&hosts.tasks);
+    match random.below(8) {
+        0 => exclusive!(&mut *write(lock), random),
+        1 => {
+            let ended = mem::replace(&mut *write(lock), task());
+            check(&ended.own);
+            attempt(|| drop(ended));
+        }
+        2 => {
+            // The fields of one come to another, in two steps, so that nobody waits with a lock for another.
+            let mut fields = mem::take(&mut write(lock).shadow);
+            mem::swap(&mut write(random.pick(&hosts.tasks)).shadow, &mut fields);
+            attempt(|| drop(fields));
+        }
+        _ => access!(&*read(lock), hosts, random),
+    }
+}
+
+fn owned_step(hosts: &Hosts, random: &mut Random) {
+    let lock = random.pick(&hosts.owned);
+    match random.below(8) {
+        0 => exclusive!(&mut *write(lock), random),
+        1 => {
+            let ended = mem::replace(&mut *write(lock), Shadowed::new(random.value()));
+            if let Some(value) = attempt(|| Shadowed::into_inner(ended)) {
+                attempt(|| drop(value));
+            }
+        }
+        _ => access!(&*read(lock), hosts, random),
+    }
+}
+
+fn node_step(hosts: &Hosts, random: &mut Random) {
+    let lock = random.pick(&hosts.nodes);
+    match random.below(8) {
+        0 => {
+            let ended = mem::replace(&mut *write(lock), node());
+            drop(Arc::try_unwrap(ended));
+        }
+        1 => {
+            // A short life, and mostly an address that was used before.
+            let node = node();
+            access!(&node, hosts, random);
+        }
+        _ => {
+            let node = Arc::clone(&read(lock));
+            access!(&node, hosts, random);
+        }
+    }
+}
+
+fn fixed_step(hosts: &Hosts, random: &mut Random) {
+    let fixed = random.pick(hosts.fixed);
+    let config = &fixed.config;
+    match random.below(4) {
+        0 => {
+            let one = random.below(100);
+            config.update_sum_with(|sum| sum.copied().unwrap_or(0) + one);
+            fixed.sum.fetch_add(one, Ordering::Relaxed);
+        }
+        1 => {
+            let one = random.below(100);
+            config.update_copied_sum_with(|sum| sum.copied().unwrap_or(0) + one);
+            fixed.copied_sum.fetch_add(one, Ordering::Relaxed);
+        }
+        _ => access!(config, hosts, random),
+    }
+}
+
+fn raw_step(hosts: &Hosts, random: &mut Random) {
+    let lock = random.pick(&hosts.raw);
+    let number = random.next();
+    let key = |address: &usize| ptr::without_provenance::<()>(*address);
+    attempt(|| match random.below(12) {
+        0 => {
+            let address = write(lock);
+            // SAFETY: nobody else looks at a field of this address, since the lock is held for writing.
+            unsafe { raw::detach_object(key(&address)) };
+        }
+        1 => {
+            let address = write(lock);
+            // SAFETY: as above.
+            finish(unsafe { ONCE.detach(key(&address)) }.unwrap());
+        }
+        2 => {
+            let address = write(lock);
+            // SAFETY: as above.
+            finish(unsafe { MADE_RAW.detach(key(&address)) }.unwrap());
+        }
+        3 => {
+            // SAFETY: it hands out clones and what was replaced; nobody keeps a reference.
+            finish(unsafe { NEWEST.detach(key(&read(lock))) }.unwrap());
+        }
+        4 => {
+            // SAFETY: as above.
+            unsafe { NEWEST.detach_all(|_, value| check(&value)) }.unwrap();
+        }
+        5 | 6 => {
+            let address = read(lock);
+            // SAFETY: nobody detaches while the lock is held, and the reference is not kept for longer.
+            match unsafe { ONCE.attach(key(&address), Value::new(number)) } {
+                Ok(attached) => check(attached),
+                Err(refused) => assert_eq!(refused.into_value().number(), number),
+            }
+        }
+        7 | 8 => {
+            let address = read(lock);
+            let init = || match number & 3 {
+                0 => panic_as_planned(),
+                1 => Err(()),
+                _ => Ok(Value::new(number)),
+            };
+            // SAFETY: as above.
+            unsafe { MADE_RAW.get_or_attach(key(&address), init) }.map(check).unwrap_or_default();
+        }
+        9 => {
+            let address = read(lock);
+            // SAFETY: as above.
+            unsafe { ONCE.get(key(&address)) }.unwrap().map(check);
+        }
+        10 => {
+            // SAFETY: it hands out a clone.
+            finish(unsafe { NEWEST.get(key(&read(lock))) }.unwrap());
+        }
+        _ => {
+            // SAFETY: it hands out what was replaced, and nothing is behind these addresses.
+            finish(unsafe { NEWEST.get_or_update(key(&read(lock)), Value::new(number)) }.unwrap());
+        }
+    });
+}
+
+fn step(hosts: &Hosts, random: &mut Random) {
+    match random.below(128) {
+        0 => {
+            attempt(|| registry().sweep());
+        }
+        1 => {
+            assert!(registry().report().iter().all(|row| row.attached() >= row.live()));
+        }
+        2..40 => task_step(hosts, random),
+        40..60 => owned_step(hosts, random),
+        60..90 => node_step(hosts, random),
+        90..108 => fixed_step(hosts, random),
+        _ => raw_step(hosts, random),
+    }
+}
+
+/// Ends the hosts of a round, and all that belongs to them.
+fn end(hosts: Hosts) {
+    let Hosts { tasks, owned, nodes, raw, .. } = hosts;
+    for task in tasks {
+        attempt(|| drop(task));
+    }
+    for owned in owned {
+        attempt(|| drop(owned));
+    }
+    drop(nodes);
+    for address in raw {
+        let address = address.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: nobody looks at a field of this address any more.
+        attempt(|| unsafe { raw::detach_object(ptr::without_provenance(address)) });
+    }
+    // Destructors attach to others, which are to be swept in turn.
+    while attempt(|| registry().sweep()) != Some(0) {}
+}
+
+fn round(fixed: &'static [Fixed], seed: u64) {
+    let hosts = Hosts::new(fixed);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let hosts = &hosts;
+            scope.spawn(move || {
+                let mut random = Random(seed.wrapping_add(thread));
+                for _ in 0..STEPS {
+                    step(hosts, &mut random);
+                }
+            });
+        }
+    });
+    end(hosts);
+    let faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(faults.is_empty(), "SHADOW_STRESS_SEED={seed}: {faults:?}");
+    let [made, dropped] = [&MADE, &DROPPED].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(made - dropped, KEPT * fixed.len() as u64, "SHADOW_STRESS_SEED={seed}: {made} were made");
+    for Fixed { config, sum, copied_sum } in fixed {
+        let right = [sum, copied_sum].map(|sum| sum.load(Ordering::Relaxed));
+        assert_eq!([config.sum().unwrap_or(0), config.copied_sum().unwrap_or(0)], right, "SHADOW_STRESS_SEED={seed}");
+    }
+}
+
+/// Statics with all their fields. Whatever is attached to them stays, so nothing is to be attached later.
+fn fixed() -> &'static [Fixed] {
+    let fixed = |_| Fixed { config: Config(0), sum: AtomicU64::new(0), copied_sum: AtomicU64::new(0) };
+    let fixed: &'static [Fixed; 3] = Box::leak(Box::new(array::from_fn(fixed)));
+    for Fixed { config, .. } in fixed {
+        assert!(config.attach_once(Value::calm(1)).is_ok());
+        config.get_or_attach_made(|| Value::calm(2));
+        config.get_or_attach_late_made(|| Value::calm(3));
+        config.update_newest(Value::calm(4));
+        config.update_late_newest(Value::calm(5));
+    }
+    fixed
+}
+
+/// What a variable of the environment says.
+fn variable(name: &str) -> Option<u64> {
+    let value = env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
+}
+
+/// Not by `eprintln!`, which the test harness keeps for a test that ends.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
+#[test]
+fn whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back() {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !is_circle(info.payload()) {
+            hook(info);
+        }
+    }));
+    let mut seed = variable("SHADOW_STRESS_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    let until = variable("SHADOW_STRESS_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let fixed = fixed();
+    // Whatever is set up once, and tables as large as they get.
+    for seed in 0..WARM_UP {
+        never_hangs(|| round(fixed, seed));
+    }
+    let before = bytes_of_all_threads();
+    let mut rounds = 0;
+    while until.map_or(rounds < ROUNDS, |until| Instant::now() < until) {
+        say(&format!("round {rounds}: SHADOW_STRESS_SEED={seed}"));
+        never_hangs(|| round(fixed, seed));
+        // A table may still have grown a little, once more hosts were there at the same time than ever before.
+        let kept = bytes_of_all_threads() - before;
+        assert!(kept < 32 * 1024, "SHADOW_STRESS_SEED={seed}: {kept} bytes are kept after round {rounds}");
+        seed = Random(seed).next();
+        rounds += 1;
+    }
+}
