@@ -101,16 +101,25 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// Hosts of any kind for all places, and then whatever may be done to them.
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let hosts: [_; PLACES as usize] = std::array::from_fn(|_| kind());
+    (hosts, vec(operation(), 0..100)).prop_map(|(hosts, operations)| {
+        let make = |(place, kind)| Operation::Make(place, kind);
+        (0..).map(Place).zip(hosts).map(make).chain(operations).collect()
+    })
+}
+
 #[test]
 fn any_operations_do_what_the_maps_say() {
     let config = Config {
-        cases: 1000,
+        cases: 500,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         source_file: Some(file!()),
         ..Config::default()
     };
     let mut runner = TestRunner::new(config);
-    let outcome = runner.run(&vec(operation(), 0..60), |operations| {
+    let outcome = runner.run(&operations(), |operations| {
         world::run(&operations);
         Ok(())
     });

@@ -10,12 +10,12 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use std::{array, env, mem, ptr, thread};
 
-use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
+use shadow_runtime::{Policy, Row, Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
 mod common;
 
@@ -29,9 +29,16 @@ const THREADS: u64 = 4;
 const STEPS: usize = 20_000;
 const ROUNDS: usize = 5;
 const WARM_UP: u64 = 3;
+const CROWD: u64 = 100;
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How many values initialisers have made.
+static INITIALISED: AtomicU64 = AtomicU64::new(0);
+
+/// How many values were refused.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 /// What was found wrong with values where a panic would be contained.
 static FAULTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -122,23 +129,21 @@ impl Drop for Value {
     }
 }
 
-/// A value that is copied: its number, three times, with a hole between them.
+/// A value that is copied, word by word: its number, and what follows from it.
 #[derive(Clone, Copy, Debug)]
-struct Small {
-    number: u32,
-    inverted: u64,
+struct Copied {
+    number: u64,
+    others: [u64; 14],
     last: u8,
 }
 
-impl Small {
+impl Copied {
     fn new(number: u64) -> Self {
-        let bytes = number.to_le_bytes();
-        let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Self { number, inverted: !u64::from(number), last: bytes[0] }
+        Self { number, others: [!number; 14], last: number.to_le_bytes()[0] }
     }
 
-    fn check(self) {
-        let is_whole = self.inverted == !u64::from(self.number) && self.last == self.number.to_le_bytes()[0];
+    fn check(&self) {
+        let is_whole = self.others == [!self.number; 14] && self.last == self.number.to_le_bytes()[0];
         assert!(is_whole, "a torn value is read: {self:?}");
     }
 }
@@ -147,7 +152,7 @@ impl Small {
 #[shadow_field(attach once: Value)]
 #[shadow_field(get_or_attach made: Value = declared())]
 #[shadow_field(get_or_update newest: Value)]
-#[shadow_field(get_or_update(copy) copied: Small)]
+#[shadow_field(get_or_update(copy) copied: Copied)]
 struct Task {
     own: Value,
     shadow: ShadowFields,
@@ -166,7 +171,7 @@ macro_rules! fields {
                 attach once: Value;
                 get_or_attach made: Value = declared();
                 get_or_update newest: Value;
-                get_or_update(copy) copied: Small;
+                get_or_update(copy) copied: Copied;
             }
             trait $second for $host {
                 get_or_attach late_made: Value = declared();
@@ -190,6 +195,7 @@ fields!(OwnedFields, OwnedLate for Shadowed<Value>);
 fields!(SharedFields, SharedLate for Arc<Node>);
 fields!(FixedFields, FixedLate for &'static Config);
 
+/// The only one of these that has no initialiser.
 const ONCE: raw::Id<Value> = raw::Id::new(1);
 const MADE_RAW: raw::Id<Value> = raw::Id::new(2);
 const NEWEST: raw::UpdateId<Value> = raw::UpdateId::new(3);
@@ -224,13 +230,19 @@ thread_local! {
     static DECLARED: Cell<u64> = const { Cell::new(0) };
 }
 
+/// What an initialiser makes if it succeeds.
+fn initial(number: u64) -> Value {
+    INITIALISED.fetch_add(1, Ordering::Relaxed);
+    Value::new(number)
+}
+
 /// The declared initialiser of every `get_or_attach` field: in one of eight cases it panics.
 fn declared() -> Value {
     let number = DECLARED.get();
     if number % 8 == 0 {
         panic_as_planned();
     }
-    Value::new(number)
+    initial(number)
 }
 
 /// The hosts of a round.
@@ -260,9 +272,15 @@ impl Hosts {
             owned: array::from_fn(|_| RwLock::new(Shadowed::new(Value::calm(0)))),
             nodes: array::from_fn(|_| RwLock::new(node())),
             fixed,
-            raw: array::from_fn(|index| RwLock::new(16 * (index + 1))),
+            raw: array::from_fn(|_| RwLock::new(new_address())),
         }
     }
+}
+
+/// An address that was not used before, behind which there is nothing.
+fn new_address() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(16);
+    NEXT.fetch_add(16, Ordering::Relaxed)
 }
 
 fn task() -> Task {
@@ -299,6 +317,12 @@ fn check(value: &Value) {
     value.number();
 }
 
+/// Checks a value that was refused, and drops it.
+fn check_refused(value: &Value, number: u64) {
+    REFUSED.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(value.number(), number);
+}
+
 /// Checks what was handed out, and drops it.
 fn finish(value: Option<Value>) {
     if let Some(value) = value {
@@ -306,20 +330,24 @@ fn finish(value: Option<Value>) {
     }
 }
 
-fn check_small(small: Option<Small>) {
-    if let Some(small) = small {
-        small.check();
+fn check_copied(copied: Option<Copied>) {
+    if let Some(copied) = copied {
+        copied.check();
     }
 }
 
 /// What an initialiser or a closure does before it makes a value: mostly nothing, or it uses another host, or panics.
 /// Nothing here takes a lock of the test, so that whoever waits, waits for the library.
 fn meanwhile(hosts: &Hosts, other: &Arc<Node>, random: &mut Random) {
+    if random.below(4) == 0 {
+        // So that others come in between, which are rarely so lucky by themselves.
+        thread::yield_now();
+    }
     match random.below(16) {
         0 | 1 => panic_as_planned(),
-        2 => check(other.get_or_attach_made(|| random.value())),
-        3 => check(other.get_or_attach_late_made(|| random.value())),
-        4 => check((&random.pick(hosts.fixed).config).get_or_attach_made(|| random.value())),
+        2 => check(other.get_or_attach_made(|| initial(random.next()))),
+        3 => check(other.get_or_attach_late_made(|| initial(random.next()))),
+        4 => check((&random.pick(hosts.fixed).config).get_or_attach_made(|| initial(random.next()))),
         5 => finish(SharedFields::update_newest(other, random.value())),
         _ => (),
     }
@@ -338,7 +366,7 @@ macro_rules! access {
             }
             1 => match host.attach_once(Value::new(number)) {
                 Ok(attached) => assert!(ptr::eq(attached, host.once().expect("it is attached"))),
-                Err(refused) => assert_eq!(refused.into_value().number(), number),
+                Err(refused) => check_refused(&refused.into_value(), number),
             },
             2 => {
                 let made = host.made();
@@ -348,12 +376,12 @@ macro_rules! access {
             3 => check(host.late_made()),
             4 => check(host.get_or_attach_made(|| {
                 meanwhile(hosts, &other, random);
-                Value::new(number)
+                initial(number)
             })),
             5 => {
                 let made = host.get_or_try_attach_late_made(|| {
                     meanwhile(hosts, &other, random);
-                    if random.below(2) == 0 { Err(()) } else { Ok(Value::new(number)) }
+                    if random.below(2) == 0 { Err(()) } else { Ok(initial(number)) }
                 });
                 made.map(check).unwrap_or_default();
             }
@@ -366,13 +394,13 @@ macro_rules! access {
             })),
             9 => finish(host.update_late_newest(Value::new(number))),
             10 => {
-                check_small(host.copied());
-                check_small(host.update_copied(Small::new(number)));
+                check_copied(host.copied());
+                check_copied(host.update_copied(Copied::new(number)));
             }
-            _ => check_small(host.update_copied_with(|last| {
-                check_small(last.copied());
+            _ => check_copied(host.update_copied_with(|last| {
+                check_copied(last.copied());
                 meanwhile(hosts, &other, random);
-                Small::new(random.next())
+                Copied::new(random.next())
             })),
         });
         drop(other);
@@ -388,7 +416,7 @@ macro_rules! exclusive {
             0 => finish(host.detach_once()),
             1 => finish(host.detach_made()),
             2 => finish(host.detach_newest()),
-            3 => check_small(host.detach_copied()),
+            3 => check_copied(host.detach_copied()),
             4 => drop(host.detach_late_made()),
             5 => finish(host.detach_late_newest()),
             6 => drop(host.once_mut().map(|value| mem::replace(value, random.value()))),
@@ -450,10 +478,29 @@ fn node_step(hosts: &Hosts, random: &mut Random) {
     }
 }
 
+/// Many hosts at once, so that the table grows, and moves what is in it.
+fn crowd(size: u64) {
+    let hosts: Vec<Arc<Node>> = (0..size).map(|_| node()).collect();
+    for (number, host) in (0..).zip(&hosts) {
+        assert!(SharedFields::attach_once(host, Value::calm(number << 8)).is_ok());
+    }
+    for (number, host) in (0..).zip(&hosts) {
+        assert!(SharedFields::once(host).is_some_and(|value| value.number() == number << 8));
+    }
+    for (number, host) in (0..).zip(hosts) {
+        // Where some go, the others are moved.
+        let is_there = SharedFields::once(&host).is_some_and(|value| value.number() == number << 8);
+        assert!(is_there);
+    }
+}
+
 fn fixed_step(hosts: &Hosts, random: &mut Random) {
     let fixed = random.pick(hosts.fixed);
     let config = &fixed.config;
-    match random.below(4) {
+    match random.below(6) {
+        // In a row, so that one thread does the one while another does the other.
+        2 => (0..20).for_each(|_| check_copied(config.update_copied(Copied::new(random.next())))),
+        3 => (0..20).for_each(|_| check_copied(config.copied())),
         0 => {
             let one = random.below(100);
             config.update_sum_with(|sum| sum.copied().unwrap_or(0) + one);
@@ -474,9 +521,10 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
     let key = |address: &usize| ptr::without_provenance::<()>(*address);
     attempt(|| match random.below(12) {
         0 => {
-            let address = write(lock);
+            let mut address = write(lock);
+            let ended = mem::replace(&mut *address, new_address());
             // SAFETY: nobody else looks at a field of this address, since the lock is held for writing.
-            unsafe { raw::detach_object(key(&address)) };
+            unsafe { raw::detach_object(key(&ended)) };
         }
         1 => {
             let address = write(lock);
@@ -501,7 +549,7 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
             // SAFETY: nobody detaches while the lock is held, and the reference is not kept for longer.
             match unsafe { ONCE.attach(key(&address), Value::new(number)) } {
                 Ok(attached) => check(attached),
-                Err(refused) => assert_eq!(refused.into_value().number(), number),
+                Err(refused) => check_refused(&refused.into_value(), number),
             }
         }
         7 | 8 => {
@@ -509,7 +557,7 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
             let init = || match number & 3 {
                 0 => panic_as_planned(),
                 1 => Err(()),
-                _ => Ok(Value::new(number)),
+                _ => Ok(initial(number)),
             };
             // SAFETY: as above.
             unsafe { MADE_RAW.get_or_attach(key(&address), init) }.map(check).unwrap_or_default();
@@ -532,13 +580,14 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
 
 fn step(hosts: &Hosts, random: &mut Random) {
     match random.below(128) {
-        0 => {
-            attempt(|| registry().sweep());
-        }
-        1 => {
-            assert!(registry().report().iter().all(|row| row.attached() >= row.live()));
-        }
-        2..40 => task_step(hosts, random),
+        0 => match random.below(8) {
+            0 => crowd(CROWD),
+            1 => assert!(registry().report().iter().all(|row| row.attached() >= row.live())),
+            _ => {
+                attempt(|| registry().sweep());
+            }
+        },
+        1..40 => task_step(hosts, random),
         40..60 => owned_step(hosts, random),
         60..90 => node_step(hosts, random),
         90..108 => fixed_step(hosts, random),
@@ -583,6 +632,14 @@ fn round(fixed: &'static [Fixed], seed: u64) {
     assert!(faults.is_empty(), "SHADOW_STRESS_SEED={seed}: {faults:?}");
     let [made, dropped] = [&MADE, &DROPPED].map(|count| count.load(Ordering::Relaxed));
     assert_eq!(made - dropped, KEPT * fixed.len() as u64, "SHADOW_STRESS_SEED={seed}: {made} were made");
+    let report = registry().report();
+    let refused: u64 = report.iter().map(Row::duplicates).sum();
+    assert_eq!(refused, REFUSED.load(Ordering::Relaxed), "SHADOW_STRESS_SEED={seed}: {report}");
+    let is_initialised = |row: &&Row| row.policy() == Policy::GetOrAttach && row.field() != "1";
+    let attached: u64 = report.iter().filter(is_initialised).map(Row::attached).sum();
+    assert_eq!(attached, INITIALISED.load(Ordering::Relaxed), "SHADOW_STRESS_SEED={seed}: {report}");
+    let is_over = |row: &Row| row.live() == if row.host() == "&'static Config" { fixed.len() as u64 } else { 0 };
+    assert!(report.iter().all(is_over), "SHADOW_STRESS_SEED={seed}: {report}");
     for Fixed { config, sum, copied_sum } in fixed {
         let right = [sum, copied_sum].map(|sum| sum.load(Ordering::Relaxed));
         assert_eq!([config.sum().unwrap_or(0), config.copied_sum().unwrap_or(0)], right, "SHADOW_STRESS_SEED={seed}");
@@ -595,10 +652,13 @@ fn fixed() -> &'static [Fixed] {
     let fixed: &'static [Fixed; 3] = Box::leak(Box::new(array::from_fn(fixed)));
     for Fixed { config, .. } in fixed {
         assert!(config.attach_once(Value::calm(1)).is_ok());
-        config.get_or_attach_made(|| Value::calm(2));
-        config.get_or_attach_late_made(|| Value::calm(3));
+        config.get_or_attach_made(|| initial(0));
+        config.get_or_attach_late_made(|| initial(0));
         config.update_newest(Value::calm(4));
         config.update_late_newest(Value::calm(5));
+        config.update_copied(Copied::new(6));
+        config.update_sum(0);
+        config.update_copied_sum(0);
     }
     fixed
 }
@@ -625,7 +685,8 @@ fn whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back(
     let mut seed = variable("SHADOW_STRESS_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     let until = variable("SHADOW_STRESS_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let fixed = fixed();
-    // Whatever is set up once, and tables as large as they get.
+    // Whatever is set up once, and tables larger than they get later.
+    crowd(2 * THREADS * CROWD);
     for seed in 0..WARM_UP {
         never_hangs(|| round(fixed, seed));
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::hosts::{Failed, Row, Shared};
-use super::operation::{Access, Act, Declaration, Field, Init, Kind, Next, Policy, Way};
+use super::operation::{Access, Act, Declaration, Field, Init, Kind, Next, PLACES, Place, Policy, Way};
 use super::oracle::{Held, ObjectId};
 use super::value::{self, Declared, Small, Temper, Value};
 use super::{IS_EXPECTED, Panic, World, attempt, held, let_go};
@@ -43,7 +43,8 @@ impl World {
         let row = Row::new(host.kind(), Field { declaration, policy });
         let target = Target { access, host: host.shared(), kind: host.kind(), id: *id, declaration, row };
         match &access.act {
-            Act::Read(policy) => self.read(target, *policy),
+            // Below, as after everything else.
+            Act::Read(_) => (),
             Act::Attach(temper) => self.attach(target, *temper),
             Act::Make(way, init) => self.make_field(target, *way, init),
             Act::Update { copy: false, temper } => self.update::<Value>(target, *temper),
@@ -52,6 +53,18 @@ impl World {
             Act::UpdateWith { .. } if host.kind() == Kind::Raw => (),
             Act::UpdateWith { copy: false, next } => self.update_with::<Value>(target, next),
             Act::UpdateWith { copy: true, next } => self.update_with::<Small>(target, next),
+        }
+        self.read(target, policy);
+    }
+
+    /// Reads every field of every host.
+    pub(super) fn read_all(&self) {
+        for place in (0..PLACES).map(Place) {
+            for declaration in [Declaration::First, Declaration::Second, Declaration::Third] {
+                for policy in [Policy::Once, Policy::Made, Policy::Newest, Policy::Copied] {
+                    self.access(&Access { place, declaration, act: Act::Read(policy) });
+                }
+            }
         }
     }
 

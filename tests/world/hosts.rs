@@ -502,8 +502,8 @@ pub(crate) fn detach_all(Field { declaration, policy }: Field, mut each: impl Fn
     }
 }
 
-/// Uses the number of a field for text, written once and replaced. Returns whether all of it was refused, and what was to
-/// be attached handed back.
+/// Uses the number of a field for text, written once and replaced, and for its own type in the other way. Returns whether
+/// all of it was refused, and what was to be attached handed back.
 pub(crate) fn clash(object: Object, field: Field) -> bool {
     let number = u64::from(number_of(field)) + 1;
     let (once, newest) = (Id::<String>::new(number), UpdateId::<String>::new(number));
@@ -516,6 +516,14 @@ pub(crate) fn clash(object: Object, field: Field) -> bool {
     let update = unsafe { newest.get_or_update(object.0, text()) };
     // SAFETY: see above.
     let reads = [unsafe { once.get(object.0) }.is_err(), unsafe { newest.get(object.0) }.is_err()];
+    let other = match field.policy {
+        // SAFETY: see above.
+        Policy::Once | Policy::Made => unsafe { UpdateId::<Value>::new(number).get(object.0) }.is_err(),
+        // SAFETY: see above.
+        Policy::Newest => unsafe { Id::<Value>::new(number).get(object.0) }.is_err(),
+        // SAFETY: see above.
+        Policy::Copied => unsafe { Id::<Small>::new(number).get(object.0) }.is_err(),
+    };
     // SAFETY: see above.
     let ends = [unsafe { once.detach(object.0) }.is_err(), unsafe { newest.detach(object.0) }.is_err()];
     matches!(init, Err(InitError::TypeMismatch(error)) if error.id() == number)
@@ -525,6 +533,7 @@ pub(crate) fn clash(object: Object, field: Field) -> bool {
         && update.is_err_and(|error| error.into_value() == "text")
         && reads == [true; 2]
         && ends == [true; 2]
+        && other
 }
 
 /// A host of whichever kind.

@@ -5,8 +5,8 @@
 
 use super::value::Temper;
 
-/// How many hosts a world holds at a time.
-pub(crate) const PLACES: u8 = 8;
+/// How many hosts a world holds at a time: few, so that operations meet.
+pub(crate) const PLACES: u8 = 4;
 
 /// Where a host is; one of [`PLACES`], by its remainder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
