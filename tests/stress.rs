@@ -30,6 +30,7 @@ const STEPS: usize = 20_000;
 const ROUNDS: usize = 5;
 const WARM_UP: u64 = 3;
 const CROWD: u64 = 100;
+const RUSH: usize = 5000;
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -250,6 +251,8 @@ struct Hosts {
     tasks: [RwLock<Task>; 4],
     owned: [RwLock<Shadowed<Value>>; 4],
     nodes: [RwLock<Arc<Node>>; 8],
+    /// Without values; used in this order.
+    pairs: Vec<[Arc<Node>; 2]>,
     fixed: &'static [Fixed],
     /// Each lock guards an address: a field that is written once is only detached when nobody looks at it.
     raw: [RwLock<usize>; 4],
@@ -271,6 +274,7 @@ impl Hosts {
             tasks: array::from_fn(|_| RwLock::new(task())),
             owned: array::from_fn(|_| RwLock::new(Shadowed::new(Value::calm(0)))),
             nodes: array::from_fn(|_| RwLock::new(node())),
+            pairs: (0..CROWD).map(|_| [node(), node()]).collect(),
             fixed,
             raw: array::from_fn(|_| RwLock::new(new_address())),
         }
@@ -339,7 +343,7 @@ fn check_copied(copied: Option<Copied>) {
 /// What an initialiser or a closure does before it makes a value: mostly nothing, or it uses another host, or panics.
 /// Nothing here takes a lock of the test, so that whoever waits, waits for the library.
 fn meanwhile(hosts: &Hosts, other: &Arc<Node>, random: &mut Random) {
-    if random.below(4) == 0 {
+    if random.below(16) == 0 {
         // So that others come in between, which are rarely so lucky by themselves.
         thread::yield_now();
     }
@@ -494,21 +498,53 @@ fn crowd(size: u64) {
     }
 }
 
+/// Some threads update one field while others read it, and do nothing else, so that they meet.
+fn rush(fixed: &'static [Fixed], thread: u64, random: &mut Random) {
+    let config = &fixed[0].config;
+    for _ in 0..RUSH {
+        if thread % 2 == 0 {
+            check_copied(config.update_copied(Copied::new(random.next())));
+        } else {
+            check_copied(config.copied());
+        }
+    }
+}
+
+/// Initialisers of two hosts that each ask for the other's value: some threads begin with the one, some with the other.
+fn circles(pairs: &[[Arc<Node>; 2]], thread: u64, random: &mut Random) {
+    for [one, other] in pairs {
+        let [first, second] = if thread % 2 == 0 { [one, other] } else { [other, one] };
+        let number = random.next();
+        attempt(|| {
+            check(first.get_or_attach_made(|| {
+                thread::yield_now();
+                check(second.get_or_attach_made(|| initial(number)));
+                initial(number)
+            }));
+        });
+    }
+}
+
+/// What the closure of a sum makes, once others may have come in between.
+fn add(sum: Option<&u64>, one: u64) -> u64 {
+    if one % 16 == 0 {
+        thread::yield_now();
+    }
+    sum.expect("it is there from the beginning") + one
+}
+
 fn fixed_step(hosts: &Hosts, random: &mut Random) {
     let fixed = random.pick(hosts.fixed);
     let config = &fixed.config;
-    match random.below(6) {
-        // In a row, so that one thread does the one while another does the other.
-        2 => (0..20).for_each(|_| check_copied(config.update_copied(Copied::new(random.next())))),
-        3 => (0..20).for_each(|_| check_copied(config.copied())),
+    match random.below(4) {
         0 => {
             let one = random.below(100);
-            config.update_sum_with(|sum| sum.copied().unwrap_or(0) + one);
+            config.update_sum_with(|sum| add(sum, one));
             fixed.sum.fetch_add(one, Ordering::Relaxed);
         }
         1 => {
             let one = random.below(100);
-            config.update_copied_sum_with(|sum| sum.copied().unwrap_or(0) + one);
+            config.update_copied_sum_with(|sum| add(sum, one));
             fixed.copied_sum.fetch_add(one, Ordering::Relaxed);
         }
         _ => access!(config, hosts, random),
@@ -519,7 +555,7 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
     let lock = random.pick(&hosts.raw);
     let number = random.next();
     let key = |address: &usize| ptr::without_provenance::<()>(*address);
-    attempt(|| match random.below(12) {
+    attempt(|| match random.below(13) {
         0 => {
             let mut address = write(lock);
             let ended = mem::replace(&mut *address, new_address());
@@ -571,6 +607,22 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
             // SAFETY: it hands out a clone.
             finish(unsafe { NEWEST.get(key(&read(lock))) }.unwrap());
         }
+        11 => {
+            // As the first, one by one.
+            let mut address = write(lock);
+            let ended = mem::replace(&mut *address, new_address());
+            // SAFETY: as there.
+            let once = unsafe { ONCE.detach(key(&ended)) }.unwrap();
+            // SAFETY: as above.
+            let made = unsafe { MADE_RAW.detach(key(&ended)) }.unwrap();
+            // SAFETY: as above.
+            let newest = unsafe { NEWEST.detach(key(&ended)) }.unwrap();
+            // SAFETY: as above.
+            assert_eq!(unsafe { raw::detach_object(key(&ended)) }, 0, "nothing is there twice");
+            for value in [once, made, newest] {
+                attempt(|| finish(value));
+            }
+        }
         _ => {
             // SAFETY: it hands out what was replaced, and nothing is behind these addresses.
             finish(unsafe { NEWEST.get_or_update(key(&read(lock)), Value::new(number)) }.unwrap());
@@ -597,14 +649,14 @@ fn step(hosts: &Hosts, random: &mut Random) {
 
 /// Ends the hosts of a round, and all that belongs to them.
 fn end(hosts: Hosts) {
-    let Hosts { tasks, owned, nodes, raw, .. } = hosts;
+    let Hosts { tasks, owned, nodes, pairs, raw, .. } = hosts;
     for task in tasks {
         attempt(|| drop(task));
     }
     for owned in owned {
         attempt(|| drop(owned));
     }
-    drop(nodes);
+    drop((nodes, pairs));
     for address in raw {
         let address = address.into_inner().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: nobody looks at a field of this address any more.
@@ -621,6 +673,8 @@ fn round(fixed: &'static [Fixed], seed: u64) {
             let hosts = &hosts;
             scope.spawn(move || {
                 let mut random = Random(seed.wrapping_add(thread));
+                rush(hosts.fixed, thread, &mut random);
+                circles(&hosts.pairs, thread, &mut random);
                 for _ in 0..STEPS {
                     step(hosts, &mut random);
                 }

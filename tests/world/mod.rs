@@ -7,6 +7,7 @@ mod access;
 mod hosts;
 pub(crate) mod operation;
 mod oracle;
+mod raw_hosts;
 pub(crate) mod value;
 
 use std::cell::{Cell, RefCell};
@@ -17,9 +18,10 @@ use std::{mem, ptr};
 
 use shadow_runtime::registry;
 
-use hosts::{Detached, Host, Object, Row};
+use hosts::{Detached, Host, Row, Shared as _};
 use operation::{Declaration, Field, Kind, Operation, PLACES, Place, Policy};
 use oracle::{Counts, Fields, Held, ObjectId, Oracle, stays};
+use raw_hosts::Object;
 use value::{Declared, Planned, Small, Temper, Value};
 
 /// Does all operations in a new world, one after the other, and checks after each that everything is right.
@@ -70,7 +72,7 @@ fn prepare() {
             raw.update_newest(declaration, Value::default());
             raw.update_copied(declaration, Small::new(0));
         }
-        assert_eq!(hosts::detach_object(Object(ptr::null())), 12);
+        assert_eq!(raw_hosts::detach_object(Object(ptr::null())), 12);
     });
 }
 
@@ -187,7 +189,7 @@ impl World {
             Operation::DetachAll { field, panics } => self.detach_all(field, panics),
             Operation::Clash(place, field) => {
                 if let Some((Host::Raw(object), _)) = &self.places[place.index()] {
-                    assert!(hosts::clash(*object, field), "a number names two types");
+                    assert!(raw_hosts::clash(*object, field), "a number names two types");
                 }
             }
             Operation::Sweep => self.sweep(),
@@ -223,7 +225,7 @@ impl World {
         IS_EXPECTED.set(false);
         for place in &mut self.places {
             let _ = catch_unwind(AssertUnwindSafe(|| match place.take() {
-                Some((Host::Raw(object), _)) => drop(hosts::detach_object(object)),
+                Some((Host::Raw(object), _)) => drop(raw_hosts::detach_object(object)),
                 Some((host, _)) => drop(host),
                 None => (),
             }));
@@ -270,7 +272,7 @@ impl World {
             }
             Some(object) => {
                 let outcome = match host {
-                    Host::Raw(raw) => attempt(|| assert_eq!(hosts::detach_object(raw), object.fields.len())),
+                    Host::Raw(raw) => attempt(|| assert_eq!(raw_hosts::detach_object(raw), object.fields.len())),
                     host => attempt(|| drop(host)),
                 };
                 check_drops(outcome, &armed(&object.fields));
@@ -415,7 +417,7 @@ impl World {
         let Some((host, id)) = &mut self.places[place.index()] else { return };
         let row = Row::new(host.kind(), field);
         let detached = match host {
-            Host::Raw(object) => hosts::detach_raw(*object, field),
+            Host::Raw(object) => raw_hosts::detach_raw(*object, field),
             host => match host.exclusive() {
                 Some(host) => hosts::detach(host, field),
                 None => return,
@@ -429,18 +431,20 @@ impl World {
         let Some((Host::Raw(object), id)) = self.places[place.index()] else { return };
         let oracle = self.oracle.get_mut();
         let fields = mem::take(&mut oracle.object(id).fields);
-        let outcome = attempt(|| hosts::detach_object(object));
+        let outcome = attempt(|| raw_hosts::detach_object(object));
         if let Some(count) = check_drops(outcome, &armed(&fields)) {
             assert_eq!(count, fields.len());
         }
         oracle.end(&fields);
     }
 
+    /// Ends a field of all raw objects, and of some more that have nothing else, so that there are several.
     fn detach_all(&mut self, field: Field, panics: bool) {
         let row = Row::new(Kind::Raw, field);
+        let others = [(); 3].map(|()| self.raw_with(field));
         let mut detached = Vec::new();
         let outcome = attempt(|| {
-            hosts::detach_all(field, |object, value| {
+            raw_hosts::detach_all(field, |object, value| {
                 detached.push((object, value));
                 if panics {
                     value::panic_as_planned(0);
@@ -455,7 +459,8 @@ impl World {
             Err(panic) => assert!(panics && panic == Panic::Planned(0), "{panic:?}"),
         }
         // Two places may have one object.
-        let objects: BTreeMap<Object, ObjectId> = self.places.iter().flatten().filter_map(raw_object).collect();
+        let objects: BTreeMap<Object, ObjectId> =
+            self.places.iter().flatten().filter_map(raw_object).chain(others).collect();
         assert!(detached.iter().all(|(object, _)| objects.contains_key(object)), "it is of no object that is there");
         for (object, id) in objects {
             let position = detached.iter().position(|(other, _)| *other == object);
@@ -464,6 +469,36 @@ impl World {
             let_detached_go(found, right);
         }
         assert!(detached.is_empty(), "an object has a field twice");
+        for (_, id) in others {
+            self.oracle.get_mut().objects.remove(&id);
+        }
+    }
+
+    /// A raw object that has this field, and is in no place.
+    fn raw_with(&mut self, field: Field) -> (Object, ObjectId) {
+        let number = self.next_number();
+        let object = Object(ptr::without_provenance(number as usize));
+        let id = self.oracle.get_mut().add(Kind::Raw, None);
+        let held = match field.policy {
+            Policy::Once => {
+                object.attach_once(field.declaration, Value::default()).ok().map(|it| held(it, field.policy))
+            }
+            Policy::Made => {
+                let made = object.get_or_attach_made(field.declaration, &mut || Ok(Value::default()));
+                Some(held(made, field.policy))
+            }
+            Policy::Newest => {
+                let value = Value::default();
+                let held = held(&value, field.policy);
+                object.update_newest(field.declaration, value).is_none().then_some(held)
+            }
+            Policy::Copied => {
+                let copied = object.update_copied(field.declaration, Small::new(number));
+                copied.is_none().then_some(Held::Small(number))
+            }
+        };
+        self.oracle.get_mut().put(id, Row::new(Kind::Raw, field), held.expect("nothing was there"));
+        (object, id)
     }
 
     fn sweep(&self) {
