@@ -49,8 +49,8 @@ fn act(depth: u32) -> impl Strategy<Value = Act> {
         2 => policy().prop_map(Act::Read),
         2 => temper().prop_map(Act::Attach),
         3 => (way, init(depth)).prop_map(|(way, init)| Act::Make(way, init)),
-        1 => (any::<bool>(), temper()).prop_map(|(copy, temper)| Act::Update { copy, temper }),
-        2 => (any::<bool>(), next(depth)).prop_map(|(copy, next)| Act::UpdateWith { copy, next }),
+        2 => (any::<bool>(), temper()).prop_map(|(copy, temper)| Act::Update { copy, temper }),
+        3 => (any::<bool>(), next(depth)).prop_map(|(copy, next)| Act::UpdateWith { copy, next }),
     ]
 }
 
@@ -71,7 +71,7 @@ fn next(depth: u32) -> impl Strategy<Value = Next> {
     let simple = prop_oneof![
         4 => temper().prop_map(Next::Makes),
         1 => Just(Next::Panics),
-        1 => Just(Next::Interferes),
+        2 => Just(Next::Interferes),
     ];
     if depth == 0 {
         return simple.boxed();

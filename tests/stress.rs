@@ -253,6 +253,7 @@ struct Hosts {
     nodes: [RwLock<Arc<Node>>; 8],
     /// Without values; used in this order.
     pairs: Vec<[Arc<Node>; 2]>,
+    addresses: Vec<usize>,
     fixed: &'static [Fixed],
     /// Each lock guards an address: a field that is written once is only detached when nobody looks at it.
     raw: [RwLock<usize>; 4],
@@ -275,6 +276,7 @@ impl Hosts {
             owned: array::from_fn(|_| RwLock::new(Shadowed::new(Value::calm(0)))),
             nodes: array::from_fn(|_| RwLock::new(node())),
             pairs: (0..CROWD).map(|_| [node(), node()]).collect(),
+            addresses: (0..10 * CROWD).map(|_| new_address()).collect(),
             fixed,
             raw: array::from_fn(|_| RwLock::new(new_address())),
         }
@@ -510,6 +512,17 @@ fn rush(fixed: &'static [Fixed], thread: u64, random: &mut Random) {
     }
 }
 
+/// All threads ask for one field after the other, so that they meet.
+fn races(addresses: &[usize], random: &mut Random) {
+    for address in addresses {
+        let number = random.next() & !0xff;
+        // SAFETY: it is detached at the end of the round; and there is nothing behind the address.
+        let made =
+            unsafe { MADE_RAW.get_or_attach(ptr::without_provenance(*address), || Ok::<_, ()>(initial(number))) };
+        made.map(check).expect("it does not fail");
+    }
+}
+
 /// Initialisers of two hosts that each ask for the other's value: some threads begin with the one, some with the other.
 fn circles(pairs: &[[Arc<Node>; 2]], thread: u64, random: &mut Random) {
     for [one, other] in pairs {
@@ -618,7 +631,7 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
             // SAFETY: as above.
             let newest = unsafe { NEWEST.detach(key(&ended)) }.unwrap();
             // SAFETY: as above.
-            assert_eq!(unsafe { raw::detach_object(key(&ended)) }, 0, "nothing is there twice");
+            assert!(unsafe { MADE_RAW.get(key(&ended)) }.unwrap().is_none(), "it was there twice");
             for value in [once, made, newest] {
                 attempt(|| finish(value));
             }
@@ -649,7 +662,7 @@ fn step(hosts: &Hosts, random: &mut Random) {
 
 /// Ends the hosts of a round, and all that belongs to them.
 fn end(hosts: Hosts) {
-    let Hosts { tasks, owned, nodes, pairs, raw, .. } = hosts;
+    let Hosts { tasks, owned, nodes, pairs, addresses, raw, .. } = hosts;
     for task in tasks {
         attempt(|| drop(task));
     }
@@ -657,9 +670,13 @@ fn end(hosts: Hosts) {
         attempt(|| drop(owned));
     }
     drop((nodes, pairs));
+    for address in addresses {
+        // SAFETY: nobody looks at a field of this address any more.
+        assert_eq!(unsafe { raw::detach_object(ptr::without_provenance(address)) }, 1);
+    }
     for address in raw {
         let address = address.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: nobody looks at a field of this address any more.
+        // SAFETY: as above.
         attempt(|| unsafe { raw::detach_object(ptr::without_provenance(address)) });
     }
     // Destructors attach to others, which are to be swept in turn.
@@ -675,6 +692,7 @@ fn round(fixed: &'static [Fixed], seed: u64) {
                 let mut random = Random(seed.wrapping_add(thread));
                 rush(hosts.fixed, thread, &mut random);
                 circles(&hosts.pairs, thread, &mut random);
+                races(&hosts.addresses, &mut random);
                 for _ in 0..STEPS {
                     step(hosts, &mut random);
                 }
