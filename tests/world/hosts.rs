@@ -3,7 +3,7 @@
 //! In: a host of whichever kind, a declaration, and what to do. Out: what the library's accessor returns. Nothing here
 //! knows what is right.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields, Shadowed, shadow};
 
@@ -374,6 +374,15 @@ pub(crate) fn detach(host: &mut dyn Exclusive, Field { declaration, policy }: Fi
     }
 }
 
+/// An object that stays for ever, as its fields do.
+fn new_static() -> &'static Config {
+    /// All of them, so that a leak sanitizer sees that they are still there.
+    static ALL: Mutex<Vec<&'static Config>> = Mutex::new(Vec::new());
+    let config: &'static Config = Box::leak(Box::new(Config(0)));
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).push(config);
+    config
+}
+
 /// A host of whichever kind.
 pub(crate) enum Host {
     Task(Task),
@@ -406,8 +415,7 @@ impl Host {
             Kind::Node => Self::Node(Arc::default()),
             Kind::Named => Self::Named(Arc::new(Node::default())),
             Kind::Text => Self::Text(Arc::from("text")),
-            // The fields of a static stay for ever, so this one has to stay, too.
-            Kind::Fixed => Self::Fixed(Box::leak(Box::new(Config(0)))),
+            Kind::Fixed => Self::Fixed(new_static()),
             Kind::Raw => Self::Raw(Object(std::ptr::without_provenance(number))),
         }
     }
