@@ -58,7 +58,7 @@ mod retired;
 
 use std::ptr::{self, NonNull};
 
-use crate::cell::{Cell, drop_value};
+use crate::cell::Cell;
 use crate::panics::Panics;
 use crate::readers::{self, Slot, barrier};
 use crate::registry::Field;
@@ -338,11 +338,17 @@ impl<V> GetOrUpdate<V> {
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
+        let node = self.take(field)?;
+        // SAFETY: it is in the word no more, and a reader would borrow the cell.
+        Some(unsafe { Node::unmake(node) })
+    }
+
+    /// Takes the node out, and counts that.
+    fn take(&mut self, field: &'static Field) -> Option<NonNull<Node<V>>> {
         let node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
         self.word.store(ptr::null_mut(), Ordering::Relaxed);
         field.counts().detached();
-        // SAFETY: it is in the word no more, and a reader would borrow the cell.
-        Some(unsafe { Node::unmake(node) })
+        Some(node)
     }
 }
 
@@ -390,8 +396,9 @@ impl<V> Cell for GetOrUpdate<V> {
     }
 
     fn end(&mut self, field: &'static Field, panics: &mut Panics) {
-        if let Some(value) = self.detach(field) {
-            drop_value(value, panics);
+        if let Some(node) = self.take(field) {
+            // SAFETY: it is in the word no more, and a reader would borrow the cell.
+            panics.contain(|| unsafe { Node::end(node) });
         }
         self.retired.end(panics);
     }

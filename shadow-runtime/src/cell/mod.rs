@@ -34,10 +34,11 @@ pub trait Cell {
     fn end(&mut self, field: &'static Field, panics: &mut Panics);
 }
 
-/// Drops a value, if that does anything.
+/// Drops a value where it is, by `drop_in_place`, if that does anything: on the way out it would take room on the stack
+/// of whoever ends the field, which may be a sweep on a small one.
 #[inline]
-fn drop_value<V>(value: V, panics: &mut Panics) {
+fn drop_value<V>(value: *mut V, panics: &mut Panics, drop_in_place: impl FnOnce(*mut V)) {
     if mem::needs_drop::<V>() {
-        panics.contain(|| drop(value));
+        panics.contain(|| drop_in_place(value));
     }
 }

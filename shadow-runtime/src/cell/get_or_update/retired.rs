@@ -81,6 +81,16 @@ impl<V> Node<V> {
         node.value
     }
 
+    /// Drops a node, and its value where it is.
+    ///
+    /// # Safety
+    ///
+    /// It comes from [`make`](Self::make), and nobody else has it.
+    pub(super) unsafe fn end(node: NonNull<Self>) {
+        // SAFETY: it was made by `Box`; the caller says that it is nobody else's.
+        drop(unsafe { Box::from_raw(node.as_ptr()) });
+    }
+
     #[inline]
     pub(super) const fn value(&self) -> &V {
         &self.value
@@ -171,7 +181,7 @@ impl<V> Retired<V> {
             let again = unsafe { self.put(cell, &kept) };
             for (node, _) in gone {
                 // SAFETY: they were taken, by E1, and by E2 nobody uses them.
-                panics.contain(|| drop(unsafe { Node::unmake(node) }));
+                panics.contain(|| unsafe { Node::end(node) });
             }
             if !again {
                 break;
@@ -197,7 +207,7 @@ impl<V> Retired<V> {
     pub(super) fn end(&mut self, panics: &mut Panics) {
         for (node, _) in self.take() {
             // SAFETY: they were taken, by E1, and a reader would borrow the cell.
-            panics.contain(|| drop(unsafe { Node::unmake(node) }));
+            panics.contain(|| unsafe { Node::end(node) });
         }
     }
 }
