@@ -18,8 +18,9 @@
 //! # Writer's path
 //!
 //! Exchange the word. The node that was there is now the writer's, to be dropped by it or by its last reader. Look at all
-//! slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise a clone of it is
-//! returned, and the node is retired (`retired.rs`). Writers wait for nobody, neither.
+//! slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise wait a moment
+//! and look again, since a clone mostly takes no longer than that; and if that does not help, return a clone of the value,
+//! and retire the node (`retired.rs`). So no writer waits for a reader, either, however long that takes to clone.
 //!
 //! # Why a node is not freed under a reader
 //!
@@ -57,6 +58,7 @@
 mod retired;
 
 use std::ptr::{self, NonNull};
+use std::{hint, mem};
 
 use crate::cell::Cell;
 use crate::panics::Panics;
@@ -78,8 +80,10 @@ pub struct GetOrUpdate<V> {
 const HOTTEST: usize = if cfg!(loom) { 1 } else { 7 };
 const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
 
-const PATIENCE: usize = 8;
-const SPIN: usize = 16;
+/// How many steps a writer waits whose node is announced, before it looks again: about a microsecond, longer than it
+/// takes to clone something small. It is a way to let the other get on, too: without it both would have to fetch the
+/// same cache lines from one another all the time.
+const PATIENCE: usize = if cfg!(loom) { 0 } else { 64 };
 
 /// The bits of a word that are its heat: a node is aligned to more.
 const HEAT: usize = 7;
@@ -112,6 +116,13 @@ fn heat_of<V>(word: *mut Node<V>) -> usize {
 
 fn hottest<V>(node: NonNull<Node<V>>) -> *mut Node<V> {
     node.as_ptr().map_addr(|address| address | HOTTEST)
+}
+
+/// Waits for [`PATIENCE`], and then looks again.
+#[cold]
+fn wait_and(is_free: impl Fn() -> bool) -> bool {
+    (0..PATIENCE).for_each(|_| hint::spin_loop());
+    is_free()
 }
 
 impl<V> GetOrUpdate<V> {
@@ -306,16 +317,10 @@ impl<V> GetOrUpdate<V> {
         crate::sync::full_fence();
         // SAFETY: a word without its heat is a node, and not null.
         let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
-        if seen != Seen::Never {
-            for _ in 0..PATIENCE {
-                if !readers::is_announced(self.address(), node.as_ptr().cast()) {
-                    // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
-                    return unsafe { Node::unmake(node) };
-                }
-                for _ in 0..SPIN {
-                    std::hint::spin_loop();
-                }
-            }
+        let is_free = || !readers::is_announced(self.address(), node.as_ptr().cast());
+        if seen != Seen::Never && (is_free() || wait_and(is_free)) {
+            // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
+            return unsafe { Node::unmake(node) };
         }
         // SAFETY: the caller says that it is this thread's to retire, which happens when the clone is made, or fails.
         let retiring = unsafe { self.retired.retiring(self.address(), node, seen) };
@@ -372,7 +377,7 @@ impl<V> Reading<'_, V> {
     fn end(self) -> bool {
         self.withdraw();
         let has_moved_on = self.has_moved_on;
-        std::mem::forget(self);
+        mem::forget(self);
         has_moved_on
     }
 }
