@@ -1,4 +1,4 @@
-//! Models of `fields/nodes.rs`, whose every interleaving loom runs:
+//! Models of `fields/head.rs` and `fields/list.rs`, whose every interleaving loom runs:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes

@@ -7,7 +7,7 @@
 //! `V` is. So a cell is `Send` and `Sync` for every `V`, which lets a field set be `Send + Sync` without bounds of its
 //! own, and a value that is neither is reported once, where it stands in the declaration.
 //!
-//! A cell does not drop its value by itself: its field set is always ended, cell by cell (`fields/nodes.rs`), so that one
+//! A cell does not drop its value by itself: its field set is always ended, cell by cell (`fields/node.rs`), so that one
 //! destructor that panics does not keep the others from running (R5).
 
 mod attach;
