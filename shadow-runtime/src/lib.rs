@@ -72,15 +72,15 @@
 //! | accessor | policy | blocks | allocates | panics | runs code of yours |
 //! |---|---|---|---|---|---|
 //! | `f`, `peek_f` | `attach`, `get_or_attach` on a hit | no | no | no | no |
-//! | `f` | `get_or_update` | no | as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of a value replaced meanwhile |
+//! | `f` | `get_or_update` | no | on a thread's first read; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of a value replaced meanwhile |
 //! | `f` | `get_or_update(copy)` | no | no | no | no |
 //! | `attach_f` | `attach` | while another moves its value in | on the first attach to a host | no | the logger, on a refusal |
 //! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach to a host | as the initialiser does; if it asks for its own field | the initialiser |
 //! | `update_f` | `get_or_update` | no | yes | as `Clone` and `Drop` do | `Clone`, `Drop` |
 //! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
-//! | `update_f` | `get_or_update(copy)` | while another moves its value in | on the first attach to a host | no | no |
-//! | `update_f_with` | `get_or_update(copy)` | while another moves its value in | on the first attach to a host | as the closure does | the closure, maybe again |
-//! | `f_mut`, `detach_f` | all | no | no | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
+//! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach to a host, and the first time that a value of several words is replaced | no | no |
+//! | `update_f_with` | `get_or_update(copy)` | while another moves a value in | as `update_f` | as the closure does | the closure, maybe again |
+//! | `f_mut`, `detach_f` | all | no | `f_mut` of `get_or_update(copy)`, once | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
 //!
 //! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
 //! registry when its thread does so for the first time, and a few times more as the thread meets more fields.
@@ -103,6 +103,10 @@
 //!   raised again when all are done.
 //! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.
 //!
+//! - **Fields that are replaced.** A value of a `get_or_update` field that was replaced is handed out by the update, unless
+//!   somebody is cloning it just then; in that case the update hands out a clone, and the value is dropped by the last
+//!   of those who clone it, when that is done. So at most as many old values are kept as there are readers in the middle
+//!   of a clone, whether the field is updated again or not. An update waits for no reader.
 //! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
 //!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
 //!
