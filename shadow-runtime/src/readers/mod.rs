@@ -16,7 +16,9 @@
 //! another cell's a moment ago, and a slow reader of that may still have it in its slot, for as long as it takes it to
 //! see that it came too late; the cell tells whose reader it is, so nobody waits for it in vain. The cell is stored
 //! before the node, by whose `Release` and `Acquire` whoever sees the node sees that cell, or a later one: then this
-//! reader is done with that node.
+//! reader is done with that node. That has to have happened before what comes of it, so the cell is stored by `Release`
+//! and loaded by `Acquire`, too; and then the withdrawal is seen, so that the node is not there when it is looked for
+//! again: the cell may be the right one, for another node.
 
 pub(crate) mod barrier;
 
@@ -91,7 +93,9 @@ pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
     slots(LAST.load(Ordering::SeqCst)).any(|slot| {
         // SeqCst, and by that Acquire: pairs with the Release of both kinds of `announce`, so that the cell is seen; and
         // with that of both kinds of `withdraw`, so that what the reader did has happened before.
-        slot.node.load(Ordering::SeqCst) == node && slot.cell.load(Ordering::Relaxed) == cell
+        let has_node = || slot.node.load(Ordering::SeqCst) == node;
+        // Acquire: pairs with the Release of both kinds of `announce`, as a withdrawal does. See the header.
+        has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node()
     })
 }
 
@@ -108,7 +112,7 @@ impl Slot {
     /// Announces, for a cell whose writers pass [`barrier::heavy`] before they look.
     #[inline]
     pub(crate) fn announce_lightly(&self, cell: usize, node: *mut ()) {
-        self.cell.store(cell, Ordering::Relaxed);
+        self.tell(cell);
         self.node.store(node, Ordering::Release);
         barrier::light();
     }
@@ -116,9 +120,17 @@ impl Slot {
     /// Announces, and orders that before the loads that follow, by `SeqCst` in all of them.
     #[inline]
     pub(crate) fn announce(&self, cell: usize, node: *mut ()) {
-        self.cell.store(cell, Ordering::Relaxed);
+        self.tell(cell);
         self.node.swap(node, Ordering::SeqCst);
         full_fence();
+    }
+
+    /// Says of what cell the next announcement is.
+    #[inline]
+    fn tell(&self, cell: usize) {
+        // Release: after the last withdrawal, and what the reader did before that. Pairs with the Acquire of
+        // `is_announced`.
+        self.cell.store(cell, Ordering::Release);
     }
 
     /// Ends an announcement, as [`announce_lightly`](Self::announce_lightly) begins it.
