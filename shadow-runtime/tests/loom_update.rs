@@ -147,3 +147,54 @@ fn a_reader_of_two_fields_and_an_update_of_the_first() {
         writer.join().unwrap();
     });
 }
+
+/// Outcomes: the reader sees one of the three values, and each of the writer's is returned to it once.
+#[test]
+fn a_reader_and_two_updates() {
+    model(2, 1, |model| {
+        model.update(1);
+        let reader = beside(model, |model| assert!((1..=3).contains(&model.read())));
+        let writer = beside(model, |model| assert_eq!((model.update(2), model.update(3)), (1, 2)));
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// Outcomes: as of one reader, of a cell that is cold.
+#[test]
+fn a_reader_and_an_update_of_a_cold_cell() {
+    model(3, 1, |model| {
+        model.update(1);
+        model.read();
+        let reader = beside(model, |model| assert!([1, 2].contains(&model.read())));
+        let writer = beside(model, |model| assert_eq!(model.update(2), 1));
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// Outcomes: one of the readers makes the cell cold, before or after the update, so that the other announces what it has
+/// found as for a hot cell, and what is there then as for a cold one.
+#[test]
+fn two_readers_and_an_update() {
+    model(3, 1, |model| {
+        model.update(1);
+        let readers = [(); 2].map(|()| beside(model, |model| assert!([1, 2].contains(&model.read()))));
+        assert_eq!(model.update(2), 1);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+/// Outcomes: each update returns what it has replaced, and the last is there.
+#[test]
+fn two_updates() {
+    model(3, 1, |model| {
+        model.update(1);
+        let other = beside(model, |model| model.update(2));
+        let mine = model.update(3);
+        let last = model.read();
+        assert!([(1, 3, 2), (2, 1, 3)].contains(&(mine, other.join().unwrap(), last)) || last == 3);
+    });
+}

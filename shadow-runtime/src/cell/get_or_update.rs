@@ -83,7 +83,7 @@ const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
 /// How many steps a writer waits whose node is announced, before it looks again: about a microsecond, longer than it
 /// takes to clone something small. It is a way to let the other get on, too: without it both would have to fetch the
 /// same cache lines from one another all the time.
-const PATIENCE: usize = if cfg!(loom) { 0 } else { 64 };
+const PATIENCE: usize = 64;
 
 /// The bits of a word that are its heat: a node is aligned to more.
 const HEAT: usize = 7;
@@ -318,7 +318,8 @@ impl<V> GetOrUpdate<V> {
         // SAFETY: a word without its heat is a node, and not null.
         let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
         let is_free = || !readers::is_announced(self.address(), node.as_ptr().cast());
-        if seen != Seen::Never && (is_free() || wait_and(is_free)) {
+        // A model need not run a second look, which is the same again.
+        if seen != Seen::Never && (is_free() || (!cfg!(loom) && wait_and(is_free))) {
             // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
             return unsafe { Node::unmake(node) };
         }
@@ -366,7 +367,8 @@ impl<V> Reading<'_, V> {
 
     #[inline]
     fn withdraw(&self) {
-        if heat_of(self.word.as_ptr()) == 0 {
+        // Who waits for a node that was announced before has perhaps found its cell hot, and no fence for all.
+        if heat_of(self.word.as_ptr()) == 0 && !self.has_moved_on {
             self.slot.withdraw_lightly();
         } else {
             self.slot.withdraw();

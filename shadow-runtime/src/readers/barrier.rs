@@ -14,6 +14,7 @@ pub(crate) use imp::{heavy, is_available};
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod imp {
+    use crate::readers::Slot;
     use crate::sync::{AtomicU8, Ordering, compiler_fence};
 
     const UNKNOWN: u8 = 0;
@@ -45,7 +46,7 @@ mod imp {
     }
 
     #[inline]
-    pub(crate) fn light() {
+    pub(crate) fn light(_: &Slot) {
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -60,20 +61,26 @@ mod imp {
     }
 }
 
-/// For models: both are the fence that they are as good as.
+/// For models, which have no such call. A slot has a word for it, which its thread exchanges where it passes `light`, and
+/// `heavy` exchanges those of all slots: of one that passes `light` and one that passes `heavy`, one has happened before
+/// the other. Nothing else is ordered by it: not two that pass `light`, nor one that passes `light` and one that has a
+/// fence of its own.
 #[cfg(loom)]
 mod imp {
+    use crate::readers::{Slot, all_slots};
     use crate::sync::{Ordering, fence};
 
     pub(crate) fn is_available() -> bool {
         true
     }
 
-    pub(crate) fn light() {
-        fence(Ordering::SeqCst);
+    pub(crate) fn light(slot: &Slot) {
+        slot.passed.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn heavy() -> bool {
+        fence(Ordering::SeqCst);
+        all_slots().for_each(light);
         fence(Ordering::SeqCst);
         true
     }
@@ -81,12 +88,14 @@ mod imp {
 
 #[cfg(not(any(loom, all(any(target_os = "linux", target_os = "android"), not(miri)))))]
 mod imp {
+    use crate::readers::Slot;
+
     pub(crate) fn is_available() -> bool {
         false
     }
 
     /// Nobody relies on it.
-    pub(crate) fn light() {}
+    pub(crate) fn light(_: &Slot) {}
 
     pub(crate) fn heavy() -> bool {
         false

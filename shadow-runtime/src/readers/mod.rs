@@ -36,6 +36,9 @@ pub(crate) struct Slot {
     reads: AtomicU32,
     /// 1 if it belongs to a thread or to a read.
     taken: AtomicU8,
+    /// Stands for what a model checker has no word for: see `barrier.rs`.
+    #[cfg(loom)]
+    passed: AtomicU32,
     /// The slot that was made before this one. It does not change once the slot is in the list.
     next: AtomicPtr<Slot>,
 }
@@ -108,13 +111,21 @@ fn slots(last: *mut Slot) -> impl Iterator<Item = &'static Slot> {
     iter::successors(at(last), move |slot| at(slot.next.load(Ordering::Relaxed)))
 }
 
+/// All slots that there are, for a model's [`barrier::heavy`]. It is an exchange, so that who makes a slot after it sees
+/// what came before it.
+#[cfg(loom)]
+fn all_slots() -> impl Iterator<Item = &'static Slot> {
+    let last = LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, Some);
+    slots(last.unwrap_or_else(|last| last))
+}
+
 impl Slot {
     /// Announces, for a cell whose writers pass [`barrier::heavy`] before they look.
     #[inline]
     pub(crate) fn announce_lightly(&self, cell: usize, node: *mut ()) {
         self.tell(cell);
         self.node.store(node, Ordering::Release);
-        barrier::light();
+        barrier::light(self);
     }
 
     /// Announces, and orders that before the loads that follow, by `SeqCst` in all of them.
@@ -137,7 +148,7 @@ impl Slot {
     #[inline]
     pub(crate) fn withdraw_lightly(&self) {
         self.node.store(ptr::null_mut(), Ordering::Release);
-        barrier::light();
+        barrier::light(self);
     }
 
     /// Ends an announcement, as [`announce`](Self::announce) begins it.
@@ -177,6 +188,8 @@ fn make_slot() -> &'static Slot {
         cell: AtomicUsize::new(0),
         reads: AtomicU32::new(0),
         taken: AtomicU8::new(1),
+        #[cfg(loom)]
+        passed: AtomicU32::new(0),
         next: AtomicPtr::new(ptr::null_mut()),
     }));
     // Relaxed, here and below: the exchange that succeeds says what the last one is.
