@@ -209,7 +209,8 @@ impl Claims {
             } else {
                 let listed = seen.map_addr(|address| address | LISTED);
                 // Acquire: pairs with the Release by which the slot was taken; the record is seen as it was made.
-                if slot.compare_exchange(seen, listed, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                // What was exchanged is used, since what was seen may be the address of another record by now.
+                if let Ok(seen) = slot.compare_exchange(seen, listed, Ordering::Acquire, Ordering::Relaxed) {
                     // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
                     let record = unsafe { *seen };
                     table.enter(record);

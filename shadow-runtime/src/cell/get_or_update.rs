@@ -53,7 +53,8 @@
 //!   the same between withdrawal and last look at the word, as `retired.rs` needs it.
 //!
 //! There is no ABA: a node that is announced, and was in the word after that, is not freed, so its address is not used
-//! again. One that was announced too late may come back, and is then as good as any.
+//! again. One that was announced too late may come back, and is then as good as any; but it is used by the pointer that
+//! was loaded after the announcement, since the one before it was perhaps to memory that was freed meanwhile.
 
 mod retired;
 
@@ -194,9 +195,9 @@ impl<V> GetOrUpdate<V> {
     fn read(&self, slot: &'static Slot) -> Option<Reading<'_, V>> {
         // Acquire: O3.
         let word = self.word.load(Ordering::Acquire);
-        let node = NonNull::new(word)?;
+        let word = NonNull::new(word)?;
         match self.announce(slot, word) {
-            Ok(()) => Some(Reading { cell: self, slot, word: node, has_moved_on: false }),
+            Ok(word) => Some(Reading { cell: self, slot, word, has_moved_on: false }),
             Err(newer) => self.read_on(slot, newer),
         }
     }
@@ -205,41 +206,48 @@ impl<V> GetOrUpdate<V> {
     #[cold]
     fn read_on(&self, slot: &'static Slot, mut word: *mut Node<V>) -> Option<Reading<'_, V>> {
         loop {
-            let Some(node) = NonNull::new(word) else {
+            let Some(late) = NonNull::new(word) else {
                 // A shared cell does not become empty, so this is not reached.
                 slot.withdraw();
                 return None;
             };
-            match self.announce(slot, word) {
-                Ok(()) => return Some(Reading { cell: self, slot, word: node, has_moved_on: true }),
+            match self.announce(slot, late) {
+                Ok(word) => return Some(Reading { cell: self, slot, word, has_moved_on: true }),
                 Err(newer) => word = newer,
             }
         }
     }
 
-    /// Announces the node of a word. If the word is not there any more, returns the one that is.
+    /// Announces the node of a word. Returns the word that is there after that, as an error if its node is another. If
+    /// it is the same by its address, it may still be another that was made in the memory of the first, so the first word
+    /// must not be used any more.
     #[inline]
-    fn announce(&self, slot: &Slot, word: *mut Node<V>) -> Result<(), *mut Node<V>> {
-        let node = node_of(word);
-        if heat_of(word) == 0 {
+    fn announce(&self, slot: &Slot, word: NonNull<Node<V>>) -> Result<NonNull<Node<V>>, *mut Node<V>> {
+        let node = node_of(word.as_ptr());
+        let is_hot = heat_of(word.as_ptr()) != 0;
+        let again = if is_hot {
+            slot.announce(self.address(), node.cast());
+            // SeqCst: O5.
+            self.word.load(Ordering::SeqCst)
+        } else {
             slot.announce_lightly(self.address(), node.cast());
             // Acquire: O3. It comes after the announcement: O5.
-            let again = self.word.load(Ordering::Acquire);
-            return if again == word { Ok(()) } else { Err(again) };
+            self.word.load(Ordering::Acquire)
+        };
+        if node_of(again) != node || (!is_hot && heat_of(again) != 0) {
+            return Err(again);
         }
-        slot.announce(self.address(), node.cast());
-        if slot.is_due(DUE) {
-            self.cool(word);
+        if is_hot && slot.is_due(DUE) {
+            self.cool(again);
         }
-        // SeqCst: O5.
-        let again = self.word.load(Ordering::SeqCst);
-        if node_of(again) == node { Ok(()) } else { Err(again) }
+        // SAFETY: it has the node of a word that is not null.
+        Ok(unsafe { NonNull::new_unchecked(again) })
     }
 
-    /// Takes one off the cell's heat, if it is still that of `word`.
+    /// Takes one off the cell's heat, if it is still that of `word`, whose node is announced.
     #[cold]
     fn cool(&self, word: *mut Node<V>) {
-        if barrier::is_available() {
+        if heat_of(word) != 0 && barrier::is_available() {
             let cooler = word.map_addr(|address| address - 1);
             // SeqCst: it stands between the exchange of a writer and that of the next, for O5. An exchange, for O3.
             // Relaxed on failure: then others see to it.

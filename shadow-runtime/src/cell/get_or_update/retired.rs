@@ -109,7 +109,8 @@ impl<V> Node<V> {
             1 => Seen::ByBarrier,
             _ => Seen::Never,
         };
-        (link.map_addr(|address| address & !SEEN), seen)
+        // Not the pointer that was stored: see `put`.
+        (ptr::with_exposed_provenance_mut(link.addr() & !SEEN), seen)
     }
 
     fn set_link(&self, next: *mut Self, seen: Seen) {
@@ -140,6 +141,9 @@ impl<V> Retired<V> {
     /// They are the caller's, by E1.
     unsafe fn put(&self, cell: usize, nodes: &[(NonNull<Node<V>>, Seen)]) -> bool {
         for &(node, seen) in nodes {
+            // The one that is put after it may have seen, as the first, another node in the same memory that has gone
+            // meanwhile: its exchange succeeds, and its link has the address of this one, but is no pointer to it.
+            let _ = node.as_ptr().expose_provenance();
             // Relaxed: the exchange that succeeds says what the first is.
             let mut first = self.first.load(Ordering::Relaxed);
             loop {
