@@ -7,8 +7,15 @@
 //! A value has a cell of loom's, which is written when the value is made, read when it is cloned, and written when it is
 //! dropped: a reader that sees it before it is made, or still reads it when it is dropped, is an error. A model counts its
 //! values: at its end, while the host lives, there is one for each field that is attached (E3), and then there is none.
+//!
+//! Each run of a model has to be the same, and so has whether a node gets the memory of another that has gone, which is
+//! compared by address. So nodes have memory of their own here: what was let go last is used again first, so that as many
+//! addresses as can be come back.
 #![cfg(loom)]
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ptr;
 use std::sync::atomic::AtomicUsize as Plain;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,9 +25,62 @@ use loom::sync::Arc;
 use loom::thread;
 use shadow_runtime::{Shadow, ShadowFields};
 
+struct Memory;
+
+#[global_allocator]
+static MEMORY: Memory = Memory;
+
+/// What nodes are aligned to here. But for slots, which are not let go of, hardly anything else is.
+const NODE: usize = 128;
+const LARGEST: usize = 3 * NODE;
+
+std::thread_local! {
+    /// What was let go of, by its size, each with the address of the next. A model runs in one thread of the system.
+    static FREE: [Cell<*mut u8>; LARGEST / NODE] = const { [const { Cell::new(ptr::null_mut()) }; LARGEST / NODE] };
+}
+
+/// Puts what `next` makes of it in place of the head of the list of a layout, and returns that head, or null; or `None` if there is no such list.
+fn exchange(layout: Layout, next: impl FnOnce(*mut u8) -> *mut u8) -> Option<*mut u8> {
+    if layout.align() != NODE || layout.size() > LARGEST {
+        return None;
+    }
+    FREE.with(|free| {
+        let list = &free[layout.size() / NODE - 1];
+        let first = list.get();
+        list.set(next(first));
+        Some(first)
+    })
+}
+
+// SAFETY: a block is from `System`, and is in the list of its size alone, after it was let go of.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: what is in a list begins with the address of the next.
+        let next = |first: *mut u8| if first.is_null() { first } else { unsafe { first.cast::<*mut u8>().read() } };
+        match exchange(layout, next) {
+            Some(first) if !first.is_null() => first,
+            // SAFETY: the caller's promise is the same.
+            _ => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let next = |first| {
+            // SAFETY: nobody has it any more, and it has room for an address.
+            unsafe { block.cast::<*mut u8>().write(first) };
+            block
+        };
+        if exchange(layout, next).is_none() {
+            // SAFETY: the caller's promise is the same.
+            unsafe { System.dealloc(block, layout) };
+        }
+    }
+}
+
 /// How many values there are. Not loom's: nothing is concluded from it but at the end.
 type Alive = std::sync::Arc<Plain>;
 
+#[repr(align(128))]
 struct Value {
     number: UnsafeCell<usize>,
     alive: Alive,
@@ -88,6 +148,11 @@ impl Model {
         number(self.host.update_field(self.value(next)))
     }
 
+    /// Adds 1 by a closure.
+    fn count(&self) -> usize {
+        number(self.host.update_field_with(|last| self.value(last.map_or(0, Value::number) + 1)))
+    }
+
     fn read_other(&self) -> usize {
         number(self.host.other())
     }
@@ -151,7 +216,7 @@ fn a_reader_of_two_fields_and_an_update_of_the_first() {
 /// Outcomes: the reader sees one of the three values, and each of the writer's is returned to it once.
 #[test]
 fn a_reader_and_two_updates() {
-    model(2, 1, |model| {
+    model(3, 1, |model| {
         model.update(1);
         let reader = beside(model, |model| assert!((1..=3).contains(&model.read())));
         let writer = beside(model, |model| assert_eq!((model.update(2), model.update(3)), (1, 2)));
@@ -180,21 +245,181 @@ fn two_readers_and_an_update() {
     model(3, 1, |model| {
         model.update(1);
         let readers = [(); 2].map(|()| beside(model, |model| assert!([1, 2].contains(&model.read()))));
-        assert_eq!(model.update(2), 1);
+        let writer = beside(model, |model| assert_eq!(model.update(2), 1));
+        writer.join().unwrap();
         for reader in readers {
             reader.join().unwrap();
         }
     });
 }
 
-/// Outcomes: each update returns what it has replaced, and the last is there.
+/// Outcomes: each of the three numbers is returned by an update, or is there at the end.
 #[test]
 fn two_updates() {
     model(3, 1, |model| {
         model.update(1);
-        let other = beside(model, |model| model.update(2));
-        let mine = model.update(3);
-        let last = model.read();
-        assert!([(1, 3, 2), (2, 1, 3)].contains(&(mine, other.join().unwrap(), last)) || last == 3);
+        let updates = [2, 3].map(|next| beside(model, move |model| model.update(next)));
+        let previous = updates.map(|update| update.join().unwrap());
+        assert!([([1, 2], 3), ([3, 1], 2)].contains(&(previous, model.read())));
     });
+}
+
+/// Outcomes: one attaches, the other replaces.
+#[test]
+fn two_first_updates_of_the_field_with_the_mark() {
+    model(3, 1, |model| {
+        let update = |next| {
+            beside(model, move |model| {
+                let previous = number(model.host.update_marked(model.value(next)));
+                assert!([1, 2].contains(&number(model.host.marked())));
+                previous
+            })
+        };
+        let previous = [1, 2].map(update).map(|update| update.join().unwrap());
+        assert!([([0, 1], 2), ([2, 0], 1)].contains(&(previous, number(model.host.marked()))));
+    });
+}
+
+/// Outcomes: the reader sees nothing, or the first value, by the mark or without, or the second.
+#[test]
+fn a_reader_and_the_first_updates_of_the_field_with_the_mark() {
+    model(3, 1, |model| {
+        let reader = beside(model, |model| assert!(number(model.host.marked()) <= 2));
+        let writer = beside(model, |model| {
+            model.host.update_marked(model.value(1));
+            model.host.update_marked(model.value(2));
+        });
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// Outcomes: no update is lost that is made of the one before.
+#[test]
+fn two_updates_that_are_made_of_the_one_before() {
+    model(3, 1, |model| {
+        let updates = [(); 2].map(|()| beside(model, Model::count));
+        let previous = updates.map(|update| update.join().unwrap());
+        assert!([[0, 1], [1, 0]].contains(&previous));
+        assert_eq!(model.read(), 2);
+    });
+}
+
+/// Outcomes: the update comes first, or the other is made of the value before it; hot or cold.
+#[test]
+fn an_update_and_one_that_is_made_of_the_one_before() {
+    for reads in [0, 1] {
+        model(3, 1, move |model| {
+            model.update(1);
+            (0..reads).for_each(|_| assert_eq!(model.read(), 1));
+            let other = beside(model, |model| model.update(5));
+            let one = beside(model, Model::count);
+            let outcome = (one.join().unwrap(), other.join().unwrap(), model.read());
+            assert!([(1, 2, 5), (5, 1, 6)].contains(&outcome));
+        });
+    }
+}
+
+/// Outcomes: the reader sees one of the two values; hot or cold.
+#[test]
+fn a_reader_and_an_update_that_is_made_of_the_one_before() {
+    for reads in [0, 1] {
+        model(3, 1, move |model| {
+            model.update(1);
+            (0..reads).for_each(|_| assert_eq!(model.read(), 1));
+            let reader = beside(model, |model| assert!([1, 2].contains(&model.read())));
+            let writer = beside(model, |model| assert_eq!(model.count(), 1));
+            reader.join().unwrap();
+            writer.join().unwrap();
+        });
+    }
+}
+
+/// Outcomes: a reader sees any of the values; each of the two updates may retire what it has replaced, and each of the
+/// readers and of the writers may find it in the list.
+#[test]
+fn two_readers_and_two_updates() {
+    for reads in [0, 1] {
+        model(2, 1, move |model| {
+            model.update(1);
+            (0..reads).for_each(|_| assert_eq!(model.read(), 1));
+            let reader = beside(model, |model| assert!((1..=3).contains(&model.read())));
+            let writer = beside(model, |model| assert!([1, 3].contains(&model.update(2))));
+            let both = beside(model, |model| {
+                assert!((1..=3).contains(&model.read()));
+                assert!([1, 2].contains(&model.update(3)));
+            });
+            for thread in [reader, writer, both] {
+                thread.join().unwrap();
+            }
+        });
+    }
+}
+
+/// Outcomes: a reader of a cell that becomes cold sees one of the values, in a slot that belonged to a thread that has
+/// ended.
+#[test]
+fn a_reader_with_a_slot_of_a_thread_that_has_ended() {
+    model(3, 2, |model| {
+        model.update(1);
+        model.host.update_other(model.value(3));
+        let first = beside(model, |model| assert!([1, 2].contains(&model.read())));
+        let second = beside(model, |model| assert_eq!(model.read_other(), 3));
+        let writer = beside(model, |model| assert_eq!(model.update(2), 1));
+        for thread in [first, second, writer] {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// A value that reads a field of another host when it is cloned.
+struct Nested {
+    value: Value,
+    inner: std::sync::Arc<Host>,
+}
+
+impl Clone for Nested {
+    fn clone(&self) -> Self {
+        assert!([3, 4].contains(&number(self.inner.field())));
+        Self { value: self.value.clone(), inner: std::sync::Arc::clone(&self.inner) }
+    }
+}
+
+#[derive(Default, Shadow)]
+#[shadow_field(get_or_update nested: Nested)]
+struct Outer {
+    shadow: ShadowFields,
+}
+
+/// Outcomes: the reader sees one of the values of the outer field, and one of the inner, by a slot of its own; one of the
+/// two is updated.
+#[test]
+fn a_read_inside_of_a_read() {
+    for is_outer in [true, false] {
+        model(3, 0, move |model| {
+            let inner = std::sync::Arc::new(Host::default());
+            inner.update_field(model.value(3));
+            let outer = Arc::new(Outer::default());
+            let nested = |number| Nested { value: model.value(number), inner: std::sync::Arc::clone(&inner) };
+            outer.update_nested(nested(1));
+            let reader = thread::spawn({
+                let outer = Arc::clone(&outer);
+                move || assert!([1, 2].contains(&outer.nested().unwrap().value.number()))
+            });
+            let next = if is_outer { nested(2) } else { Nested { value: model.value(4), ..nested(0) } };
+            let writer = thread::spawn({
+                let (outer, inner) = (Arc::clone(&outer), std::sync::Arc::clone(&inner));
+                move || {
+                    if is_outer {
+                        assert_eq!(outer.update_nested(next).unwrap().value.number(), 1);
+                    } else {
+                        assert_eq!(number(inner.update_field(next.value)), 3);
+                    }
+                }
+            });
+            reader.join().unwrap();
+            writer.join().unwrap();
+            assert_eq!(model.alive.load(Relaxed), 2, "what was replaced is still alive");
+        });
+    }
 }

@@ -105,6 +105,11 @@ struct Reading<'cell, V> {
     has_moved_on: bool,
 }
 
+/// Looks into the list of `cell` when it is dropped, also by a panic.
+struct Collecting<'cell, V> {
+    cell: &'cell GetOrUpdate<V>,
+}
+
 #[inline]
 fn node_of<V>(word: *mut Node<V>) -> *mut Node<V> {
     word.map_addr(|address| address & !HEAT)
@@ -281,12 +286,11 @@ impl<V> GetOrUpdate<V> {
                 Self::replaced(field, word);
                 let last = last?;
                 let word = NonNull::new(word)?;
-                let has_moved_on = last.end();
+                let collecting = last.end();
                 // SAFETY: it was in the word, and no more.
                 let previous = unsafe { self.hand_over(word) };
-                if has_moved_on {
-                    self.retired.collect(self.address());
-                }
+                // While the value is a local, as in `get_by`.
+                drop(collecting);
                 return Some(previous);
             }
             // Code of the user: what is announced is withdrawn after it, also if it panics. SAFETY: it was put nowhere.
@@ -366,7 +370,7 @@ impl<V> GetOrUpdate<V> {
     }
 }
 
-impl<V> Reading<'_, V> {
+impl<'cell, V> Reading<'cell, V> {
     #[inline]
     fn value(&self) -> &V {
         // SAFETY: a word without its heat is a node; it was announced, and found in the word after that, so it stays.
@@ -383,12 +387,18 @@ impl<V> Reading<'_, V> {
         }
     }
 
-    /// Ends it, for who has replaced the node, and returns whether another was announced before.
-    fn end(self) -> bool {
+    /// Ends it, for who has replaced the node. If another was announced before, what is returned looks into the list.
+    fn end(self) -> Option<Collecting<'cell, V>> {
         self.withdraw();
-        let has_moved_on = self.has_moved_on;
+        let collecting = self.has_moved_on.then_some(Collecting { cell: self.cell });
         mem::forget(self);
-        has_moved_on
+        collecting
+    }
+}
+
+impl<V> Drop for Collecting<'_, V> {
+    fn drop(&mut self) {
+        self.cell.retired.collect(self.cell.address());
     }
 }
 
