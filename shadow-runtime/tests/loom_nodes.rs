@@ -114,3 +114,44 @@ fn a_reader_sees_field_sets_as_they_were_made() {
         assert!(first.is_none_or(|first| first == places.0) && second.is_none_or(|second| second == places.1));
     });
 }
+
+/// Every interleaving with at most three switches from a thread that could go on: lists are long.
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(run);
+}
+
+/// Outcomes: a list of six nodes is full, so each of the two makes another, for one of them for nothing; all are there.
+#[test]
+fn two_threads_push_the_seventh_and_the_eighth_field_set() {
+    model(|| {
+        let host = Arc::new(Host::default());
+        let six = [reach::<1>, reach::<2>, reach::<3>, reach::<4>, reach::<5>, reach::<6>].map(|reach| reach(&host));
+        let others = [|host: &Host| (reach::<7>(host), None), |host: &Host| (reach::<8>(host), look::<7>(host))];
+        let [seventh, eighth] = others
+            .map(|push| {
+                let host = Arc::clone(&host);
+                thread::spawn(move || push(&host))
+            })
+            .map(|thread| thread.join().unwrap());
+        assert!(eighth.1.is_none_or(|seen| seen == seventh.0));
+        assert_eq!((look::<7>(&host), look::<8>(&host)), (Some(seventh.0), Some(eighth.0)));
+        assert_eq!((look::<1>(&host), look::<6>(&host)), (Some(six[0]), Some(six[5])));
+    });
+}
+
+/// Outcomes: both find the seventh that was put first.
+#[test]
+fn two_threads_push_the_same_seventh_field_set() {
+    model(|| {
+        let host = Arc::new(Host::default());
+        let _ = [reach::<1>, reach::<2>, reach::<3>, reach::<4>, reach::<5>, reach::<6>].map(|reach| reach(&host));
+        let pushes = [(); 2].map(|()| {
+            let host = Arc::clone(&host);
+            thread::spawn(move || reach::<7>(&host))
+        });
+        let [one, other] = pushes.map(|push| push.join().unwrap());
+        assert_eq!(one, other);
+    });
+}

@@ -372,10 +372,12 @@ impl First {
     /// It is not ended during `'host`.
     unsafe fn list<'host>(self) -> Option<&'host List> {
         // SAFETY: by N1 and the caller's promise it is live.
-        if !unsafe { self.link.as_ref() }.is(list) {
+        let link = unsafe { self.link.as_ref() };
+        // Who has another address for `list` than who made it must not take it for a node: so it is asked, too.
+        if !link.is(list) && !link.has(TypeId::of::<List>()) {
             return None;
         }
-        // SAFETY: by N1 it is a list, since equal addresses are one function.
+        // SAFETY: by N1 it is a list, since it is of that kind.
         Some(unsafe { self.link.cast::<List>().as_ref() })
     }
 }

@@ -23,7 +23,9 @@ pub(super) struct List {
     next: AtomicPtr<List>,
 }
 
-/// The kind of a list.
+/// The kind of a list. Not inlined, as `kind` of `node.rs` is not: the compiler would copy so small a function to wherever
+/// its address is taken, in each crate and each piece of one, and lists are known by it.
+#[inline(never)]
 pub(super) fn list() -> &'static Kind {
     &Kind { content: TypeId::of::<List>, is_gone: list_is_gone, attached: list_attached, end: list_end }
 }
