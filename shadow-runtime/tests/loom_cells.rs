@@ -175,3 +175,54 @@ fn two_threads_initialise_two_fields() {
         assert_eq!(other.join().unwrap(), 1);
     });
 }
+
+/// How often the initialisers of the two fields have run. Not loom's: it orders nothing.
+#[derive(Default)]
+struct Runs([std::sync::atomic::AtomicUsize; 2]);
+
+impl Runs {
+    fn marked(&self, host: &Made) {
+        let value = host.get_or_attach_marked(|| {
+            self.0[0].fetch_add(1, Ordering::Relaxed);
+            Value::new(1)
+        });
+        assert_eq!(value.number(), 1);
+    }
+
+    fn unmarked(&self, host: &Made) {
+        let value = host.get_or_attach_unmarked(|| {
+            self.0[1].fetch_add(1, Ordering::Relaxed);
+            Value::new(2)
+        });
+        assert_eq!(value.number(), 2);
+    }
+}
+
+/// Runs each of these in a thread of its own, and asserts that each initialiser has run so often.
+fn three_threads(steps: [fn(&Runs, &Made); 3], expected: [usize; 2]) {
+    model(move || {
+        let host = Arc::new(Made::default());
+        let runs = std::sync::Arc::new(Runs::default());
+        let threads = steps.map(|step| {
+            let runs = std::sync::Arc::clone(&runs);
+            beside(&host, move |host| step(&runs, host))
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!([0, 1].map(|field| runs.0[field].load(Ordering::Relaxed)), expected);
+    });
+}
+
+/// Outcomes: one initialises, those that find it at that list its claim and wait, or come when that is let go of.
+#[test]
+fn three_threads_initialise() {
+    three_threads([Runs::unmarked, Runs::unmarked, Runs::unmarked], [0, 1]);
+}
+
+/// Outcomes: all claims share a slot, so that one of another field is in the table alone, and the field that was done by
+/// one thread is found to be done by another that finds the slot of the third.
+#[test]
+fn three_threads_initialise_two_fields() {
+    three_threads([Runs::unmarked, Runs::marked, Runs::unmarked], [1, 1]);
+}

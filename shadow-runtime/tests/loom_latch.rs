@@ -71,10 +71,10 @@ fn agreed([one, other]: Pair) -> usize {
     one
 }
 
-/// Every interleaving with at most three switches from a thread that could go on.
+/// Every interleaving with at most two switches from a thread that could go on: an update has two steps.
 fn model(body: impl Fn(&Arc<Model>) + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(move || body(&Arc::new(Model::default())));
 }
 
@@ -180,5 +180,31 @@ fn a_reader_sees_one_of_the_updates_of_a_word() {
         reader.join().unwrap();
         assert_eq!(writer.join().unwrap(), (None, Some(1), Some(2)));
         assert_eq!(model.read_word(), 3);
+    });
+}
+
+/// Outcomes: both writers find that there is no room for the value while it is replaced, and make it, one of them for
+/// nothing.
+#[test]
+fn two_writers_make_room() {
+    model(|model| {
+        model.host.update_pair([1; 2]);
+        let writers = [2, 3].map(|number| spawn(model, move |model| model.host.update_pair([number; 2]).map(agreed)));
+        let previous = writers.map(|writer| writer.join().unwrap());
+        assert!([[Some(1), Some(2)], [Some(3), Some(1)]].contains(&previous));
+    });
+}
+
+/// Outcomes: an update is made of a value that is on its way, and counts as made of the update that it is of.
+#[test]
+fn an_update_is_made_of_one_on_its_way() {
+    model(|model| {
+        model.host.update_pair([1; 2]);
+        let writer = spawn(model, |model| model.host.update_pair([5; 2]).map(agreed));
+        let counter = spawn(model, |model| {
+            model.host.update_pair_with(|last| last.map_or([0; 2], |[one, other]| [one + 1, other + 1])).map(agreed)
+        });
+        let outcome = (writer.join().unwrap(), counter.join().unwrap(), model.host.pair().map(agreed));
+        assert!([(Some(1), Some(5), Some(6)), (Some(2), Some(1), Some(5))].contains(&outcome));
     });
 }

@@ -183,3 +183,51 @@ fn one_writer_inserts_and_one_removes() {
         assert!(keys.iter().all(|&key| key == gone || finds(&shard, key)));
     });
 }
+
+/// What a sweep asks: values of these numbers are gone.
+fn is_one_of(gone: &[usize]) -> impl Fn(&Value) -> bool {
+    // SAFETY: nobody writes to it any more.
+    move |value| gone.contains(&value.key.with(|key| unsafe { *key }))
+}
+
+/// Outcomes: what is alive is found, wherever it moves, while a sweep takes others out of its group.
+#[test]
+fn a_key_is_looked_for_while_others_are_swept() {
+    model(|| {
+        let keys = Shard::keys(6, false);
+        let shard = with(&keys);
+        let (gone, alive) = ([keys[0], keys[2]], keys[5]);
+        let sweeper = beside(&shard, move |shard| assert_eq!(shard.sweep(is_one_of(&gone)), 2));
+        let reader = beside(&shard, move |shard| assert!(finds(shard, alive)));
+        sweeper.join().unwrap();
+        reader.join().unwrap();
+        assert!(keys.iter().all(|&key| finds(&shard, key) != gone.contains(&key)));
+    });
+}
+
+/// Outcomes: one of the two sweepers finds what is gone, and then its address may be that of another host, whose value
+/// the other sweeper, which still looks for the first, leaves there.
+#[test]
+fn an_address_is_used_again_while_it_is_swept() {
+    model(|| {
+        let key = Shard::keys(1, false)[0];
+        let shard = Arc::new(Shard::default());
+        // The first host is gone, and is known by another number.
+        shard.insert(key, Value::of(0));
+        let sweeper = beside(&shard, move |shard| {
+            if shard.sweep(is_one_of(&[0])) == 1 {
+                shard.insert(key, Value::of(key));
+                assert!(finds(shard, key));
+            }
+        });
+        let other = beside(&shard, move |shard| {
+            if shard.remove_if_gone(key, is_one_of(&[0])) {
+                shard.insert(key, Value::of(key));
+                assert!(finds(shard, key));
+            }
+        });
+        sweeper.join().unwrap();
+        other.join().unwrap();
+        assert!(finds(&shard, key));
+    });
+}

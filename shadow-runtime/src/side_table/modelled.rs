@@ -55,6 +55,27 @@ impl<V> Table<V> {
         Some(unsafe { Box::from_raw(value.as_ptr()) })
     }
 
+    /// Takes a key out that no reader looks for, if its value is gone, and lets go of it.
+    pub fn remove_if_gone(&self, key: usize, is_gone: impl Fn(&V) -> bool) -> bool {
+        // SAFETY: what is in the table is live, and the lock is held.
+        let is_gone = |value: NonNull<V>| is_gone(unsafe { value.as_ref() });
+        let value = self.shard.lock().remove_if(key, hash(key), is_gone);
+        // SAFETY: it was boxed by `insert`, and nobody looks for it.
+        value.map(|value| drop(unsafe { Box::from_raw(value.as_ptr()) })).is_some()
+    }
+
+    /// Takes all keys out whose values are gone, which no reader looks for, and lets go of them.
+    pub fn sweep(&self, is_gone: impl Fn(&V) -> bool) -> usize {
+        let mut gone = Vec::new();
+        // SAFETY: what is in the table is live, and the lock is held.
+        self.shard.lock().sweep_all(|value| is_gone(unsafe { value.as_ref() }), &mut gone);
+        for value in &gone {
+            // SAFETY: it was boxed by `insert`, and nobody looks for it.
+            drop(unsafe { Box::from_raw(value.as_ptr()) });
+        }
+        gone.len()
+    }
+
     /// The first `count` keys whose home is the first of two groups, or the second.
     pub fn keys(count: usize, of_second_group: bool) -> Vec<usize> {
         let is_one = |key: &usize| (hash(*key) >> 63 == 1) == of_second_group;
