@@ -4,7 +4,8 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_cells
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error.
+//! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error. Each
+//! ordering of `claim.rs` that is not `Relaxed`, weakened to that, fails one of those in which three threads initialise.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
