@@ -177,8 +177,12 @@ impl Slot {
 fn take_slot() -> &'static Slot {
     // Acquire: pairs with the Release of `make_slot`.
     let mut slots = slots(LAST.load(Ordering::Acquire));
-    // Acquire: what was stored by who had it before comes before what is stored now.
-    let free = slots.find(|slot| slot.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok());
+    // Relaxed: a look that spares the lines of slots that are taken. Acquire: what was stored by who had it before comes
+    // before what is stored now.
+    let free = slots.find(|slot| {
+        slot.taken.load(Ordering::Relaxed) == 0
+            && slot.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    });
     free.unwrap_or_else(make_slot)
 }
 
