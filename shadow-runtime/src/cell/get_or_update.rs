@@ -1,7 +1,7 @@
 //! The cell of a `get_or_update` field: replaced by whoever updates last, while others clone what they have found.
 //!
 //! In: a value, or a closure that makes the next from the last. Out: clones of the value, the old or the new (R2).
-//! Neighbours: `retired.rs`, the memory of a value, and who drops it; `readers/`, the announcements of readers.
+//! Neighbours: `readers/`, the announcements of readers; `readers/retired.rs`, the memory of a value, and who drops it.
 //!
 //! A value is in a node on the heap, and the cell's word points to the newest. A read must not write to memory that
 //! other readers write to, nor wait; but it runs `Clone`, which may take its time, and the value must stay until it is
@@ -13,14 +13,14 @@
 //! Load the word; announce its node; load the word again. If it still points there, the node stays as long as it is
 //! announced. If not, announce what it points to now, and so on. Clone. Withdraw the announcement; load the word again:
 //! if it points elsewhere, the node was replaced meanwhile, and who did that has perhaps left it to the last reader: see
-//! `retired.rs`.
+//! `readers/retired.rs`.
 //!
 //! # Writer's path
 //!
 //! Exchange the word. The node that was there is now the writer's, to be dropped by it or by its last reader. Look at all
 //! slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise wait a moment
 //! and look again, since a clone mostly takes no longer than that; and if that does not help, return a clone of the value,
-//! and retire the node (`retired.rs`). So no writer waits for a reader, either, however long that takes to clone.
+//! and retire the node (`readers/retired.rs`). So no writer waits for a reader, either, however long that takes to clone.
 //!
 //! # Why a node is not freed under a reader
 //!
@@ -50,24 +50,22 @@
 //! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
 //!   comes before its drop.
 //! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
-//!   the same between withdrawal and last look at the word, as `retired.rs` needs it.
+//!   the same between withdrawal and last look at the word, as `readers/retired.rs` needs it.
 //!
 //! There is no ABA: a node that is announced, and was in the word after that, is not freed, so its address is not used
 //! again. One that was announced too late may come back, and is then as good as any; but it is used by the pointer that
 //! was loaded after the announcement, since the one before it was perhaps to memory that was freed meanwhile.
 
-mod retired;
-
+use std::mem;
 use std::ptr::{self, NonNull};
-use std::{hint, mem};
 
 use crate::cell::Cell;
 use crate::panics::Panics;
+use crate::readers::retired::{Node, Retired, Seen};
 use crate::readers::{self, Slot, barrier};
 use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, const_fn};
 use crate::value::{Replaceable, Value};
-use retired::{Node, Retired, Seen};
 
 /// Holds one `get_or_update` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
@@ -80,11 +78,6 @@ pub struct GetOrUpdate<V> {
 /// The heat after an update, and how many reads of one thread take one off.
 const HOTTEST: usize = if cfg!(loom) { 1 } else { 7 };
 const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
-
-/// How many steps a writer waits whose node is announced, before it looks again: about a microsecond, longer than it
-/// takes to clone something small. It is a way to let the other get on, too: without it both would have to fetch the
-/// same cache lines from one another all the time.
-const PATIENCE: usize = 64;
 
 /// The bits of a word that are its heat: a node is aligned to more.
 const HEAT: usize = 7;
@@ -122,13 +115,6 @@ fn heat_of<V>(word: *mut Node<V>) -> usize {
 
 fn hottest<V>(node: NonNull<Node<V>>) -> *mut Node<V> {
     node.as_ptr().map_addr(|address| address | HOTTEST)
-}
-
-/// Waits for [`PATIENCE`], and then looks again.
-#[cold]
-fn wait_and(is_free: impl Fn() -> bool) -> bool {
-    (0..PATIENCE).for_each(|_| hint::spin_loop());
-    is_free()
 }
 
 impl<V> GetOrUpdate<V> {
@@ -329,18 +315,12 @@ impl<V> GetOrUpdate<V> {
         crate::sync::full_fence();
         // SAFETY: a word without its heat is a node, and not null.
         let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
-        let is_free = || !readers::is_announced(self.address(), node.as_ptr().cast());
-        // A model need not run a second look, which is the same again.
-        if seen != Seen::Never && (is_free() || (!cfg!(loom) && wait_and(is_free))) {
-            // SAFETY: it is in the word no more, and by O5 no reader has it, so it is this thread's alone.
-            return unsafe { Node::unmake(node) };
+        // SAFETY: the caller says that it was replaced, and is this thread's to retire.
+        match unsafe { self.retired.reclaim(self.address(), node, seen, |_| true) } {
+            // SAFETY: it is this thread's alone.
+            Ok(node) => unsafe { Node::unmake(node) },
+            Err(retiring) => retiring.leave(V::duplicate),
         }
-        // SAFETY: the caller says that it is this thread's to retire, which happens when the clone is made, or fails.
-        let retiring = unsafe { self.retired.retiring(self.address(), node, seen) };
-        let clone = retiring.value().duplicate();
-        // While the clone is a local, since this may run destructors.
-        drop(retiring);
-        clone
     }
 
     /// Counts an update, before the previous value is handed out by code of the user, which may panic.
@@ -398,7 +378,7 @@ impl<'cell, V> Reading<'cell, V> {
 
 impl<V> Drop for Collecting<'_, V> {
     fn drop(&mut self) {
-        self.cell.retired.collect(self.cell.address());
+        self.cell.retired.collect(self.cell.address(), |_| true);
     }
 }
 
@@ -409,7 +389,7 @@ impl<V> Drop for Reading<'_, V> {
         // SeqCst: O5.
         let now = self.cell.word.load(Ordering::SeqCst);
         if self.has_moved_on || node_of(now) != node_of(self.word.as_ptr()) {
-            self.cell.retired.collect(self.cell.address());
+            self.cell.retired.collect(self.cell.address(), |_| true);
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! In: a reader's cell and node, before it touches the node's value. Out: whether anybody has announced that. These are
 //! hazard pointers (M. M. Michael, "Hazard Pointers", IEEE TPDS 15/6, 2004), of a thread's own, so that readers write to
-//! no memory that others write to. Neighbours: `cell/get_or_update.rs`, which argues what they are good for;
-//! `barrier.rs`, by which the announcement of a value that is seldom replaced needs no fence.
+//! no memory that others write to. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, which argue what they are good
+//! for; `barrier.rs`, by which the announcement of a value that is seldom replaced needs no fence; `retired.rs`, who drops
+//! what was still announced when it was replaced.
 //!
 //! # Slots
 //!
@@ -21,6 +22,7 @@
 //! again: the cell may be the right one, for another node.
 
 pub(crate) mod barrier;
+pub(crate) mod retired;
 
 use std::cell::Cell;
 use std::{iter, ptr};
@@ -94,7 +96,7 @@ pub(crate) fn take() -> Taken {
 pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
     // SeqCst: a slot that was made for an announcement that counts is seen.
     slots(LAST.load(Ordering::SeqCst)).any(|slot| {
-        // SeqCst, and by that Acquire: pairs with the Release of both kinds of `announce`, so that the cell is seen; and
+        // SeqCst, and by that Acquire: pairs with the Release of all kinds of `announce`, so that the cell is seen; and
         // with that of both kinds of `withdraw`, so that what the reader did has happened before.
         let has_node = || slot.node.load(Ordering::SeqCst) == node;
         // Acquire: pairs with the Release of both kinds of `announce`, as a withdrawal does. See the header.
@@ -151,7 +153,7 @@ impl Slot {
         barrier::light(self);
     }
 
-    /// Ends an announcement, as [`announce`](Self::announce) begins it.
+    /// Ends an announcement, as [`announce`](Self::announce) begins it, and orders that before `SeqCst` loads.
     #[inline]
     pub(crate) fn withdraw(&self) {
         self.node.swap(ptr::null_mut(), Ordering::SeqCst);

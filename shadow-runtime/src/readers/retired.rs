@@ -1,7 +1,8 @@
 //! The memory of values that are replaced, and who drops one that was still in use when it was.
 //!
-//! In: nodes that a writer has replaced, and found announced. Out: their end, by whoever is the last to have one.
-//! Neighbour: `get_or_update.rs`, whose header says how announcements are seen.
+//! In: nodes that a writer has replaced. Out: the value of one that nobody has announced; of others their end, by whoever
+//! is the last to have one. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, whose headers say how announcements
+//! are seen; what is called a cell here is a table of the latter, too.
 //!
 //! A writer that finds its node announced clones the value, puts the node into the cell's list, and looks again. A reader
 //! that finds, after its withdrawal, that its node was replaced, looks into the list; it drops what nobody announces any
@@ -13,24 +14,30 @@
 //!   announced it has yet to withdraw, and will look into the list.
 //!
 //! For E3, whoever puts a node there and then looks at the slots, and a reader that withdraws and then looks at the word
-//! and into the list, must not miss one another. That takes the fences of O5, and so a node has in its link how its
-//! readers are [`Seen`]: those of a hot cell at once, those of a cold one after a fence for all. So what is retired
-//! stays for as long as a reader uses it, and no longer, whether the field is updated again or not; the list is as long
-//! as there are such readers at the most.
+//! and into the list, must not miss one another. That takes the fences of O5 (`cell/get_or_update.rs`), and so a node has
+//! in its link how its readers are [`Seen`]: those of a hot cell at once, those of a cold one after a fence for all. So
+//! what is retired stays for as long as a reader uses it, and no longer, whether the field is updated again or not; the
+//! list is as long as there are such readers at the most.
 //!
 //! If the system ceases to have the fence for all, which it can by a sandbox that is closed too late, what was replaced
 //! in a cell that was cold then is never known not to be in use. It stays in the list for as long as the field is
 //! attached to its host; there is one such node for each cell, since none becomes cold any more.
 
+use std::hint;
 use std::ptr::{self, NonNull};
 
 use crate::panics::Panics;
 use crate::readers::{self, barrier};
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 
+/// How many steps a writer waits whose node is announced, before it looks again: about a microsecond, longer than it
+/// takes to clone something small. It is a way to let the other get on, too: without it both would have to fetch the
+/// same cache lines from one another all the time.
+const PATIENCE: usize = 64;
+
 /// A value on the heap.
 #[repr(C, align(8))]
-pub(super) struct Node<V> {
+pub(crate) struct Node<V> {
     value: V,
     /// In the list: the next node, and in the low bits how this one's readers are seen.
     next: AtomicPtr<Node<V>>,
@@ -38,7 +45,7 @@ pub(super) struct Node<V> {
 
 /// How a writer sees the announcements and the withdrawals of a node's readers.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// They have a fence, as the writer has.
     AtOnce,
     /// They have none, and the writer has one for all threads.
@@ -51,21 +58,22 @@ pub(super) enum Seen {
 const SEEN: usize = 3;
 
 /// Nodes that were replaced while they were announced.
-pub(super) struct Retired<V> {
+pub(crate) struct Retired<V> {
     first: AtomicPtr<Node<V>>,
 }
 
 /// A node that is retired when this is dropped.
-pub(super) struct Retiring<'cell, V> {
+pub(crate) struct Retiring<'cell, V, F: Fn(&V) -> bool> {
     retired: &'cell Retired<V>,
     cell: usize,
     node: NonNull<Node<V>>,
     seen: Seen,
+    is_own: F,
 }
 
 impl<V> Node<V> {
     #[inline]
-    pub(super) fn make(value: V) -> NonNull<Self> {
+    pub(crate) fn make(value: V) -> NonNull<Self> {
         NonNull::from(Box::leak(Box::new(Self { value, next: AtomicPtr::new(ptr::null_mut()) })))
     }
 
@@ -75,7 +83,7 @@ impl<V> Node<V> {
     ///
     /// It comes from [`make`](Self::make), and nobody else has it.
     #[inline]
-    pub(super) unsafe fn unmake(node: NonNull<Self>) -> V {
+    pub(crate) unsafe fn unmake(node: NonNull<Self>) -> V {
         // SAFETY: it was made by `Box`; the caller says that it is nobody else's.
         let node = unsafe { Box::from_raw(node.as_ptr()) };
         node.value
@@ -86,17 +94,17 @@ impl<V> Node<V> {
     /// # Safety
     ///
     /// It comes from [`make`](Self::make), and nobody else has it.
-    pub(super) unsafe fn end(node: NonNull<Self>) {
+    pub(crate) unsafe fn end(node: NonNull<Self>) {
         // SAFETY: it was made by `Box`; the caller says that it is nobody else's.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 
     #[inline]
-    pub(super) const fn value(&self) -> &V {
+    pub(crate) const fn value(&self) -> &V {
         &self.value
     }
 
-    pub(super) const fn value_mut(&mut self) -> &mut V {
+    pub(crate) const fn value_mut(&mut self) -> &mut V {
         &mut self.value
     }
 
@@ -120,18 +128,38 @@ impl<V> Node<V> {
 
 impl<V> Retired<V> {
     const_fn! {
-        pub(super) const fn new() -> Self {
+        pub(crate) const fn new() -> Self {
             Self { first: AtomicPtr::new(ptr::null_mut()) }
         }
     }
 
-    /// Retires a node of `cell`, which is where this list is, at the end of what is returned.
+    /// Whether there is nothing in the list.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        // SeqCst: after the withdrawal, O5; and an Acquire of what came before a node was put there.
+        self.first.load(Ordering::SeqCst).is_null()
+    }
+
+    /// A node of `cell`, which is where this list is, once it is the caller's alone. If somebody has announced it, it is
+    /// retired when the error is dropped; `is_own` is as in [`collect`](Self::collect).
     ///
     /// # Safety
     ///
-    /// It was replaced, and is the caller's to retire.
-    pub(super) unsafe fn retiring(&self, cell: usize, node: NonNull<Node<V>>, seen: Seen) -> Retiring<'_, V> {
-        Retiring { retired: self, cell, node, seen }
+    /// It was replaced, and is the caller's to retire. `seen` says how its readers are seen from now on.
+    pub(crate) unsafe fn reclaim<F: Fn(&V) -> bool>(
+        &self,
+        cell: usize,
+        node: NonNull<Node<V>>,
+        seen: Seen,
+        is_own: F,
+    ) -> Result<NonNull<Node<V>>, Retiring<'_, V, F>> {
+        let is_free = || !is_announced(cell, node);
+        // A model need not run a second look, which is the same again.
+        if seen != Seen::Never && (is_free() || (!cfg!(loom) && wait_and(is_free))) {
+            // By O5 no reader has it.
+            return Ok(node);
+        }
+        Err(Retiring { retired: self, cell, node, seen, is_own })
     }
 
     /// Puts nodes into the list, and returns whether one of them can be dropped now (E3).
@@ -170,14 +198,14 @@ impl<V> Retired<V> {
     ///
     /// # Panics
     ///
-    /// If destructors do: the first panic is raised again after all of them have run.
+    /// If destructors of values that are the caller's own do: the first panic is raised again after all of them have run.
+    /// Those of others are dropped (R5).
     #[cold]
-    pub(super) fn collect(&self, cell: usize) {
-        // SeqCst: after the withdrawal, O5.
-        if self.first.load(Ordering::SeqCst).is_null() {
+    pub(crate) fn collect(&self, cell: usize, is_own: impl Fn(&V) -> bool) {
+        if self.is_empty() {
             return;
         }
-        let mut panics = Panics::none();
+        let (mut own, mut others) = (Panics::none(), Panics::none());
         loop {
             let (kept, gone): (Vec<_>, Vec<_>) =
                 self.take().partition(|(node, seen)| *seen == Seen::Never || is_announced(cell, *node));
@@ -185,13 +213,17 @@ impl<V> Retired<V> {
             let again = unsafe { self.put(cell, &kept) };
             for (node, _) in gone {
                 // SAFETY: they were taken, by E1, and by E2 nobody uses them.
+                let is_own = is_own(unsafe { node.as_ref() }.value());
+                let panics = if is_own { &mut own } else { &mut others };
+                // SAFETY: as above.
                 panics.contain(|| unsafe { Node::end(node) });
             }
             if !again {
                 break;
             }
         }
-        panics.raise();
+        others.discard();
+        own.raise();
     }
 
     /// Takes all nodes out, which are the caller's then.
@@ -208,7 +240,7 @@ impl<V> Retired<V> {
     }
 
     /// Drops all nodes. Nobody else has the cell, so nobody uses them.
-    pub(super) fn end(&mut self, panics: &mut Panics) {
+    pub(crate) fn end(&mut self, panics: &mut Panics) {
         for (node, _) in self.take() {
             // SAFETY: they were taken, by E1, and a reader would borrow the cell.
             panics.contain(|| unsafe { Node::end(node) });
@@ -216,22 +248,33 @@ impl<V> Retired<V> {
     }
 }
 
+/// Waits for [`PATIENCE`], and then looks again.
+#[cold]
+fn wait_and(is_free: impl Fn() -> bool) -> bool {
+    (0..PATIENCE).for_each(|_| hint::spin_loop());
+    is_free()
+}
+
 fn is_announced<V>(cell: usize, node: NonNull<Node<V>>) -> bool {
     readers::is_announced(cell, node.as_ptr().cast())
 }
 
-impl<V> Retiring<'_, V> {
-    pub(super) fn value(&self) -> &V {
+impl<V, F: Fn(&V) -> bool> Retiring<'_, V, F> {
+    /// Lets `look` have the value, and then retires the node, also if that panics.
+    pub(crate) fn leave<R>(self, look: impl FnOnce(&V) -> R) -> R {
         // SAFETY: it is this one's until it is dropped.
-        unsafe { self.node.as_ref() }.value()
+        let seen = look(unsafe { self.node.as_ref() }.value());
+        // While that is a local, since this may run destructors.
+        drop(self);
+        seen
     }
 }
 
-impl<V> Drop for Retiring<'_, V> {
+impl<V, F: Fn(&V) -> bool> Drop for Retiring<'_, V, F> {
     fn drop(&mut self) {
         // SAFETY: who made this says that the node was replaced, and may be retired.
         if unsafe { self.retired.put(self.cell, &[(self.node, self.seen)]) } {
-            self.retired.collect(self.cell);
+            self.retired.collect(self.cell, &self.is_own);
         }
     }
 }
