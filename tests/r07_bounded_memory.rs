@@ -228,24 +228,60 @@ fn a_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
     assert!(kept < 32 * 1024, "{kept}");
 }
 
-#[test]
-fn the_table_of_raw_objects_gives_its_memory_back() {
-    let _alone = alone();
-    let mut kept = Vec::new();
-    for count in [1000_usize, 50_000, 50_000] {
-        let before = bytes();
-        for number in 0..count {
-            let key = ptr::without_provenance(8 * number);
-            // SAFETY: there is no object behind these addresses, and no reference to a value is kept.
-            unsafe { OTHER.attach(key, 1) }.unwrap();
-        }
-        // SAFETY: as above.
-        assert_eq!(unsafe { OTHER.detach_all(|_, _| ()) }.unwrap(), count);
-        kept.push(bytes() - before);
+/// What is kept once many objects had a raw field, and have none any more.
+fn kept_after_raw(objects: usize) -> isize {
+    let before = bytes();
+    for number in 0..objects {
+        let key = ptr::without_provenance(8 * number);
+        // SAFETY: there is no object behind these addresses, and no reference to a value is kept.
+        unsafe { OTHER.attach(key, 1) }.unwrap();
     }
-    // 64 shards, each of which keeps room for up to 64 objects, of some 40 bytes each.
-    assert!(kept[1] < 64 * 64 * 40, "{kept:?}");
-    assert!(kept[2] < 32 * 1024, "{kept:?}");
+    // SAFETY: as above.
+    assert_eq!(unsafe { OTHER.detach_all(|_, _| ()) }.unwrap(), objects);
+    bytes() - before
+}
+
+#[test]
+fn a_raw_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
+    let _alone = alone();
+    kept_after_raw(1000);
+    let kept = kept_after_raw(50_000);
+    // What the header of the table says that it keeps at most for each object that was there.
+    assert!(kept < 50_000 * 4 * 17, "{kept}");
+    // Nothing more is kept the second time, and the third.
+    kept_after_raw(50_000);
+    let kept = kept_after_raw(50_000);
+    assert!(kept < 1024, "{kept}");
+}
+
+#[test]
+fn a_raw_table_grows_with_the_objects_of_one_time_and_not_with_all_that_ever_were() {
+    let _alone = alone();
+    let (mut first, mut last) = (0, 0);
+    let object = |number: usize| ptr::without_provenance((1 << 24) + 16 * number);
+    // A thousand at a time, each at an address where none was before, of one kind of id and of the other.
+    let (kept, held) = growth(200, || {
+        while last - first < 1000 {
+            last += 1;
+            let key = object(last);
+            // SAFETY: there is no object behind this address, and no reference to a value is kept.
+            assert!(unsafe { OTHER.attach(key, 1) }.is_ok());
+            // SAFETY: as above.
+            assert!(unsafe { NEWEST.get_or_update(key, [1; 128]) }.is_ok());
+        }
+        while first < last - 500 {
+            first += 1;
+            // SAFETY: as above.
+            assert_eq!(unsafe { raw::detach_object(object(first)) }, 2);
+        }
+    });
+    assert!(kept < 16 * 1024, "{kept}");
+    assert!(held < 500 * 1280 + 64 * 1024, "{held}");
+    while first < last {
+        first += 1;
+        // SAFETY: as above.
+        assert_eq!(unsafe { raw::detach_object(object(first)) }, 2);
+    }
 }
 
 #[test]

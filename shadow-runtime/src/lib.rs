@@ -194,6 +194,8 @@ pub mod __private {
     pub use crate::fields::ShadowFields;
     pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};
     pub use crate::policy::Policy;
+    #[cfg(loom)]
+    pub use crate::raw::modelled as modelled_raw;
     pub use crate::registry::Field;
     #[cfg(loom)]
     pub use crate::side_table::modelled;

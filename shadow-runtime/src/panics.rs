@@ -53,39 +53,6 @@ impl Panics {
     }
 }
 
-/// Something that may be the last to hold a value of the user, while code of the user runs.
-///
-/// If that code panics, this is dropped on the way, and the value's destructor may panic as well, which would abort the
-/// process; here that second panic is dropped. Without a panic it is let go by [`release`](Self::release).
-pub(crate) struct Held<T> {
-    held: Option<T>,
-}
-
-impl<T> Held<T> {
-    pub(crate) const fn new(held: T) -> Self {
-        Self { held: Some(held) }
-    }
-
-    pub(crate) const fn get(&self) -> Option<&T> {
-        self.held.as_ref()
-    }
-
-    /// Drops it, which may panic.
-    pub(crate) fn release(mut self) {
-        drop(self.held.take());
-    }
-}
-
-impl<T> Drop for Held<T> {
-    fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            let mut panics = Panics::none();
-            panics.contain(|| drop(held));
-            panics.discard();
-        }
-    }
-}
-
 /// Drops a panic's payload, or leaks it if its own destructor panics.
 #[cold]
 fn forget(payload: Box<dyn Any + Send>) {

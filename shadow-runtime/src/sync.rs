@@ -16,8 +16,8 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, At
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
+pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{Ordering, compiler_fence};
-pub(crate) use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {
@@ -57,16 +57,6 @@ impl<T> UnsafeCell<T> {
 /// Locks `mutex`. No code of a user runs under a lock of the library, so a poisoned one holds nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks `lock` for reading; see [`lock`] for why poison is ignored.
-pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks `lock` for writing; see [`lock`] for why poison is ignored.
-pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs a

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::error::AlreadyAttached;
-use crate::raw::kind::{Kind, Wanted};
+use crate::raw::kind::Wanted;
 
 /// A number was used for another type, or another kind of id, than it names in this process.
 ///
@@ -32,13 +32,13 @@ use crate::raw::kind::{Kind, Wanted};
 #[must_use]
 pub struct TypeMismatch<V = ()> {
     number: u64,
-    known: &'static Kind,
+    known: &'static Wanted,
     wanted: Wanted,
     value: V,
 }
 
 impl TypeMismatch {
-    pub(super) fn new(number: u64, known: &'static Kind, wanted: Wanted) -> Self {
+    pub(super) fn new(number: u64, known: &'static Wanted, wanted: Wanted) -> Self {
         Self { number, known, wanted, value: () }
     }
 
@@ -94,7 +94,7 @@ impl<V> TypeMismatch<V> {
 impl<V> fmt::Display for TypeMismatch<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, known, wanted, .. } = self;
-        write!(formatter, "raw id {number} names `{}` in this process, not `{wanted}`", known.names())
+        write!(formatter, "raw id {number} names `{known}` in this process, not `{wanted}`")
     }
 }
 
@@ -103,7 +103,7 @@ impl<V> fmt::Debug for TypeMismatch<V> {
         formatter
             .debug_struct("TypeMismatch")
             .field("id", &self.number)
-            .field("names", &format_args!("{}", self.known.names()))
+            .field("names", &format_args!("{}", self.known))
             .field("wanted", &format_args!("{}", self.wanted))
             .finish_non_exhaustive()
     }

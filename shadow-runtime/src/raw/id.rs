@@ -8,14 +8,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::ptr;
 
 use crate::claim::{Claim, Place, Record};
 use crate::error::AlreadyAttached;
 use crate::host::sweep_owed;
 use crate::policy::Policy;
-use crate::raw::kind::{self, Kind, Wanted};
-use crate::raw::table::{self, Attached};
+use crate::raw::kind::{self, Known, Wanted};
+use crate::raw::once::{Once, Onces};
 use crate::raw::{AttachError, InitError, TypeMismatch};
 
 /// A number that names a field of any object, and the type of its values, which are written once.
@@ -33,14 +32,6 @@ pub struct Id<V> {
     number: u64,
     declared_at: &'static Location<'static>,
     value: PhantomData<fn() -> V>,
-}
-
-/// What is in the table: boxed there, so that it stays where it is (R8).
-struct Once<V> {
-    value: V,
-    /// Where it was attached, for the warning when somebody tries again.
-    place: &'static Location<'static>,
-    kind: &'static Kind,
 }
 
 impl<V> Id<V> {
@@ -75,9 +66,9 @@ impl<V: Send + Sync + 'static> Id<V> {
     /// The field is not detached during `'a`. See [the module](super#what-the-caller-promises).
     pub unsafe fn get<'a>(self, object: *const ()) -> Result<Option<&'a V>, TypeMismatch> {
         // What it names is compared before what the object has: a mismatch is one whatever the object.
-        kind::known(self.number, self.wanted())?;
-        // SAFETY: the caller's promise is the one that `find` asks for.
-        Ok(unsafe { self.find(object) }.map(|once| &once.value))
+        let known = self.known()?;
+        // SAFETY: the caller's promise is the same.
+        Ok(known.and_then(|known| unsafe { known.find(object.addr()) }).map(|once| &once.value))
     }
 
     /// Attaches `value` to `object`, unless it has this field. A refusal is a warning in the log, with both places.
@@ -112,7 +103,7 @@ impl<V: Send + Sync + 'static> Id<V> {
     pub unsafe fn attach<'a>(self, object: *const (), value: V) -> Result<&'a V, AttachError<V>> {
         let place = Location::caller();
         let refuse = |value, mismatch: TypeMismatch| AttachError::TypeMismatch(mismatch.refusing(value));
-        if let Err(mismatch) = kind::known(self.number, self.wanted()) {
+        if let Err(mismatch) = self.known() {
             return Err(refuse(value, mismatch));
         }
         let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
@@ -120,7 +111,7 @@ impl<V: Send + Sync + 'static> Id<V> {
         let claim = match unsafe { self.claim(object, &record) } {
             Ok(claim) => claim,
             Err(first) => {
-                let error = AlreadyAttached::refuse(&first.kind.field, value, first.place, place);
+                let error = AlreadyAttached::refuse(first.field, value, first.place, place);
                 return Err(AttachError::AlreadyAttached(error));
             }
         };
@@ -169,7 +160,7 @@ impl<V: Send + Sync + 'static> Id<V> {
         init: impl FnOnce() -> Result<V, E>,
     ) -> Result<&'a V, InitError<E>> {
         let place = Location::caller();
-        kind::known(self.number, self.wanted()).map_err(InitError::TypeMismatch)?;
+        self.known().map_err(InitError::TypeMismatch)?;
         let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
         // SAFETY: the caller's promise is the one that `claim` asks for.
         let claim = match unsafe { self.claim(object, &record) } {
@@ -211,8 +202,7 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// Nobody holds a reference to the value. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
-        let kind = kind::known(self.number, self.wanted())?;
-        Ok(kind.and_then(|kind| table::take(object.addr(), kind)).and_then(Self::end))
+        Ok(self.known()?.and_then(|known| known.detach(object.addr())))
     }
 
     /// Ends this field of every object that has it, and returns how many there were. `each` gets the values, in no
@@ -249,23 +239,17 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// Nobody holds a reference to a value of this id. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach_all(self, each: impl FnMut(*const (), V)) -> Result<usize, TypeMismatch> {
-        let kind = kind::known(self.number, self.wanted())?;
-        Ok(kind.map_or(0, |kind| table::end_all(kind, Self::end, each)))
+        Ok(self.known()?.map_or(0, |known| known.detach_all(each)))
     }
 
     fn wanted(self) -> Wanted {
         Wanted::new::<V>(Policy::GetOrAttach, self.declared_at)
     }
 
-    /// # Safety
-    ///
-    /// The field is not detached during `'a`.
-    unsafe fn find<'a>(self, object: *const ()) -> Option<&'a Once<V>> {
-        let kind = kind::known(self.number, self.wanted()).ok()??;
-        // Boxed, so it stays where it is when the table moves its entries.
-        let once = table::with(object.addr(), kind, |once: &Once<V>| ptr::from_ref(once))?;
-        // SAFETY: it is in the table until the field is detached, which the caller rules out during `'a`.
-        Some(unsafe { &*once })
+    /// What the number names, if it names this.
+    #[inline]
+    fn known(self) -> Result<Option<Known<Onces<V>>>, TypeMismatch> {
+        kind::known(self.number, self.wanted())
     }
 
     /// Claims the place of a field that is not there, or finds the field.
@@ -276,8 +260,9 @@ impl<V: Send + Sync + 'static> Id<V> {
     unsafe fn claim<'a>(self, object: *const (), record: &Record) -> Result<Claim<'_>, &'a Once<V>> {
         let mut claim = None;
         loop {
+            let known = self.known().ok().flatten();
             // SAFETY: the caller's promise is the same.
-            if let Some(there) = unsafe { self.find(object) } {
+            if let Some(there) = known.and_then(|known| unsafe { known.find(object.addr()) }) {
                 return Err(there);
             }
             // Once claimed, nobody else attaches, so the second look decides.
@@ -299,18 +284,11 @@ impl<V: Send + Sync + 'static> Id<V> {
         value: V,
         place: &'static Location<'static>,
     ) -> Result<&'a V, (V, TypeMismatch)> {
-        let kind = match kind::name(self.number, self.wanted()) {
-            Ok(kind) => kind,
-            Err(mismatch) => return Err((value, mismatch)),
-        };
-        table::push(object.addr(), kind, Box::new(Once { value, place, kind }));
-        // SAFETY: the caller's promise is the same.
-        let there = unsafe { self.find(object) };
-        Ok(&there.expect("nobody detaches what the caller was just given").value)
-    }
-
-    fn end(attached: Attached) -> Option<V> {
-        attached.end::<Once<V>>().map(|once| once.value)
+        match kind::name::<Onces<V>>(self.number, self.wanted()) {
+            // SAFETY: the caller's promise is the same.
+            Ok(known) => Ok(unsafe { known.attach(object.addr(), value, place) }),
+            Err(mismatch) => Err((value, mismatch)),
+        }
     }
 }
 

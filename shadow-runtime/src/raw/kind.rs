@@ -1,40 +1,63 @@
 //! Which number names what: one value type of one kind of id, for good.
 //!
-//! In: an id, when it is used. Out: the [`Kind`] that its number names, or a mismatch.
+//! In: an id, when it is used. Out: the [`Kind`] that its number names, with its table, or a mismatch.
 //!
-//! **Invariant K**: a number, once it names a kind, names it for ever. Everything attached under that number is of the
-//! kind's value type, because `table::insert` takes the kind, and only [`name`] and [`known`] give one out, after they
-//! have compared the types.
-#![forbid(unsafe_code)]
+//! **Invariant K**: a number, once it names a kind, names it for ever, so a kind is never freed. Its table has values of
+//! one type, which is part of the table's own; so a table is only given out as what it is, or not at all.
+//!
+//! Kinds are in a side table, so finding one takes no lock (R10). None is ever taken out of it, which makes T5
+//! (`side_table/shard.rs`) easy. Its keys have fewer values than numbers have: those that have a key in common are in a
+//! list, which only gets longer, at its head.
 
-use std::any::{TypeId, type_name};
+use std::any::{Any, type_name};
 use std::fmt;
-use std::hash::BuildHasherDefault;
 use std::panic::Location;
+use std::ptr::NonNull;
 
 use crate::policy::Policy;
 use crate::raw::TypeMismatch;
-use crate::raw::shards::AddressMap;
 use crate::registry::Field;
-use crate::sync::{RwLock, read, write};
+use crate::side_table::{NOBODY, SideTable, hash};
+use crate::sync::shared;
 
 /// What the registry calls the host of a raw field.
 const HOST: &str = "*const ()";
 
-static KINDS: RwLock<AddressMap<u64, &'static Kind>> = RwLock::new(AddressMap::with_hasher(BuildHasherDefault::new()));
+shared! {
+    static KINDS: SideTable<Kind> = SideTable::new();
+}
 
 /// What a number names.
-#[derive(Debug)]
 pub(super) struct Kind {
     pub(super) number: u64,
     pub(super) field: Field,
     wanted: Wanted,
+    values: &'static dyn Values,
+    /// The same, to be asked for its type.
+    typed: &'static (dyn Any + Send + Sync),
+    /// A kind whose number has the same key.
+    next: Option<&'static Self>,
+}
+
+/// The fields of one kind, of all objects.
+pub(super) trait Values: Send + Sync + 'static {
+    fn none() -> Self
+    where
+        Self: Sized;
+
+    /// Takes out what `object` has, which is locked. It ends when it is dropped.
+    fn take(&'static self, object: usize) -> Option<Box<dyn Any>>;
+}
+
+/// A kind, and its values as what they are.
+pub(super) struct Known<T: 'static> {
+    pub(super) kind: &'static Kind,
+    pub(super) values: &'static T,
 }
 
 /// What an id takes its number to name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    value: TypeId,
     value_name: &'static str,
     policy: Policy,
     declared_at: &'static Location<'static>,
@@ -42,11 +65,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new<V: 'static>(policy: Policy, declared_at: &'static Location<'static>) -> Self {
-        Self { value: TypeId::of::<V>(), value_name: type_name::<V>(), policy, declared_at }
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        self.value == other.value && self.policy == other.policy
+        Self { value_name: type_name::<V>(), policy, declared_at }
     }
 }
 
@@ -58,32 +77,80 @@ impl fmt::Display for Wanted {
 }
 
 impl Kind {
-    pub(super) fn names(&self) -> &Wanted {
-        &self.wanted
+    /// Takes out what `object` has of this kind, which is locked. It ends when it is dropped.
+    pub(super) fn take(&self, object: usize) -> Option<Box<dyn Any>> {
+        self.values.take(object)
+    }
+
+    #[inline]
+    fn compare<T: Values>(&'static self, wanted: Wanted) -> Result<Known<T>, TypeMismatch> {
+        match self.typed.downcast_ref() {
+            Some(values) => Ok(Known { kind: self, values }),
+            None => Err(TypeMismatch::new(self.number, &self.wanted, wanted)),
+        }
+    }
+
+    fn of<T: Values>(number: u64, wanted: Wanted, next: Option<&'static Self>) -> &'static Self {
+        let values: &T = Box::leak(Box::new(T::none()));
+        let name = Box::leak(number.to_string().into_boxed_str());
+        let field = Field::declared_at(wanted.declared_at, HOST, name, wanted.value_name, wanted.policy);
+        Box::leak(Box::new(Self { number, field, wanted, values, typed: values, next }))
     }
 }
 
 /// The kind that `number` names, if it names one yet.
-pub(super) fn known(number: u64, wanted: Wanted) -> Result<Option<&'static Kind>, TypeMismatch> {
-    let known = read(&KINDS).get(&number).copied();
-    known.map(|known| compare(known, wanted)).transpose()
+#[inline]
+pub(super) fn known<T: Values>(number: u64, wanted: Wanted) -> Result<Option<Known<T>>, TypeMismatch> {
+    let known = of_number(KINDS.find(key_of(number)), number);
+    known.map(|known| known.compare(wanted)).transpose()
 }
 
 /// The kind that `number` names from now on at the latest.
 ///
 /// It is never freed, since a number names one thing for good; so this grows by the numbers that a program uses.
-pub(super) fn name(number: u64, wanted: Wanted) -> Result<&'static Kind, TypeMismatch> {
+pub(super) fn name<T: Values>(number: u64, wanted: Wanted) -> Result<Known<T>, TypeMismatch> {
     if let Some(known) = known(number, wanted)? {
         return Ok(known);
     }
-    let known = *write(&KINDS).entry(number).or_insert_with(|| {
-        let name = Box::leak(number.to_string().into_boxed_str());
-        let field = Field::declared_at(wanted.declared_at, HOST, name, wanted.value_name, wanted.policy);
-        Box::leak(Box::new(Kind { number, field, wanted }))
+    let key = key_of(number);
+    let hash = hash(key);
+    let mut shard = KINDS.shard(hash).lock();
+    let first = shard.find(key, hash);
+    let kind = of_number(first, number).unwrap_or_else(|| {
+        let new = Kind::of::<T>(number, wanted, first.map(kind_at));
+        match first {
+            None => shard.insert(key, hash, NonNull::from(new)),
+            Some(_) => shard.replace(key, hash, NonNull::from(new)),
+        }
+        new
     });
-    compare(known, wanted)
+    drop(shard);
+    kind.compare(wanted)
 }
 
-fn compare(known: &'static Kind, wanted: Wanted) -> Result<&'static Kind, TypeMismatch> {
-    if known.wanted.is(&wanted) { Ok(known) } else { Err(TypeMismatch::new(known.number, known, wanted)) }
+/// Of the numbers that have a key in common, here the first and the last, most are apart.
+#[inline]
+fn key_of(number: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "less than `NOBODY`")]
+    let key = (number % NOBODY as u64) as usize;
+    key
+}
+
+#[inline]
+fn kind_at(pointer: NonNull<Kind>) -> &'static Kind {
+    // SAFETY: nothing but kinds is in the table, which by K are never freed.
+    unsafe { pointer.as_ref() }
+}
+
+/// The one of the kinds of a key that has this number.
+#[inline]
+fn of_number(first: Option<NonNull<Kind>>, number: u64) -> Option<&'static Kind> {
+    let mut next = first.map(kind_at);
+    while let Some(kind) = next {
+        if kind.number == number {
+            break;
+        }
+        next = kind.next;
+    }
+    next
 }

@@ -28,11 +28,13 @@
 //!
 //! 1. **The object outlives its fields.** Fields are detached before the object goes ([`detach_object`] does it for
 //!    all). Otherwise the next object at this address has them.
-//! 2. **Nobody uses what is detached.** While somebody holds a `&V` that `get`, `attach` or `get_or_attach` returned,
-//!    the field is not detached: not by [`Id::detach`], not by [`Id::detach_all`], not by [`detach_object`]. The
-//!    lifetime of that `&V` is the caller's to choose, and to keep.
+//! 2. **Nobody uses what is detached.** While somebody holds a `&V` that `get`, `attach` or `get_or_attach` returned, or is
+//!    about to be returned one, the field is not detached: not by [`Id::detach`], not by [`Id::detach_all`], not by
+//!    [`detach_object`]. The lifetime of that `&V` is the caller's to choose, and to keep. So these three do not run at
+//!    the same time as a detach of the very field that they ask for; whatever happens to other fields of that object,
+//!    or to that field of other objects, is no matter.
 //!
-//! Values that [`UpdateId::get`] returned are clones, and may be kept.
+//! Values that [`UpdateId::get`] returned are clones, and may be kept, and its fields may be detached while it runs.
 //!
 //! Everything else is safe to do from any thread at any time: methods may race with one another on one object or on
 //! many. Nothing looks behind the address; it need not even be valid.
@@ -44,21 +46,29 @@
 //!
 //! # Cost
 //!
-//! Each field of an object is one allocation. Look-ups lock a part of the table for reading, attach and detach for
-//! writing; a clash of numbers is found by one more look-up. No code of the caller runs under a lock.
+//! Each field of an object is one allocation, and each number has a table of its own, of a kilobyte and what its fields
+//! take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as well, and in its table the
+//! object. Attach, update and detach lock a part of that table, and the object if it gets or loses a field. No code of
+//! the caller runs under a lock.
 
 mod error;
 mod id;
 mod kind;
-mod shards;
+mod newest;
+mod objects;
+mod once;
 mod table;
 mod update_id;
 
 pub use error::{AttachError, InitError, TypeMismatch};
 pub use id::Id;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use newest::modelled;
 pub use update_id::UpdateId;
 
 use crate::panics::Panics;
+use objects::Taken;
 
 /// Detaches every field of one address, whatever their ids, and returns how many there were.
 ///
@@ -88,11 +98,12 @@ use crate::panics::Panics;
 /// Nobody holds a reference to a value of this object. See [the module](self#what-the-caller-promises).
 #[expect(clippy::must_use_candidate, reason = "mostly called for what it does")]
 pub unsafe fn detach_object(object: *const ()) -> usize {
-    let fields = table::take_object(object.addr());
+    let fields = objects::lock(object.addr()).take_all();
     let count = fields.len();
     let mut panics = Panics::none();
-    for field in fields {
-        panics.contain(|| drop(field.end_any()));
+    for Taken { kind, value } in fields {
+        kind.field.counts().detached();
+        panics.contain(|| drop(value));
     }
     panics.raise();
     count

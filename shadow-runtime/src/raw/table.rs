@@ -1,132 +1,159 @@
-//! The raw interface's table: address → fields.
+//! The fields of one kind: object → node. Reads take no lock (R10).
 //!
-//! In: an address, and what is attached to it under a number. Out: what is there, as `dyn Any`, whose type the callers
-//! know by invariant K of `kind.rs`. Nothing here runs code of a user: what is taken out is dropped by the caller.
-#![forbid(unsafe_code)]
+//! In: an address, and a node for it. Out: the node. What it is, and when it ends, is not this file's business, but that of
+//! `once.rs` and of `newest.rs`. Neighbours: `kind.rs`, which has a table for each number; `objects.rs`, which has the
+//! numbers of each object; `side_table/shard.rs`, of which a table has a few.
+//!
+//! # What is where
+//!
+//! Each kind has a table of its own, from addresses to nodes, so the key is exact: what is found for an address is of
+//! that object and of that kind, and no reader has to look into a node, which may be about to go, to see whose it is. A
+//! field of another id, or of another object, is another key or another table, and does not matter.
+//!
+//! - **F1** A node in a table is of the table's type, and was given to it by `put` or `replace`; it is the table's until it
+//!   is taken out, and then it is whoever's took it out.
+//! - **F2** A table has a node for an object if and only if `objects.rs` has its kind for that object, for whoever has the
+//!   object's lock.
+//!
+//! # Reader's path
+//!
+//! Find the kind, look the address up in its table. Both are look-ups in a side table. Then the ways part: a value
+//! that is written once stays while it is looked for and used, by the caller's promise (T5 of `side_table/shard.rs`). A
+//! value that is replaced may go at any time, so it is announced: see `newest.rs`.
+//!
+//! # Writer's path
+//!
+//! *Attach*: lock the object, then the shard of the table; put the node there, and the kind to those of the object.
+//! *Detach*: the same the other way round. *Replace*: lock the shard of the table, and put the node in place of the other.
+//! *Detach all fields of an object*: lock it, and take each of its kinds out of that kind's table. *Detach the fields of
+//! all objects*: of each shard, note the addresses under its lock; then detach them one by one. In all of them what was
+//! taken out ends when the locks are let go (R4). A lock of an object is taken before that of a shard, never after, and
+//! one of each at most, so no two writers wait for one another.
+//!
+//! # Who races with what
+//!
+//! - *A look-up and an attach, a detach or a growth for other objects of this kind*: as in any side table.
+//! - *A look-up of one id and anything with other ids of the same object*: those are in other tables.
+//! - *A look-up of a field and its own detach*: ruled out for values that are written once: `get` and those that attach
+//!   ask that the field is not detached while they run, or hand out a reference. For others, `newest.rs`.
+//! - *Two that attach one field*: `claim.rs` keeps them apart. *Two that detach it*: the object's lock does, and one of them
+//!   finds nothing.
+//!
+//! # Memory
+//!
+//! A field is its node, at most 4 times 17 bytes of side table, and some 30 bytes in `objects.rs`. The side table keeps its
+//! memory when there are fewer fields, and uses it again; all else is given back. A kind, with its shards, is about a
+//! kilobyte, for good.
 
-use std::any::Any;
-use std::hash::BuildHasherDefault;
-use std::{mem, ptr};
+use std::ptr::{self, NonNull};
 
 use crate::panics::Panics;
 use crate::raw::kind::Kind;
-use crate::raw::shards::{AddressMap, SHARDS, SideTable, shrink};
-use crate::sync::{RwLock, read, write};
+use crate::raw::objects;
+use crate::side_table::{NOBODY, Shard, SideTable, hash};
 
-type Shard = AddressMap<usize, Vec<Attached>>;
+/// How many shards a table has: so many may attach at the same time, and growth copies this part of it at a time.
+const SHARDS: usize = if cfg!(loom) { 1 } else { 8 };
 
-static TABLE: SideTable<Shard> =
-    SideTable::new([const { RwLock::new(Shard::with_hasher(BuildHasherDefault::new())) }; SHARDS]);
-
-/// One field of one object.
-pub(super) struct Attached {
-    kind: &'static Kind,
-    value: Box<dyn Any + Send + Sync>,
+/// From objects to nodes.
+pub(super) struct Table<N> {
+    shards: SideTable<N, SHARDS>,
 }
 
-impl Attached {
-    /// A number names one kind, and each kind is one object, for good.
-    fn is(&self, kind: &'static Kind) -> bool {
-        ptr::eq(self.kind, kind)
+/// Where an object is. No two have the same shard and the same key.
+struct Place<'table, N> {
+    shard: Shard<'table, N>,
+    key: usize,
+    hash: u64,
+}
+
+impl<N> Table<N> {
+    pub(super) fn new() -> Self {
+        Self { shards: SideTable::new() }
     }
 
-    /// Ends the field: counts it, and gives out the value, whose type is `T` by invariant K.
-    pub(super) fn end<T: 'static>(self) -> Option<T> {
-        self.end_any().downcast().ok().map(|value| *value)
-    }
-
-    /// Ends the field, whatever its type.
-    pub(super) fn end_any(self) -> Box<dyn Any + Send + Sync> {
-        self.kind.field.counts().detached();
-        self.value
-    }
-}
-
-/// Calls `found` with the value that `object` has of this kind, with its shard locked for reading. `found` is code of
-/// this library.
-pub(super) fn with<T: 'static, R>(object: usize, kind: &'static Kind, found: impl FnOnce(&T) -> R) -> Option<R> {
-    let shard = read(TABLE.shard(object));
-    let attached = shard.get(&object)?.iter().find(|attached| attached.is(kind))?;
-    attached.value.downcast_ref().map(found)
-}
-
-/// Attaches a value where there is none.
-pub(super) fn push(object: usize, kind: &'static Kind, value: Box<dyn Any + Send + Sync>) {
-    write(TABLE.shard(object)).entry(object).or_default().push(Attached { kind, value });
-    kind.field.attached();
-}
-
-/// Attaches `value`, or replaces the one that is there and returns it.
-pub(super) fn replace<T: Send + Sync + 'static>(object: usize, kind: &'static Kind, value: T) -> Option<T> {
-    let value = Box::new(value);
-    let mut shard = write(TABLE.shard(object));
-    let fields = shard.entry(object).or_default();
-    let there = fields.iter_mut().find(|attached| attached.is(kind));
-    if let Some(there) = there.and_then(|attached| attached.value.downcast_mut()) {
-        kind.field.counts().updated();
-        return Some(mem::replace(there, *value));
-    }
-    fields.push(Attached { kind, value });
-    drop(shard);
-    kind.field.attached();
-    None
-}
-
-/// Takes out what `object` has of this kind.
-pub(super) fn take(object: usize, kind: &'static Kind) -> Option<Attached> {
-    take_from(&mut write(TABLE.shard(object)), object, kind)
-}
-
-/// Takes out all that `object` has.
-pub(super) fn take_object(object: usize) -> Vec<Attached> {
-    let mut shard = write(TABLE.shard(object));
-    let taken = shard.remove(&object).unwrap_or_default();
-    shrink(&mut shard);
-    taken
-}
-
-/// Ends what any object has of this kind, a shard at a time, and calls `each` with it, under no lock. Returns how
-/// many there were.
-///
-/// # Panics
-///
-/// If `each` does: the first panic is raised again after all of them.
-pub(super) fn end_all<V>(
-    kind: &'static Kind,
-    end: impl Fn(Attached) -> Option<V>,
-    mut each: impl FnMut(*const (), V),
-) -> usize {
-    let mut panics = Panics::none();
-    let mut count = 0;
-    for shard in TABLE.shards() {
-        let taken = take_kind(&mut write(shard), kind);
-        for (object, attached) in taken {
-            count += 1;
-            panics.contain(|| {
-                if let Some(value) = end(attached) {
-                    each(ptr::without_provenance(object), value);
-                }
-            });
+    #[inline]
+    fn place(&self, object: usize) -> Place<'_, N> {
+        if object == NOBODY {
+            // The one address that cannot be a key has that of another, which is in the first shard.
+            return Place { shard: self.shards.shard_at(SHARDS - 1), key: 0, hash: hash(0) };
         }
+        let hash = hash(object);
+        Place { shard: self.shards.shard(hash), key: object, hash }
     }
-    panics.raise();
-    count
-}
 
-fn take_kind(shard: &mut Shard, kind: &'static Kind) -> Vec<(usize, Attached)> {
-    let objects: Vec<usize> = shard.keys().copied().collect();
-    objects.into_iter().filter_map(|object| Some((object, take_from(shard, object, kind)?))).collect()
-}
-
-fn take_from(shard: &mut Shard, object: usize, kind: &'static Kind) -> Option<Attached> {
-    let fields = shard.get_mut(&object)?;
-    let position = fields.iter().position(|attached| attached.is(kind))?;
-    let taken = fields.swap_remove(position);
-    if fields.is_empty() {
-        shard.remove(&object);
-        shrink(shard);
-    } else if fields.len() < fields.capacity() / 8 {
-        fields.shrink_to(fields.len() * 2);
+    /// What is there for `object`. Takes no lock.
+    #[inline]
+    pub(super) fn find(&self, object: usize) -> Option<NonNull<N>> {
+        let Place { shard, key, hash } = self.place(object);
+        shard.find(key, hash)
     }
-    Some(taken)
+
+    /// Puts `node` in the place of the one that is there, which is then the caller's (F1).
+    pub(super) fn replace(&self, object: usize, node: NonNull<N>) -> Option<NonNull<N>> {
+        let Place { shard, key, hash } = self.place(object);
+        let mut shard = shard.lock();
+        let previous = shard.find(key, hash)?;
+        shard.replace(key, hash, node);
+        Some(previous)
+    }
+
+    /// Puts `node` there, and returns the one that was there before, which is then the caller's (F1).
+    pub(super) fn put(&self, kind: &'static Kind, object: usize, node: NonNull<N>) -> Option<NonNull<N>> {
+        let mut fields = objects::lock(object);
+        let previous = self.replace(object, node);
+        if previous.is_none() {
+            self.insert(object, node);
+            fields.add(kind);
+        }
+        previous
+    }
+
+    /// Puts `node` there for an object that is locked, and has none.
+    pub(super) fn insert(&self, object: usize, node: NonNull<N>) {
+        let Place { shard, key, hash } = self.place(object);
+        shard.lock().insert(key, hash, node);
+    }
+
+    /// Takes out what is there for an object that is locked. It is then the caller's (F1).
+    pub(super) fn remove(&self, object: usize) -> Option<NonNull<N>> {
+        let Place { shard, key, hash } = self.place(object);
+        shard.lock().remove_if(key, hash, |_| true)
+    }
+
+    /// Takes out and counts what is there for `object`. It is then the caller's (F1).
+    pub(super) fn take(&self, kind: &Kind, object: usize) -> Option<NonNull<N>> {
+        let mut fields = objects::lock(object);
+        let node = self.remove(object)?;
+        fields.remove(kind);
+        drop(fields);
+        kind.field.counts().detached();
+        Some(node)
+    }
+
+    /// Calls `each`, under no lock, with every object and what `detach` has of it. Returns how many there were.
+    ///
+    /// # Panics
+    ///
+    /// If one of the two does: the first panic is raised again after all of them.
+    pub(super) fn end_each<V>(&self, detach: impl Fn(usize) -> Option<V>, mut each: impl FnMut(*const (), V)) -> usize {
+        let mut panics = Panics::none();
+        let mut count = 0;
+        for (index, shard) in self.shards.shards().enumerate() {
+            let mut objects = Vec::with_capacity(shard.entries());
+            // As in `place`: the last shard has no object at 0.
+            let object_of = |key| if key == 0 && index == SHARDS - 1 { NOBODY } else { key };
+            shard.lock().each(|key, _| objects.push(object_of(key)));
+            for object in objects {
+                panics.contain(|| {
+                    if let Some(value) = detach(object) {
+                        count += 1;
+                        each(ptr::without_provenance(object), value);
+                    }
+                });
+            }
+        }
+        panics.raise();
+        count
+    }
 }

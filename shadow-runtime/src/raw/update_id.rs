@@ -2,19 +2,16 @@
 //!
 //! In: an address and a value. Out: clones of the newest value.
 //!
-//! The value is in an `Arc` in the table. A reader takes one more `Arc` of it under the shard's lock, and clones the
-//! value when it has let go of the lock (R4).
+//! Neighbour: `newest.rs`, where the values are.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::sync::Arc;
 
-use crate::panics::Held;
 use crate::policy::Policy;
 use crate::raw::TypeMismatch;
-use crate::raw::kind::{self, Wanted};
-use crate::raw::table::{self, Attached};
+use crate::raw::kind::{self, Known, Wanted};
+use crate::raw::newest::Newest;
 
 /// A number that names a field of any object, and the type of its values, of which only the newest counts.
 ///
@@ -63,11 +60,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
     pub unsafe fn get(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
-        let kind = kind::known(self.number, self.wanted())?;
-        let held = Held::new(kind.and_then(|kind| table::with(object.addr(), kind, Arc::<V>::clone)));
-        let value = held.get().and_then(Option::as_deref).cloned();
-        held.release();
-        Ok(value)
+        Ok(self.known()?.and_then(|known| known.values.get(object.addr())))
     }
 
     /// Replaces the value of this field of `object`, or attaches it, and returns the previous one.
@@ -95,12 +88,10 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// The object outlives the field. See [the module](super#what-the-caller-promises).
     pub unsafe fn get_or_update(self, object: *const (), value: V) -> Result<Option<V>, TypeMismatch<V>> {
-        let kind = match kind::name(self.number, self.wanted()) {
-            Ok(kind) => kind,
-            Err(mismatch) => return Err(mismatch.refusing(value)),
-        };
-        let previous = table::replace(object.addr(), kind, Arc::new(value));
-        Ok(previous.map(value_of))
+        match kind::name::<Newest<V>>(self.number, self.wanted()) {
+            Ok(known) => Ok(known.update(object.addr(), value)),
+            Err(mismatch) => Err(mismatch.refusing(value)),
+        }
     }
 
     /// Ends this field of `object`, and returns its value.
@@ -120,8 +111,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
-        let kind = kind::known(self.number, self.wanted())?;
-        Ok(kind.and_then(|kind| table::take(object.addr(), kind)).and_then(Self::end))
+        Ok(self.known()?.and_then(|known| known.detach(object.addr())))
     }
 
     /// Ends this field of every object that has it, and returns how many there were. `each` gets the values, in no
@@ -156,28 +146,18 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     /// The fields of this id are those of the objects at their addresses. See
     /// [the module](super#what-the-caller-promises).
     pub unsafe fn detach_all(self, each: impl FnMut(*const (), V)) -> Result<usize, TypeMismatch> {
-        let kind = kind::known(self.number, self.wanted())?;
-        Ok(kind.map_or(0, |kind| table::end_all(kind, Self::end, each)))
+        Ok(self.known()?.map_or(0, |known| known.detach_all(each)))
     }
 
     fn wanted(self) -> Wanted {
         Wanted::new::<V>(Policy::GetOrUpdate, self.declared_at)
     }
 
-    fn end(attached: Attached) -> Option<V> {
-        attached.end::<Arc<V>>().map(value_of)
+    /// What the number names, if it names this.
+    #[inline]
+    fn known(self) -> Result<Option<Known<Newest<V>>>, TypeMismatch> {
+        kind::known(self.number, self.wanted())
     }
-}
-
-/// The value, or a clone of it if somebody reads it now.
-fn value_of<V: Clone>(shared: Arc<V>) -> V {
-    Arc::try_unwrap(shared).unwrap_or_else(|shared| {
-        let shared = Held::new(shared);
-        let clone = shared.get().map(|shared| V::clone(shared));
-        // The clone is a local while this may run a destructor: what is returned already would leak if it panics.
-        shared.release();
-        clone.expect("held until just now")
-    })
 }
 
 impl<V> Clone for UpdateId<V> {

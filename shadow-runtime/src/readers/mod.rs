@@ -27,7 +27,7 @@ pub(crate) mod retired;
 use std::cell::Cell;
 use std::{iter, ptr};
 
-use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, full_fence, local, shared};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence, full_fence, local, shared};
 
 /// The announcement of one read. It has cache lines of its own, since its thread writes to it at every read.
 #[repr(align(128))]
@@ -136,6 +136,15 @@ impl Slot {
         self.tell(cell);
         self.node.swap(node, Ordering::SeqCst);
         full_fence();
+    }
+
+    /// Announces, and orders that before all that follows, of whatever ordering, for a writer that has a `SeqCst` fence
+    /// between its stores and its look.
+    #[inline]
+    pub(crate) fn announce_by_fence(&self, cell: usize, node: *mut ()) {
+        self.tell(cell);
+        self.node.store(node, Ordering::Release);
+        fence(Ordering::SeqCst);
     }
 
     /// Says of what cell the next announcement is.

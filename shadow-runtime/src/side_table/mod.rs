@@ -1,7 +1,7 @@
 //! Side tables: what is beside an object that is known by its address.
 //!
 //! In: an address. Out: what is kept for it, a pointer. Each kind of host that has a table says what that points to, and
-//! when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/table.rs`.
+//! when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/kind.rs`, `raw/table.rs`.
 //!
 //! A table is in shards, each with a lock that only writers take (`shard.rs`). No code of a user runs under it (R4):
 //! whatever is taken out of a shard is dropped after it is unlocked.
@@ -22,19 +22,19 @@ use crate::sync::{array_of, const_fn};
 /// None under a model checker, for which every run has to be the same, whatever the addresses.
 const SHARD_BITS: u32 = if cfg!(loom) { 0 } else { 7 };
 
-/// How many shards a table has.
+/// How many shards a table has, if it is not one of many.
 pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
 
-/// A table from addresses to pointers.
-pub(crate) struct SideTable<N> {
-    arrays: [Current<N>; SHARDS],
-    upkeeps: [Upkeep<N>; SHARDS],
+/// A table from addresses to pointers. It has no more than [`SHARDS`] shards, by a power of two.
+pub(crate) struct SideTable<N, const COUNT: usize = SHARDS> {
+    arrays: [Current<N>; COUNT],
+    upkeeps: [Upkeep<N>; COUNT],
 }
 
-impl<N> SideTable<N> {
+impl<N, const COUNT: usize> SideTable<N, COUNT> {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            Self { arrays: array_of!(SHARDS, Current::new()), upkeeps: array_of!(SHARDS, Upkeep::new()) }
+            Self { arrays: array_of!(COUNT, Current::new()), upkeeps: array_of!(COUNT, Upkeep::new()) }
         }
     }
 
@@ -55,12 +55,12 @@ impl<N> SideTable<N> {
     /// The shard of a number, however large.
     #[inline]
     pub(crate) fn shard_at(&self, number: usize) -> Shard<'_, N> {
-        let index = number % SHARDS;
+        let index = number % COUNT;
         Shard::of(&self.arrays[index], &self.upkeeps[index])
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = Shard<'_, N>> {
-        (0..SHARDS).map(|number| self.shard_at(number))
+        (0..COUNT).map(|number| self.shard_at(number))
     }
 }
 

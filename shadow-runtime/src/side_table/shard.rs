@@ -14,6 +14,7 @@
 //! - **T4** An array is not freed.
 //! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see
 //!   to that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
+//!   Only `raw/newest.rs` does without, and argues what a look-up is good for then.
 //!
 //! - **T6** A key that is in its home stays in its slot, until it is removed or the array is replaced: what moves back comes
 //!   from a group that is not its home.

@@ -1,0 +1,231 @@
+//! The values of an [`UpdateId`](super::UpdateId): replaced, and detached, while others look for them and clone them.
+//!
+//! In: a value, for an object. Out: clones of the newest. Neighbours: `table.rs`, which has a node for each object;
+//! `readers/`, the announcements of readers; `readers/retired.rs`, who drops a value that was still announced.
+//! `cell/get_or_update.rs` does the same for a field of a host that stays while it is read.
+//!
+//! # Reader's path
+//!
+//! Look the object up; announce the node; look again. If the same node is found, it stays while it is announced. If it is
+//! of this object, clone its value; otherwise, and if another was found, begin again with that. Withdraw; if something
+//! is in the list of what was retired, and the node is in the table no more, look into the list.
+//!
+//! # Writer's path
+//!
+//! Take the node out of the table, or replace it, under its shard's lock; pass a fence; look at all slots. If nobody has
+//! announced the node, it is the writer's. Otherwise clone its value, and retire it, so that its last reader drops it.
+//! Writers wait for no reader.
+//!
+//! # Why a node is not freed under a reader
+//!
+//! The caller promises nothing about readers here, so T5 of `side_table/shard.rs` does not hold: a look-up may find a
+//! node that was taken out, and perhaps freed, or even the node of another object, which got the slot between the loads
+//! of its key and of its value. It does not touch what it finds, so that is harmless until the second look-up.
+//!
+//! - **N1** A node that a look-up finds which began after a fence that came after the node's announcement is not freed
+//!   before that is withdrawn.
+//!
+//! For each node that is taken out or replaced, writer W stores to the table, passes a fence, and loads the slots; reader
+//! R stores to its slot, passes a fence, and loads from the table. One of the fences comes first. If R's, W sees the
+//! announcement, and the node stays. If W's, each load of R's look-up sees what W has stored, or what came later, and
+//! then does not find that node:
+//!
+//! - If its slot's array was replaced before W, R has the newer array.
+//! - If its slot got [`NOBODY`](crate::side_table::NOBODY) for a key, R's first load of the slot's key finds that, or a key
+//!   that was put there later. With that key R sees, by `Acquire`, the value that was put there with it, or a later one.
+//! - If its slot's value was replaced, R loads the later value.
+//!
+//! A node that is found again may be another one at the same address, which does not matter: it is the one that is
+//! announced. And it may be that of another object, if one at that address was in the slot at each of the two look-ups,
+//! so it says whose it is.
+//!
+//! What is missed was not there all the time: for a key that is not removed meanwhile T5 holds.
+//!
+//! # Who drops what was announced
+//!
+//! As argued in `readers/retired.rs`, for which all readers of a table are those of one cell, and by E3 a reader has to
+//! look into the list if its node may be there. It looks whether there is a list at all, after its withdrawal, `SeqCst`
+//! both; if its node is in it, that load is an `Acquire` of the list, before which the table was changed: so the look-up
+//! that follows does not find the node. If it finds it, the list is none of its business, and others see to it. Who has
+//! announced other nodes before, which may be of other objects, looks into the list anyway.
+//!
+//! The list is of all objects of the kind, so who takes it may drop values of others, whose panics are not its (R5).
+
+#[cfg(loom)]
+pub mod modelled;
+
+use std::any::Any;
+use std::ptr::NonNull;
+
+use crate::raw::kind::{Known, Values};
+use crate::raw::table::Table;
+use crate::readers::retired::{Node, Retired, Seen};
+use crate::readers::{self, Slot};
+use crate::sync::{Ordering, fence};
+
+/// The values of one kind.
+pub(super) struct Newest<V> {
+    table: Table<Node<Kept<V>>>,
+    retired: Retired<Kept<V>>,
+}
+
+/// What is in a node.
+struct Kept<V> {
+    object: usize,
+    value: V,
+}
+
+/// A node that this thread has announced.
+struct Reading<'values, V> {
+    values: &'values Newest<V>,
+    slot: &'static Slot,
+    object: usize,
+    node: NonNull<Node<Kept<V>>>,
+    /// Whether another node was announced before, for which somebody may have waited.
+    has_moved_on: bool,
+}
+
+/// A node that was taken out of the table, and ends when this is dropped.
+struct Leaving<V: 'static> {
+    values: &'static Newest<V>,
+    object: usize,
+    node: NonNull<Node<Kept<V>>>,
+}
+
+impl<V: Clone + 'static> Known<Newest<V>> {
+    /// Replaces the value of `object`, or attaches it, and returns the previous one, or a clone of it if somebody is
+    /// still cloning it.
+    pub(super) fn update(&self, object: usize, value: V) -> Option<V> {
+        let node = Node::make(Kept { object, value });
+        let table = &self.values.table;
+        let previous = table.replace(object, node).or_else(|| table.put(self.kind, object, node));
+        // Before the previous value is handed out by code of the user, which may panic.
+        match previous {
+            Some(_) => self.kind.field.counts().updated(),
+            None => self.kind.field.attached(),
+        }
+        // SAFETY: it was in the table until now, so by F1 it is this thread's.
+        previous.map(|node| unsafe { self.values.hand_over(object, node) })
+    }
+
+    /// Ends the field of `object`, and returns its value, or a clone of it if somebody is still cloning it.
+    pub(super) fn detach(&self, object: usize) -> Option<V> {
+        let node = self.values.table.take(self.kind, object)?;
+        // SAFETY: it was in the table until now, so by F1 it is this thread's.
+        Some(unsafe { self.values.hand_over(object, node) })
+    }
+
+    pub(super) fn detach_all(&self, each: impl FnMut(*const (), V)) -> usize {
+        self.values.table.end_each(|object| self.detach(object), each)
+    }
+}
+
+impl<V> Newest<V> {
+    /// A clone of the newest value of `object`.
+    pub(super) fn get(&self, object: usize) -> Option<V>
+    where
+        V: Clone,
+    {
+        let first = self.table.find(object)?;
+        let taken = readers::any();
+        let reading = self.read(object, first, taken.slot())?;
+        let clone = reading.value().clone();
+        // While the clone is a local: what is returned already would leak if a destructor panics.
+        drop(reading);
+        Some(clone)
+    }
+
+    /// Announces the newest node of `object`, of which `node` was found.
+    #[inline]
+    fn read(&self, object: usize, node: NonNull<Node<Kept<V>>>, slot: &'static Slot) -> Option<Reading<'_, V>> {
+        let mut reading = Reading { values: self, slot, object, node, has_moved_on: false };
+        while !reading.announce() {
+            reading.has_moved_on = true;
+            reading.node = self.table.find(object)?;
+        }
+        Some(reading)
+    }
+
+    /// The value of a node that was taken out, or a clone of it, if somebody has announced it; then it is retired.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's, who hands it over.
+    unsafe fn hand_over(&self, object: usize, node: NonNull<Node<Kept<V>>>) -> V
+    where
+        V: Clone,
+    {
+        fence(Ordering::SeqCst);
+        // SAFETY: the caller's promise is the same. By N1 and the fence its readers are seen.
+        match unsafe { self.retired.reclaim(self.address(), node, Seen::AtOnce, |kept| kept.object == object) } {
+            // SAFETY: it is this thread's alone.
+            Ok(node) => unsafe { Node::unmake(node) }.value,
+            Err(retiring) => retiring.leave(|kept| kept.value.clone()),
+        }
+    }
+
+    /// What announcements call it.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+impl<V: Send + Sync + 'static> Values for Newest<V> {
+    fn none() -> Self {
+        Self { table: Table::new(), retired: Retired::new() }
+    }
+
+    fn take(&'static self, object: usize) -> Option<Box<dyn Any>> {
+        let node = self.table.remove(object)?;
+        Some(Box::new(Leaving { values: self, object, node }))
+    }
+}
+
+impl<V> Reading<'_, V> {
+    /// Announces the node, and returns whether it is still that of the object.
+    #[inline]
+    fn announce(&self) -> bool {
+        self.slot.announce_by_fence(self.values.address(), self.node.as_ptr().cast());
+        self.is_there() && self.kept().object == self.object
+    }
+
+    #[inline]
+    fn is_there(&self) -> bool {
+        self.values.table.find(self.object) == Some(self.node)
+    }
+
+    #[inline]
+    fn kept(&self) -> &Kept<V> {
+        // SAFETY: by N1; who asks has announced it, and found it after that.
+        unsafe { self.node.as_ref() }.value()
+    }
+
+    #[inline]
+    fn value(&self) -> &V {
+        &self.kept().value
+    }
+}
+
+impl<V> Drop for Reading<'_, V> {
+    #[inline]
+    fn drop(&mut self) {
+        self.slot.withdraw();
+        let Self { values, object, .. } = *self;
+        if !values.retired.is_empty() && (self.has_moved_on || !self.is_there()) {
+            values.retired.collect(values.address(), |kept| kept.object == object);
+        }
+    }
+}
+
+impl<V> Drop for Leaving<V> {
+    fn drop(&mut self) {
+        let Self { values, object, node } = *self;
+        fence(Ordering::SeqCst);
+        // SAFETY: it was taken out of the table for this, which happens once. By N1 and the fence its readers are seen.
+        match unsafe { values.retired.reclaim(values.address(), node, Seen::AtOnce, |kept| kept.object == object) } {
+            // SAFETY: it is this thread's alone.
+            Ok(node) => unsafe { Node::end(node) },
+            Err(retiring) => drop(retiring),
+        }
+    }
+}

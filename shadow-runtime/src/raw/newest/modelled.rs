@@ -1,0 +1,43 @@
+//! The values of one kind, for the models of `tests/loom_raw.rs`, without a number and without what else objects have.
+//!
+//! In: objects and values. Out: what a reader finds. It is compiled under a model checker only.
+#![allow(missing_debug_implementations, missing_docs, reason = "for the models")]
+
+use super::{Kept, Newest, Node, Values as _};
+
+/// One writer at a time changes what an object has.
+pub struct Values<V: 'static> {
+    newest: Newest<V>,
+}
+
+impl<V: Clone + Send + Sync> Default for Values<V> {
+    fn default() -> Self {
+        Self { newest: Newest::none() }
+    }
+}
+
+impl<V: Clone + Send + Sync> Values<V> {
+    pub fn get(&self, object: usize) -> Option<V> {
+        self.newest.get(object)
+    }
+
+    pub fn update(&self, object: usize, value: V) -> Option<V> {
+        let node = Node::make(Kept { object, value });
+        let Some(previous) = self.newest.table.replace(object, node) else {
+            self.newest.table.insert(object, node);
+            return None;
+        };
+        // SAFETY: it was in the table until now.
+        Some(unsafe { self.newest.hand_over(object, previous) })
+    }
+
+    pub fn detach(&self, object: usize) -> Option<V> {
+        let node = self.newest.table.remove(object)?;
+        // SAFETY: it was in the table until now.
+        Some(unsafe { self.newest.hand_over(object, node) })
+    }
+
+    pub fn is_anything_retired(&self) -> bool {
+        !self.newest.retired.is_empty()
+    }
+}
