@@ -39,6 +39,8 @@ shadow! {
 }
 
 const OWNER: raw::Id<u32> = raw::Id::new(940);
+const NEWEST: raw::UpdateId<u32> = raw::UpdateId::new(941);
+const LATER: raw::Id<u32> = raw::Id::new(942);
 
 static FIXED: AtomicU32 = AtomicU32::new(0);
 
@@ -176,6 +178,55 @@ fn a_child_can_read_whatever_other_threads_of_its_parent_were_doing() {
                 assert!(ended_well(status), "{status:#x}");
             }
         });
+    });
+}
+
+#[test]
+fn a_child_can_read_raw_objects_whatever_other_threads_of_its_parent_were_doing() {
+    let _alone = alone();
+    never_hangs(|| {
+        let (objects, done) = ([0_u64; 100], AtomicBool::new(false));
+        let key = |index: usize| ptr::from_ref(&objects[index]).cast();
+        for index in 0..50 {
+            // SAFETY: the objects outlive their fields, and no field is detached while a reference to its value is held.
+            unsafe { OWNER.attach(key(index), 5) }.unwrap();
+            // SAFETY: as above.
+            unsafe { NEWEST.get_or_update(key(index), 6) }.unwrap();
+        }
+        thread::scope(|scope| {
+            let _end = AtEnd(|| done.store(true, Ordering::Relaxed));
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for index in 0..100 {
+                        // SAFETY: as above.
+                        unsafe { NEWEST.get_or_update(key(index), 6) }.unwrap();
+                        // SAFETY: as above.
+                        unsafe { LATER.attach(key(index), 7) }.unwrap();
+                    }
+                    for index in 0..50 {
+                        // SAFETY: as above.
+                        unsafe { LATER.detach(key(index)) }.unwrap();
+                        // SAFETY: as above.
+                        assert_eq!(unsafe { raw::detach_object(key(50 + index)) }, 2);
+                    }
+                }
+            });
+            for _ in 0..100 {
+                let status = fork(|| {
+                    for index in 0..50 {
+                        // SAFETY: as above.
+                        let owner = unsafe { OWNER.get(key(index)) }.unwrap();
+                        // SAFETY: as above.
+                        assert_eq!((owner, unsafe { NEWEST.get(key(index)) }.unwrap()), (Some(&5), Some(6)));
+                        // SAFETY: as above.
+                        assert!(unsafe { NEWEST.get(key(50 + index)) }.unwrap().is_none_or(|newest| newest == 6));
+                    }
+                });
+                assert!(ended_well(status), "{status:#x}");
+            }
+        });
+        // SAFETY: nobody holds a reference to a value.
+        assert_eq!((0..100).map(|index| unsafe { raw::detach_object(key(index)) }).sum::<usize>(), 100);
     });
 }
 

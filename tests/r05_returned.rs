@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, shadow};
 
 /// Counts how many of it there are, and panics when it is dropped, if it is told to.
 struct Bomb {
@@ -120,5 +120,57 @@ fn a_lost_attempt_that_panics_leaves_nothing_behind() {
     drop(host.update_bomb(Bomb::new(&alive, false)));
     assert_eq!(alive.load(Ordering::Relaxed), 1);
     drop(host);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// Reads a raw object whose field is detached in the middle of that. Then the value, which is left to the reader, panics
+/// when it is dropped; and so does the clone when it is made, if it is told to.
+fn detached_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool, object: usize, detach: fn(*const ())) {
+    const BOMB: raw::UpdateId<Bomb> = raw::UpdateId::new(750);
+    let key = std::ptr::without_provenance(object);
+    let mut bomb = Bomb::new(alive, false);
+    let armed = Arc::clone(&bomb.armed);
+    let reads = AtomicBool::new(false);
+    bomb.reading = Some(Arc::new(move || {
+        // A detach clones what is being read, as well, to return it.
+        if !reads.swap(true, Ordering::Relaxed) {
+            detach(std::ptr::without_provenance(object));
+            armed.store(true, Ordering::Relaxed);
+            assert!(!clone_panics, "clone");
+        }
+    }));
+    // SAFETY: there is no object at this address.
+    assert!(unsafe { BOMB.get_or_update(key, bomb) }.unwrap().is_none());
+    // SAFETY: as above.
+    drop(unsafe { BOMB.get(key) });
+}
+
+fn detach_object(object: *const ()) {
+    // SAFETY: nobody holds a reference to a value.
+    assert_eq!(unsafe { raw::detach_object(object) }, 1);
+}
+
+fn detach_bomb(object: *const ()) {
+    // SAFETY: nobody holds a reference to a value.
+    assert!(unsafe { raw::UpdateId::<Bomb>::new(750).detach(object) }.unwrap().is_some());
+}
+
+#[test]
+fn a_reader_that_is_the_last_to_hold_a_raw_value_drops_its_clone_if_the_value_panics() {
+    let alive = Arc::default();
+    boom(|| detached_while_read(&alive, false, 16, detach_object));
+    boom(|| detached_while_read(&alive, false, 32, detach_bomb));
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort() {
+    let alive = Arc::default();
+    for detach in [detach_object, detach_bomb] {
+        let read = || detached_while_read(&alive, true, 48, detach);
+        let payload = catch_unwind(AssertUnwindSafe(read)).expect_err("the clone panics");
+        assert_eq!(*payload.downcast::<&str>().unwrap(), "clone");
+    }
+    // The clone was made when its panic was raised, and is dropped on the way.
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }

@@ -1,5 +1,5 @@
 //! Rule R10: reads take no lock, of embedded hosts and of `Shadowed`: a thread that is stopped anywhere, in the middle of
-//! whatever it does with a host, keeps nobody from reading it.
+//! whatever it does with a host, keeps nobody from reading it. `r10_raw.rs` has the same for raw objects.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
 
 mod common;
 
-use common::{AtEnd, never_hangs};
+use common::never_hangs;
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach once: u32)]
@@ -130,41 +130,10 @@ fn a_field_can_be_read_and_replaced_while_somebody_clones_it() {
 /// Stops a thread by a signal, wherever it is.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 mod stopping {
-    use std::os::unix::thread::RawPthread;
-    use std::sync::OnceLock;
     use std::sync::atomic::AtomicUsize;
-    use std::time::{Duration, Instant};
 
-    use super::{
-        AtEnd, AtomicBool, AtomicU32, CopiedFields, Later, Ordering, OwnedFields, Pair, Shadowed, Task, never_hangs,
-        thread,
-    };
-
-    const SIGUSR1: i32 = 10;
-
-    unsafe extern "C" {
-        fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
-        fn pthread_kill(thread: RawPthread, number: i32) -> i32;
-        safe fn pthread_self() -> RawPthread;
-    }
-
-    static STOPPED: AtomicBool = AtomicBool::new(false);
-    static MAY_GO_ON: AtomicBool = AtomicBool::new(true);
-
-    /// Does only what a signal handler may: it uses atomics, and yields.
-    extern "C" fn stop(_: i32) {
-        STOPPED.store(true, Ordering::SeqCst);
-        while !MAY_GO_ON.load(Ordering::SeqCst) {
-            thread::yield_now();
-        }
-        STOPPED.store(false, Ordering::SeqCst);
-    }
-
-    fn wait_until(stopped: bool) {
-        while STOPPED.load(Ordering::SeqCst) != stopped {
-            thread::yield_now();
-        }
-    }
+    use super::common::stopping::stopped_anywhere;
+    use super::{AtomicBool, AtomicU32, CopiedFields, Later, Ordering, OwnedFields, Pair, Shadowed, Task};
 
     struct World {
         task: Task,
@@ -172,8 +141,6 @@ mod stopping {
         /// Hosts that get their first fields while others look at them.
         fresh: Vec<Task>,
         next: AtomicUsize,
-        running: AtomicBool,
-        worker: OnceLock<RawPthread>,
     }
 
     impl World {
@@ -183,8 +150,6 @@ mod stopping {
                 owned: Shadowed::new(1),
                 fresh: (0..50_000).map(|_| Task::default()).collect(),
                 next: AtomicUsize::new(0),
-                running: AtomicBool::new(true),
-                worker: OnceLock::new(),
             };
             world.task.attach_once(1).unwrap();
             world.task.attach_later(2).unwrap();
@@ -201,10 +166,9 @@ mod stopping {
         }
 
         /// Everything that can be done with a shared host, over and over.
-        fn work(&self) {
-            self.worker.set(pthread_self()).unwrap();
+        fn work(&self, running: &AtomicBool) {
             let mut round = 0;
-            while self.running.load(Ordering::Relaxed) {
+            while running.load(Ordering::Relaxed) {
                 round += 1;
                 self.task.update_newest(Pair(round, round));
                 self.owned.update_newest(Pair(round, round));
@@ -260,45 +224,14 @@ mod stopping {
 
     #[test]
     fn a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading() {
-        never_hangs(|| {
-            // SAFETY: the handler does only what a handler may, and no other part of this program uses the signal.
-            unsafe { signal(SIGUSR1, stop) };
-            let world = World::new();
-            // The first read in a thread may set something up in it.
-            world.read();
-            thread::scope(|scope| {
-                let _end = AtEnd(|| {
-                    world.running.store(false, Ordering::Relaxed);
-                    MAY_GO_ON.store(true, Ordering::SeqCst);
-                });
-                scope.spawn(|| world.work());
-                let worker = loop {
-                    if let Some(worker) = world.worker.get() {
-                        break *worker;
-                    }
-                    thread::yield_now();
-                };
-                // On a busy machine each stop takes a while, and fewer have to do.
-                let begin = Instant::now();
-                for round in 0..5000 {
-                    if begin.elapsed() > Duration::from_secs(2) {
-                        break;
-                    }
-                    // So that it is stopped somewhere else each time.
-                    for _ in 0..round * 7919 % 4000 {
-                        std::hint::spin_loop();
-                    }
-                    MAY_GO_ON.store(false, Ordering::SeqCst);
-                    // SAFETY: the thread is running: it goes on until it is told not to, further down.
-                    assert_eq!(unsafe { pthread_kill(worker, SIGUSR1) }, 0);
-                    wait_until(true);
-                    world.read();
-                    world.look();
-                    MAY_GO_ON.store(true, Ordering::SeqCst);
-                    wait_until(false);
-                }
-            });
-            assert!(world.next.into_inner() > 100, "the worker has worked");
-        });
+        let world = World::new();
+        stopped_anywhere(
+            |running| world.work(running),
+            || {
+                world.read();
+                world.look();
+            },
+        );
+        assert!(world.next.into_inner() > 100, "the worker has worked");
     }
 }

@@ -522,6 +522,80 @@ fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
     assert_eq!(returned.into_iter().collect::<BTreeSet<_>>(), (0..3 * ROUNDS).collect());
 }
 
+/// Also those that share a slot of a table, or would, if one of them could be a key.
+#[test]
+fn every_address_is_an_object_of_its_own() {
+    const SIZE: Id<usize> = Id::new(132);
+    const VERSION: UpdateId<usize> = UpdateId::new(133);
+    let addresses = [0, 1, 8, usize::MAX / 2 + 1, usize::MAX - 1, usize::MAX];
+    let key = |address: &usize| ptr::without_provenance::<()>(*address);
+    // SAFETY: there are no objects at these addresses, and no reference to a value is kept.
+    let size = |at: &usize| unsafe { SIZE.get(key(at)) }.unwrap().copied();
+    // SAFETY: as above.
+    let version = |at: &usize| unsafe { VERSION.get(key(at)) }.unwrap();
+    let found = || addresses.each_ref().map(|at| (size(at), version(at)));
+    for (number, at) in addresses.iter().enumerate() {
+        for (other, found) in addresses.iter().zip(found()) {
+            assert_eq!(found, if other < at { (Some(*other), Some(!other)) } else { (None, None) }, "{number}");
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { SIZE.attach(key(at), *at) }.unwrap(), at);
+        // SAFETY: as above.
+        assert_eq!(unsafe { VERSION.get_or_update(key(at), !at) }.unwrap(), None);
+    }
+    // SAFETY: as above.
+    assert_eq!(unsafe { raw::detach_object(key(&usize::MAX)) }, 2);
+    assert_eq!((found()[0], found()[5]), ((Some(0), Some(!0)), (None, None)));
+    // SAFETY: as above.
+    unsafe { SIZE.attach(key(&usize::MAX), usize::MAX) }.unwrap();
+    let mut seen = BTreeSet::new();
+    // SAFETY: as above.
+    let count = unsafe { SIZE.detach_all(|at, value| assert!(at.addr() == value && seen.insert(value))) };
+    assert_eq!((count.unwrap(), seen), (6, addresses.into_iter().collect()));
+    for at in &addresses[..5] {
+        // SAFETY: as above.
+        assert_eq!(unsafe { VERSION.detach(key(at)) }.unwrap(), Some(!at));
+    }
+    assert_eq!(found(), [(None, None); 6]);
+}
+
+/// Values that say whose they are, of objects that come and go so fast that they have one another's places.
+#[test]
+fn a_value_that_is_found_is_that_of_its_object_whatever_comes_and_goes() {
+    const NAMED: UpdateId<Box<[usize; 4]>> = UpdateId::new(134);
+    const OBJECTS: usize = 24;
+    let objects = [(); OBJECTS].map(|()| Object::new());
+    let (objects, running) = (&objects, &AtomicUsize::new(2));
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                for round in 0..20_000 {
+                    let index = (round * 7 + thread * 11) % OBJECTS;
+                    let object = &objects[index];
+                    if let Some(value) = update(NAMED, object, Box::new([index; 4])).unwrap() {
+                        assert_eq!(*value, [index; 4]);
+                    }
+                    if round % 3 != 0 {
+                        detach_object(&objects[(round * 5) % OBJECTS]);
+                    } else if let Some(value) = detach_newest(NAMED, object).unwrap() {
+                        assert_eq!(*value, [index; 4]);
+                    }
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(move || {
+                while running.load(Ordering::SeqCst) > 0 {
+                    for (index, object) in objects.iter().enumerate() {
+                        assert!(newest(NAMED, object).unwrap().is_none_or(|value| *value == [index; 4]));
+                    }
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn an_id_says_what_it_is() {
     const SIZE: Id<usize> = Id::new(7);

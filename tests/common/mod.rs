@@ -4,6 +4,8 @@
 pub(crate) mod capture;
 pub(crate) mod child;
 pub(crate) mod memory;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+pub(crate) mod stopping;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};

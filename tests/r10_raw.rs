@@ -1,0 +1,220 @@
+//! Rule R10: reads take no lock, of the fields of raw objects: whatever a thread is in the middle of, with a field of that
+//! object, with another, or with a number, it keeps nobody from reading.
+//!
+//! A number names its type in the whole process and for good, so each test of this file has numbers of its own.
+
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+
+use shadow_runtime::raw::{self, Id, UpdateId};
+
+mod common;
+
+use common::never_hangs;
+
+/// The number of an object; there is nothing at its address.
+type Object = usize;
+
+fn key(object: Object) -> *const () {
+    ptr::without_provenance(16 * object)
+}
+
+// What follows is safe, because in this file no reference to a value is kept beyond the next detach of its field, and no
+// field of an `Id` is looked for while it is detached.
+
+fn get<V: Send + Sync + 'static>(id: Id<V>, object: Object) -> Option<&'static V> {
+    // SAFETY: see above.
+    unsafe { id.get(key(object)) }.unwrap()
+}
+
+fn attach<V: Send + Sync + 'static>(id: Id<V>, object: Object, value: V) -> bool {
+    // SAFETY: see above.
+    unsafe { id.attach(key(object), value) }.is_ok()
+}
+
+fn get_or_attach<V: Copy + Send + Sync + 'static>(id: Id<V>, object: Object, init: impl FnOnce() -> V) -> V {
+    // SAFETY: see above.
+    *unsafe { id.get_or_attach(key(object), || Ok::<_, ()>(init())) }.unwrap()
+}
+
+fn detach<V: Send + Sync + 'static>(id: Id<V>, object: Object) -> Option<V> {
+    // SAFETY: see above.
+    unsafe { id.detach(key(object)) }.unwrap()
+}
+
+fn newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: Object) -> Option<V> {
+    // SAFETY: see above.
+    unsafe { id.get(key(object)) }.unwrap()
+}
+
+fn update<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: Object, value: V) -> Option<V> {
+    // SAFETY: see above.
+    unsafe { id.get_or_update(key(object), value) }.unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+fn detach_newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: Object) -> Option<V> {
+    // SAFETY: see above.
+    unsafe { id.detach(key(object)) }.unwrap()
+}
+
+fn detach_object(object: Object) -> usize {
+    // SAFETY: see above.
+    unsafe { raw::detach_object(key(object)) }
+}
+
+#[test]
+fn a_field_can_be_looked_at_while_its_initialiser_runs() {
+    const MADE: Id<u32> = Id::new(1);
+    const ONCE: Id<u32> = Id::new(2);
+    const OBJECT: Object = 1;
+    assert!(attach(ONCE, OBJECT, 1));
+    never_hangs(|| {
+        let (arrive, arrived) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let maker = scope.spawn(move || {
+                get_or_attach(MADE, OBJECT, || {
+                    arrive.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    3
+                })
+            });
+            arrived.recv().unwrap();
+            assert_eq!((get(MADE, OBJECT), get(ONCE, OBJECT)), (None, Some(&1)));
+            assert_eq!((detach(ONCE, OBJECT), get(ONCE, OBJECT)), (Some(1), None));
+            go_on.send(()).unwrap();
+            assert_eq!(maker.join().unwrap(), 3);
+        });
+    });
+    assert_eq!((get(MADE, OBJECT), detach_object(OBJECT)), (Some(&3), 1));
+}
+
+/// Each of the ways in which a value is taken away from whoever clones it.
+#[test]
+fn a_field_can_be_read_replaced_and_detached_while_somebody_clones_it() {
+    const SLOW: UpdateId<Slow> = UpdateId::new(3);
+    const OBJECT: Object = 2;
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+    static STAY: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>> = Mutex::new(None);
+    /// The first clone of one stays until it may go on.
+    struct Slow(u32);
+    impl Clone for Slow {
+        fn clone(&self) -> Self {
+            let stay = STAY.lock().unwrap().take();
+            if let Some((arrive, may_go_on)) = stay {
+                arrive.send(()).unwrap();
+                may_go_on.recv().unwrap();
+            }
+            Self(self.0)
+        }
+    }
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+            self.0 = u32::MAX;
+        }
+    }
+    let number = |slow: Option<Slow>| slow.map(|slow| slow.0);
+    let ways: [&dyn Fn(); 4] = [
+        &|| {
+            assert_eq!(number(update(SLOW, OBJECT, Slow(2))), Some(1));
+            assert_eq!(number(newest(SLOW, OBJECT)), Some(2));
+            assert_eq!(number(update(SLOW, OBJECT, Slow(3))), Some(2));
+        },
+        &|| assert_eq!(number(detach_newest(SLOW, OBJECT)), Some(1)),
+        // SAFETY: there are no references to values of this id.
+        &|| assert_eq!(unsafe { SLOW.detach_all(|_, slow| assert_eq!(slow.0, 1)) }.unwrap(), 1),
+        &|| assert_eq!(detach_object(OBJECT), 1),
+    ];
+    for take_away in ways {
+        assert!(update(SLOW, OBJECT, Slow(1)).is_none());
+        never_hangs(|| {
+            let (arrive, arrived) = mpsc::channel();
+            let (go_on, may_go_on) = mpsc::channel();
+            *STAY.lock().unwrap() = Some((arrive, may_go_on));
+            thread::scope(|scope| {
+                let reader = scope.spawn(|| newest(SLOW, OBJECT).unwrap().0);
+                arrived.recv().unwrap();
+                take_away();
+                let before = DROPPED.load(Ordering::SeqCst);
+                go_on.send(()).unwrap();
+                assert_eq!(reader.join().unwrap(), 1);
+                // The reader's clone, and the value that was left to it.
+                assert_eq!(DROPPED.load(Ordering::SeqCst), before + 2);
+            });
+        });
+        detach_object(OBJECT);
+    }
+}
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+mod stopping {
+    use super::common::stopping::stopped_anywhere;
+    use super::*;
+
+    const ONCE: Id<u64> = Id::new(10);
+    const NEWEST: UpdateId<[u64; 2]> = UpdateId::new(11);
+    /// Comes and goes, at the object that is read and at others.
+    const PASSING: UpdateId<[u64; 2]> = UpdateId::new(12);
+    /// Comes and goes at others.
+    const ELSEWHERE: Id<u64> = Id::new(13);
+    /// The first of many numbers that are named one after the other.
+    const FRESH: u64 = 1000;
+
+    const OBJECT: Object = 10;
+    const OTHERS: Object = 1000;
+
+    /// Everything that can be done with raw objects, but for the end of what is read.
+    fn work(round: u64) {
+        let number = usize::try_from(round).unwrap();
+        update(NEWEST, OBJECT, [round; 2]);
+        update(PASSING, OBJECT, [round; 2]);
+        // Now and then they are many, so that tables grow.
+        let others = || (0..number % 300).map(|other| OTHERS + number + other);
+        for other in others() {
+            assert!(attach(ELSEWHERE, other, 9) && update(PASSING, other, [9; 2]).is_none());
+        }
+        others().for_each(|other| assert_eq!(detach_object(other), 2));
+        assert!(!attach(ONCE, OBJECT, 9));
+        if round < 3000 {
+            let fresh = Id::new(FRESH + round);
+            assert!(attach(fresh, OBJECT, round) && detach(fresh, OBJECT) == Some(round));
+        }
+        assert_eq!(detach_newest(PASSING, OBJECT), Some([round; 2]));
+    }
+
+    /// Every way to read, what is there and what is not.
+    fn read() {
+        assert_eq!((get(ONCE, OBJECT), get_or_attach(ONCE, OBJECT, || 8)), (Some(&7), 7));
+        assert_eq!((get(ONCE, OTHERS), get(ELSEWHERE, OBJECT)), (None, None));
+        assert!(newest(NEWEST, OBJECT).is_some_and(|[one, other]| one == other));
+        assert!(newest(PASSING, OBJECT).is_none_or(|[one, other]| one == other));
+        for other in OTHERS..OTHERS + 300 {
+            assert!(newest(PASSING, other).is_none_or(|value| value == [9; 2]));
+        }
+        // SAFETY: nothing of this type is attached.
+        assert!(unsafe { Id::<u8>::new(10).get(key(OBJECT)) }.is_err());
+    }
+
+    #[test]
+    fn a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading() {
+        assert!(attach(ONCE, OBJECT, 7) && attach(ELSEWHERE, OTHERS, 0));
+        update(NEWEST, OBJECT, [0; 2]);
+        update(PASSING, OBJECT, [0; 2]);
+        detach_object(OTHERS);
+        let rounds = AtomicU32::new(0);
+        stopped_anywhere(
+            |running| {
+                while running.load(Ordering::Relaxed) {
+                    work(rounds.fetch_add(1, Ordering::Relaxed).into());
+                    read();
+                }
+            },
+            read,
+        );
+        assert!(rounds.into_inner() > 100, "the worker has worked");
+        assert_eq!(detach_object(OBJECT), 2);
+    }
+}
