@@ -82,6 +82,17 @@ impl<N> Table<N> {
         Place { shard: self.shards.shard(hash), key: object, hash }
     }
 
+    /// Frees what has no nodes any more, for the models.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses it any more.
+    #[cfg(loom)]
+    pub(super) unsafe fn free(&self) {
+        // SAFETY: the caller's promise is the same.
+        self.shards.shards().for_each(|shard| unsafe { shard.free() });
+    }
+
     /// What is there for `object`. Takes no lock.
     #[inline]
     pub(super) fn find(&self, object: usize) -> Option<NonNull<N>> {

@@ -580,7 +580,7 @@ impl<N> Shard<'_, N> {
     ///
     /// Nobody uses it any more.
     #[cfg(loom)]
-    pub(super) unsafe fn free(self) {
+    pub(crate) unsafe fn free(self) {
         let replaced = std::mem::take(&mut self.lock().writer.replaced);
         let current = self.array.array();
         for array in replaced.into_iter().chain((!current.is_empty()).then_some(current)) {

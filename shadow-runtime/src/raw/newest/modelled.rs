@@ -41,3 +41,10 @@ impl<V: Clone + Send + Sync> Values<V> {
         !self.newest.retired.is_empty()
     }
 }
+
+impl<V> Drop for Values<V> {
+    fn drop(&mut self) {
+        // SAFETY: it goes, and models take out what is in it.
+        unsafe { self.newest.table.free() };
+    }
+}
