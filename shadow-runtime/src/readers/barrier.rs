@@ -12,10 +12,49 @@
 pub(super) use imp::light;
 pub(crate) use imp::{heavy, is_available};
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
+#[cfg(all(
+    any(target_os = "linux", target_os = "android"),
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        target_arch = "x86",
+        target_arch = "arm",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "s390x",
+        target_arch = "powerpc64"
+    ),
+    not(any(loom, miri))
+))]
 mod imp {
+    use std::ffi::{c_int, c_long};
+
     use crate::readers::Slot;
     use crate::sync::{AtomicU8, Ordering, compiler_fence};
+
+    // The crate that declares these for everybody takes longer to build than all of this one, for one call.
+    unsafe extern "C" {
+        /// The C library's, which std links anyhow.
+        fn syscall(number: c_long, ...) -> c_long;
+    }
+
+    /// The call's number, which each kind of processor has its own list of.
+    const MEMBARRIER: c_long = if cfg!(target_arch = "x86_64") {
+        324
+    } else if cfg!(target_arch = "x86") {
+        375
+    } else if cfg!(target_arch = "arm") {
+        389
+    } else if cfg!(target_arch = "s390x") {
+        356
+    } else if cfg!(target_arch = "powerpc64") {
+        365
+    } else {
+        283
+    };
+
+    const PRIVATE_EXPEDITED: c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
 
     const UNKNOWN: u8 = 0;
     const AVAILABLE: u8 = 1;
@@ -24,9 +63,10 @@ mod imp {
     /// Whether the process is registered with the kernel. Relaxed: nothing else is concluded from it.
     static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    fn membarrier(command: libc::c_int) -> bool {
-        // SAFETY: a system call that touches no memory of the process.
-        let result = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+    fn membarrier(command: c_int) -> bool {
+        // SAFETY: this is how it is declared, and the call touches no memory of the process. A kernel that does not know it
+        // returns an error.
+        let result = unsafe { syscall(MEMBARRIER, command, 0 as c_int, 0 as c_int) };
         result == 0
     }
 
@@ -40,7 +80,7 @@ mod imp {
 
     #[cold]
     fn register() -> bool {
-        let registered = membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+        let registered = membarrier(REGISTER_PRIVATE_EXPEDITED);
         STATE.store(if registered { AVAILABLE } else { UNAVAILABLE }, Ordering::Relaxed);
         registered
     }
@@ -53,7 +93,7 @@ mod imp {
     /// Returns whether it was one: a sandbox may have been closed since the process was registered.
     #[cold]
     pub(crate) fn heavy() -> bool {
-        let done = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        let done = membarrier(PRIVATE_EXPEDITED);
         if !done {
             STATE.store(UNAVAILABLE, Ordering::Relaxed);
         }
@@ -86,7 +126,23 @@ mod imp {
     }
 }
 
-#[cfg(not(any(loom, all(any(target_os = "linux", target_os = "android"), not(miri)))))]
+#[cfg(not(any(
+    loom,
+    all(
+        any(target_os = "linux", target_os = "android"),
+        any(
+            all(target_arch = "x86_64", target_pointer_width = "64"),
+            target_arch = "x86",
+            target_arch = "arm",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "s390x",
+            target_arch = "powerpc64"
+        ),
+        not(any(loom, miri))
+    )
+)))]
 mod imp {
     use crate::readers::Slot;
 
