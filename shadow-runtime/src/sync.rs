@@ -17,7 +17,7 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, At
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use std::sync::PoisonError;
-pub(crate) use std::sync::atomic::{Ordering, compiler_fence};
+pub(crate) use std::sync::atomic::Ordering;
 
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {

@@ -28,9 +28,10 @@ pub(crate) use imp::{heavy, is_available};
 ))]
 mod imp {
     use std::ffi::{c_int, c_long};
+    use std::sync::atomic::compiler_fence;
 
     use crate::readers::Slot;
-    use crate::sync::{AtomicU8, Ordering, compiler_fence};
+    use crate::sync::{AtomicU8, Ordering};
 
     // The crate that declares these for everybody takes longer to build than all of this one, for one call.
     unsafe extern "C" {

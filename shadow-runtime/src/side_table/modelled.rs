@@ -59,7 +59,7 @@ impl<V> Table<V> {
     pub fn remove_if_gone(&self, key: usize, is_gone: impl Fn(&V) -> bool) -> bool {
         // SAFETY: what is in the table is live, and the lock is held.
         let is_gone = |value: NonNull<V>| is_gone(unsafe { value.as_ref() });
-        let value = self.shard.lock().remove_if(key, hash(key), is_gone);
+        let value = self.shard().lock().remove_if(key, hash(key), is_gone);
         // SAFETY: it was boxed by `insert`, and nobody looks for it.
         value.map(|value| drop(unsafe { Box::from_raw(value.as_ptr()) })).is_some()
     }
@@ -68,8 +68,8 @@ impl<V> Table<V> {
     pub fn sweep(&self, is_gone: impl Fn(&V) -> bool) -> usize {
         let mut gone = Vec::new();
         // SAFETY: what is in the table is live, and the lock is held.
-        self.shard.lock().sweep_all(|value| is_gone(unsafe { value.as_ref() }), &mut gone);
-        for value in &gone {
+        self.shard().lock().sweep_all(|_, value| is_gone(unsafe { value.as_ref() }), &mut gone);
+        for (_, value) in &gone {
             // SAFETY: it was boxed by `insert`, and nobody looks for it.
             drop(unsafe { Box::from_raw(value.as_ptr()) });
         }
