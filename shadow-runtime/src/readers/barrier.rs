@@ -12,20 +12,7 @@
 pub(super) use imp::light;
 pub(crate) use imp::{heavy, is_available};
 
-#[cfg(all(
-    any(target_os = "linux", target_os = "android"),
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        target_arch = "x86",
-        target_arch = "arm",
-        target_arch = "aarch64",
-        target_arch = "riscv64",
-        target_arch = "loongarch64",
-        target_arch = "s390x",
-        target_arch = "powerpc64"
-    ),
-    not(any(loom, miri))
-))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod imp {
     use std::ffi::{c_int, c_long};
     use std::sync::atomic::compiler_fence;
@@ -33,25 +20,27 @@ mod imp {
     use crate::readers::Slot;
     use crate::sync::{AtomicU8, Ordering};
 
-    // The crate that declares these for everybody takes longer to build than all of this one, for one call.
+    // The crate that declares these for everybody would be one more to build, for one call.
     unsafe extern "C" {
         /// The C library's, which std links anyhow.
         fn syscall(number: c_long, ...) -> c_long;
     }
 
-    /// The call's number, which each kind of processor has its own list of.
-    const MEMBARRIER: c_long = if cfg!(target_arch = "x86_64") {
-        324
+    /// The call's number, which each kind of processor has its own list of; none where it is not known here.
+    const MEMBARRIER: Option<c_long> = if cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
+        Some(324)
     } else if cfg!(target_arch = "x86") {
-        375
+        Some(375)
     } else if cfg!(target_arch = "arm") {
-        389
+        Some(389)
     } else if cfg!(target_arch = "s390x") {
-        356
+        Some(356)
     } else if cfg!(target_arch = "powerpc64") {
-        365
+        Some(365)
+    } else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")) {
+        Some(283)
     } else {
-        283
+        None
     };
 
     const PRIVATE_EXPEDITED: c_int = 1 << 3;
@@ -65,10 +54,12 @@ mod imp {
     static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
     fn membarrier(command: c_int) -> bool {
-        // SAFETY: this is how it is declared, and the call touches no memory of the process. A kernel that does not know it
-        // returns an error.
-        let result = unsafe { syscall(MEMBARRIER, command, 0 as c_int, 0 as c_int) };
-        result == 0
+        MEMBARRIER.is_some_and(|number| {
+            // SAFETY: this is how it is declared, and the call touches no memory of the process. A kernel that does not
+            // know it returns an error.
+            let result = unsafe { syscall(number, command, 0 as c_int, 0 as c_int) };
+            result == 0
+        })
     }
 
     /// Whether `light` and `heavy` are a pair. Asks the kernel once.
@@ -127,23 +118,7 @@ mod imp {
     }
 }
 
-#[cfg(not(any(
-    loom,
-    all(
-        any(target_os = "linux", target_os = "android"),
-        any(
-            all(target_arch = "x86_64", target_pointer_width = "64"),
-            target_arch = "x86",
-            target_arch = "arm",
-            target_arch = "aarch64",
-            target_arch = "riscv64",
-            target_arch = "loongarch64",
-            target_arch = "s390x",
-            target_arch = "powerpc64"
-        ),
-        not(any(loom, miri))
-    )
-)))]
+#[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
 mod imp {
     use crate::readers::Slot;
 
