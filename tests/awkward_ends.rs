@@ -243,13 +243,15 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
         registry().sweep();
         assert_eq!((census.made(), census.dropped()), (1001, 1001));
         assert_eq!(registry().sweep(), 0);
-        // The same, where nobody asks for a sweep.
+        // The same, where nobody asks for a sweep. Each of the 1001 is found within 64 attaches for each of 128 shards, as
+        // `host/arc/sweep.rs` says; mostly it takes a fiftieth of that, which depends on where the addresses fall.
         generation(1000, &census);
+        let bound = 1001 * 64 * 128;
         let mut attaches = 0;
         while census.dropped() < 2002 {
             Arc::new(0_usize).number();
             attaches += 1;
-            assert!(attaches < 1_000_000, "{} of 2002 are gone", census.dropped());
+            assert!(attaches <= bound, "{} of 2002 are gone", census.dropped());
         }
     });
 }
