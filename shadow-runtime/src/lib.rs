@@ -117,28 +117,11 @@
 //! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
 //! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts.
 
-mod accessor;
-mod cell;
-mod claim;
-mod error;
-mod field_set;
-mod fields;
-mod host;
-mod latch;
-mod panics;
-mod policy;
-pub mod raw;
-mod readers;
-mod registry;
-mod side_table;
-mod sync;
-mod value;
+#![forbid(unsafe_code)]
 
-pub use error::AlreadyAttached;
-pub use fields::ShadowFields;
-pub use host::{ExclusiveHost, Host, Shadowed};
-pub use policy::Policy;
-pub use registry::{Registry, Report, Row, registry};
+pub use shadow_runtime_core::{
+    AlreadyAttached, ExclusiveHost, Host, Policy, Registry, Report, Row, ShadowFields, Shadowed, raw, registry,
+};
 
 /// A host that embeds its fields:
 ///
@@ -182,25 +165,7 @@ pub use shadow_macros::shadow;
 
 /// What generated code calls. Not for use by hand, and not covered by semantic versioning.
 #[doc(hidden)]
-pub mod __private {
-    pub use crate::accessor::attach::{self, AttachField};
-    pub use crate::accessor::get_or_attach::{self, GetOrAttachField};
-    pub use crate::accessor::get_or_update::{self, GetOrUpdateField};
-    pub use crate::accessor::get_or_update_copy::{self, GetOrUpdateCopyField};
-    pub use crate::accessor::never_called;
-    pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate, GetOrUpdateCopy};
-    pub use crate::error::AlreadyAttached;
-    pub use crate::field_set::{Declares, FieldSet};
-    pub use crate::fields::ShadowFields;
-    pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};
-    pub use crate::policy::Policy;
-    #[cfg(loom)]
-    pub use crate::raw::modelled as modelled_raw;
-    pub use crate::registry::Field;
-    #[cfg(loom)]
-    pub use crate::side_table::modelled;
-    pub use crate::value::InitialValue;
-}
+pub use shadow_runtime_core::__private;
 
 /// The snippets of the README are tested.
 #[cfg(doctest)]

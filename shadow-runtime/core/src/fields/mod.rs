@@ -21,7 +21,7 @@ pub(crate) use node::{Link, Owner};
 
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
 ///
-/// A struct that derives [`Shadow`](crate::Shadow) has one member of this type. Nothing is allocated until the first
+/// A struct that derives `Shadow` has one member of this type. Nothing is allocated until the first
 /// field is attached; then each declaration whose fields are used costs one allocation, for all its fields together, and
 /// the second one of a host another, for a list of them. All values are dropped with it, each exactly once.
 ///

@@ -1,0 +1,50 @@
+//! What [`shadow-runtime`](https://docs.rs/shadow-runtime) is without the macros: hosts, field sets, cells, side tables
+//! and the registry. Depend on `shadow-runtime`, which re-exports all of it and has the documentation.
+//!
+//! It is a crate of its own so that it is compiled while the macros are, which wait for their parser. Generated code
+//! calls it as `shadow_runtime::__private`.
+
+mod accessor;
+mod cell;
+mod claim;
+mod error;
+mod field_set;
+mod fields;
+mod host;
+mod latch;
+mod panics;
+mod policy;
+pub mod raw;
+mod readers;
+mod registry;
+mod side_table;
+mod sync;
+mod value;
+
+pub use error::AlreadyAttached;
+pub use fields::ShadowFields;
+pub use host::{ExclusiveHost, Host, Shadowed};
+pub use policy::Policy;
+pub use registry::{Registry, Report, Row, registry};
+
+/// What generated code calls. Not for use by hand, and not covered by semantic versioning.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::accessor::attach::{self, AttachField};
+    pub use crate::accessor::get_or_attach::{self, GetOrAttachField};
+    pub use crate::accessor::get_or_update::{self, GetOrUpdateField};
+    pub use crate::accessor::get_or_update_copy::{self, GetOrUpdateCopyField};
+    pub use crate::accessor::never_called;
+    pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate, GetOrUpdateCopy};
+    pub use crate::error::AlreadyAttached;
+    pub use crate::field_set::{Declares, FieldSet};
+    pub use crate::fields::ShadowFields;
+    pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};
+    pub use crate::policy::Policy;
+    #[cfg(loom)]
+    pub use crate::raw::modelled as modelled_raw;
+    pub use crate::registry::Field;
+    #[cfg(loom)]
+    pub use crate::side_table::modelled;
+    pub use crate::value::InitialValue;
+}
