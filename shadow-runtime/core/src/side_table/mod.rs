@@ -7,8 +7,10 @@
 //! whatever is taken out of a shard is dropped after it is unlocked.
 
 mod array;
+mod prefetch;
 mod shard;
 
+pub(crate) use prefetch::prefetch;
 use shard::{Current, Upkeep};
 pub(crate) use shard::{NOBODY, Shard};
 

@@ -68,7 +68,7 @@ impl<V> Table<V> {
     pub fn sweep(&self, is_gone: impl Fn(&V) -> bool) -> usize {
         let mut gone = Vec::new();
         // SAFETY: what is in the table is live, and the lock is held.
-        self.shard().lock().sweep_all(|_, value| is_gone(unsafe { value.as_ref() }), &mut gone);
+        self.shard().lock().sweep_all(|_, _| (), |_, value| is_gone(unsafe { value.as_ref() }), &mut gone);
         for (_, value) in &gone {
             // SAFETY: it was boxed by `insert`, and nobody looks for it.
             drop(unsafe { Box::from_raw(value.as_ptr()) });

@@ -355,6 +355,7 @@ impl<N> Guard<'_, N> {
         &mut self,
         round: usize,
         count: usize,
+        prefetch: impl Fn(usize, NonNull<N>),
         is_gone: impl Fn(usize, NonNull<N>) -> bool,
         gone: &mut Vec<(usize, NonNull<N>)>,
     ) -> bool {
@@ -365,7 +366,7 @@ impl<N> Guard<'_, N> {
             self.writer.round = round;
             self.writer.left = self.shard.array.array().groups();
         }
-        let swept = self.sweep(count, is_gone, gone);
+        let swept = self.sweep(count, prefetch, is_gone, gone);
         self.writer.left = self.writer.left.saturating_sub(swept);
         if self.writer.left == 0 {
             self.shard.upkeep.swept.store(round, Ordering::Relaxed);
@@ -374,18 +375,29 @@ impl<N> Guard<'_, N> {
     }
 
     /// Takes out the keys and values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
-    /// [`MOST_GROUPS`], and returns how many groups there were.
+    /// [`MOST_GROUPS`], and returns how many groups there were. All of these are given to `prefetch` before the first is
+    /// asked about: what is known of them is all over the memory, and can be on its way at once.
     pub(crate) fn sweep(
         &mut self,
         count: usize,
+        prefetch: impl Fn(usize, NonNull<N>),
         is_gone: impl Fn(usize, NonNull<N>) -> bool,
         gone: &mut Vec<(usize, NonNull<N>)>,
     ) -> usize {
         let array = self.shard.array.array();
-        let (mut groups, mut entries) = (0, 0);
-        while groups < MOST_GROUPS && entries < count {
-            entries += self.sweep_group(array, &is_gone, gone);
+        let most = array.groups().min(MOST_GROUPS);
+        let (mut groups, mut entries, mut group) = (0, 0, self.writer.cursor);
+        while groups < most && entries < count {
+            for index in tags(array, group).taken() {
+                let position = Position { group, index };
+                prefetch(key_at(array, position), value_at(array, position));
+                entries += 1;
+            }
+            group = array.after(group);
             groups += 1;
+        }
+        for _ in 0..groups {
+            self.sweep_group(array, &is_gone, gone);
         }
         groups
     }
@@ -393,30 +405,29 @@ impl<N> Guard<'_, N> {
     /// As [`sweep`](Self::sweep), of all groups.
     pub(crate) fn sweep_all(
         &mut self,
+        prefetch: impl Fn(usize, NonNull<N>),
         is_gone: impl Fn(usize, NonNull<N>) -> bool,
         gone: &mut Vec<(usize, NonNull<N>)>,
     ) {
-        let array = self.shard.array.array();
-        self.writer.cursor = 0;
-        for _ in 0..array.groups() {
-            self.sweep_group(array, &is_gone, gone);
+        let groups = self.shard.array.array().groups();
+        let mut swept = 0;
+        while swept < groups {
+            swept += self.sweep(MOST_GROUPS, &prefetch, &is_gone, gone);
         }
     }
 
-    /// Sweeps the group whose turn it is, and returns how many entries it had.
+    /// Sweeps the group whose turn it is.
     fn sweep_group(
         &mut self,
         array: Array<N>,
         is_gone: &impl Fn(usize, NonNull<N>) -> bool,
         gone: &mut Vec<(usize, NonNull<N>)>,
-    ) -> usize {
+    ) {
         let group = self.writer.cursor;
-        let mut entries = 0;
         for index in 0..SLOTS {
             let position = Position { group, index };
             // What moves into the hole is looked at, too.
             while let Some((key, value)) = occupant(array, position) {
-                entries += 1;
                 if !is_gone(key, value) {
                     break;
                 }
@@ -425,7 +436,6 @@ impl<N> Guard<'_, N> {
             }
         }
         self.writer.cursor = array.after(group);
-        entries
     }
 
     /// Calls `visit` with every key and its value.
@@ -514,9 +524,13 @@ fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
 fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
     let Position { group, index } = position;
     tags(array, group).taken().find(|taken| *taken == index)?;
+    Some((key_at(array, position), value_at(array, position)))
+}
+
+/// The key in a slot that is not vacant, for who holds the lock.
+fn key_at<N>(array: Array<N>, Position { group, index }: Position) -> usize {
     // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
-    let key = unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed);
-    Some((key, value_at(array, position)))
+    unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed)
 }
 
 /// What is in a slot that is not vacant, for who holds the lock.
@@ -558,8 +572,7 @@ fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)>
     let mut later = array.after(group);
     while later != group {
         for index in tags(array, later).taken() {
-            // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
-            let key = unsafe { array.slot(later, index) }.key.load(Ordering::Relaxed);
+            let key = key_at(array, Position { group: later, index });
             let hash = super::hash(key);
             if distance(array.home(hash), later) >= distance(group, later) {
                 return Some((Position { group: later, index }, key, hash));

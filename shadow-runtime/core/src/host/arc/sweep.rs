@@ -30,7 +30,7 @@ use crate::claim;
 use crate::fields::{First, Link};
 use crate::host::arc::TABLE;
 use crate::panics::Panics;
-use crate::side_table::{NOBODY, SHARDS, Shard, hash};
+use crate::side_table::{NOBODY, SHARDS, Shard, hash, prefetch};
 use crate::sync::{AtomicUsize, Ordering, local, shared};
 
 /// How many hosts a thread remembers.
@@ -127,6 +127,13 @@ fn is_gone(key: usize, link: NonNull<Link>) -> bool {
     unsafe { first.is_gone(key) }
 }
 
+/// Has on its way what [`is_gone`] will read: the node, and the counts of the `Arc`, which are right before most values.
+/// In a table that is larger than the cache, a sweep does little but wait for these.
+fn fetch(key: usize, link: NonNull<Link>) {
+    prefetch(link.addr().get());
+    prefetch(key.wrapping_sub(2 * size_of::<usize>()));
+}
+
 /// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
 pub(super) fn sweep_for(key: usize) {
     SWEEPS.with(|sweeps| {
@@ -208,7 +215,7 @@ impl Sweeps {
     /// Sweeps a part of the next shard that the round has not seen to the end.
     fn sweep_round(&self, round: usize, gone: &mut Gone) {
         let unswept = (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round));
-        if unswept.is_some_and(|shard| shard.lock().sweep_round(round, ROUND_STRIDE, is_gone, gone)) {
+        if unswept.is_some_and(|shard| shard.lock().sweep_round(round, ROUND_STRIDE, fetch, is_gone, gone)) {
             PACE.swept();
         }
     }
@@ -217,7 +224,7 @@ impl Sweeps {
     fn take_turn(&self, gone: &mut Gone) {
         let shard = self.advance();
         if shard.entries() > 0 {
-            shard.lock().sweep(TURN_STRIDE, is_gone, gone);
+            shard.lock().sweep(TURN_STRIDE, fetch, is_gone, gone);
         }
     }
 }
@@ -243,7 +250,7 @@ pub(crate) fn sweep() -> usize {
         let before = count;
         for shard in TABLE.shards() {
             let mut gone = Gone::new();
-            shard.lock().sweep_all(is_gone, &mut gone);
+            shard.lock().sweep_all(fetch, is_gone, &mut gone);
             count += gone.len();
             end(gone, &mut panics);
         }
