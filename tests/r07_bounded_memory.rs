@@ -193,6 +193,72 @@ fn arcs_that_come_and_go_beside_living_ones_keep_no_more_than_a_part_of_these() 
     registry().sweep();
 }
 
+/// Attaches to as many hosts, each in a thread of its own, and returns how many of them are there in the end, when all are
+/// gone. No address is used twice, as where other objects are given those that are free.
+fn dead_of_short_threads(threads: usize) -> usize {
+    shadow! { trait TokenFields for Arc<u64> { attach token: Arc<()>; } }
+    let (token, mut addresses) = (Arc::new(()), Vec::new());
+    for _ in 0..threads {
+        let host = Arc::new(1);
+        addresses.push(Arc::downgrade(&host));
+        let token = Arc::clone(&token);
+        thread::spawn(move || assert!(host.attach_token(token).is_ok())).join().unwrap();
+    }
+    Arc::strong_count(&token) - 1
+}
+
+/// What one thread leaves in the table the next has to find, though none sweeps more than one shard.
+#[test]
+fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_few_dead() {
+    let _alone = alone();
+    let dead = dead_of_short_threads(2000);
+    assert!(dead < 500, "{dead} dead hosts");
+    registry().sweep();
+}
+
+/// Here the table has to be seen to grow, by threads of which none lives to count it.
+#[test]
+fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_part_of_the_living() {
+    let _alone = alone();
+    let living: Vec<Arc<u64>> = (0..10_000).map(Arc::new).collect();
+    for host in &living {
+        host.small();
+    }
+    let dead = dead_of_short_threads(6000);
+    assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    drop(living);
+    registry().sweep();
+}
+
+/// After a sweep it is what is alive then that counts, not what was alive before.
+#[test]
+fn arcs_that_come_and_go_after_many_were_swept_keep_no_more_than_a_part_of_the_living() {
+    shadow! { trait TokenFields for Arc<u64> { attach token: Arc<()>; } }
+    let _alone = alone();
+    let many = |count| {
+        let hosts: Vec<Arc<u64>> = (0..count).map(Arc::new).collect();
+        for host in &hosts {
+            host.small();
+        }
+        hosts
+    };
+    drop(many(60_000));
+    assert_eq!(registry().sweep(), 60_000);
+    let living = many(10_000);
+    let token = Arc::new(());
+    for _ in 0..2000 {
+        // So many at a time that none is found as one to which this thread has just attached.
+        let hosts = [(); 20].map(|()| Arc::new(1_u64));
+        for host in &hosts {
+            assert!(host.attach_token(Arc::clone(&token)).is_ok());
+        }
+    }
+    let dead = Arc::strong_count(&token) - 1;
+    assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    drop(living);
+    registry().sweep();
+}
+
 #[test]
 fn arcs_whose_initialisers_fail_keep_nothing_when_they_are_gone() {
     let _alone = alone();

@@ -7,16 +7,23 @@
 //!
 //! 1. The host that this thread attached to [`RECENT`] attaches ago. Most short lives end here, and an address that is
 //!    used again and again costs the same however many others are alive.
-//! 2. If the table has grown by an eighth since that was last done: some entries of the next shard, and so on, until
-//!    every shard has been swept from end to end. So what is dead adds about an eighth to what is alive. It goes round
-//!    all shards, a little of each at a time: what is taken out of a shard leaves addresses of that shard, which the
-//!    allocator gives to the next hosts; sweeping one shard after the other would move all hosts to where it has just
-//!    been.
+//! 2. If the table has grown by an eighth since that was last done, or since a sweep on demand: some entries of the next
+//!    shard, and so on, until every shard has been swept from end to end. So what is dead adds about an eighth to what was
+//!    alive then. It goes round all shards, a little of each at a time: what is taken out of a shard leaves addresses of
+//!    that shard, which the allocator gives to the next hosts; sweeping one shard after the other would move all hosts to
+//!    where it has just been.
 //! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's
 //!    shard is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
 //!
-//! So a host that is gone is dropped within `TURN / TURN_STRIDE` attaches of one thread for each entry there is, or
-//! `TURN * SHARDS` if that is more; and the memory of hosts and values is bounded by what is alive (R7).
+//! A turn sees [`TURN_STRIDE`] entries, or as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So
+//! it takes `TURN` attaches of one thread for each shard, `TURN / TURN_STRIDE` for each entry, and one for each group of
+//! slots, to see all shards from end to end, if entries and groups are spread evenly over shards, which is what the hash is
+//! for. Within so many a host that is gone is dropped, or within twice as many, if it was moved back past where the sweep
+//! was; and the memory of hosts and values is bounded by what is alive (R7). Groups do not become fewer: a table that was
+//! large once takes longer, by a part that is small beside what it keeps.
+//!
+//! A thread begins where its number among all threads says: at another shard than the one before it, and at another place
+//! of a turn. So many threads that each attach a few times see all shards, as one does that attaches often.
 //!
 //! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts
 //! the sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy;
@@ -53,7 +60,12 @@ const SMALL: usize = 64;
 const MOST_OWED: usize = 1024;
 
 shared! {
-    static PACE: Pace = Pace { limit: AtomicUsize::new(0), round: AtomicUsize::new(0), unswept: AtomicUsize::new(0) };
+    static PACE: Pace = Pace {
+        limit: AtomicUsize::new(0),
+        round: AtomicUsize::new(0),
+        unswept: AtomicUsize::new(0),
+        threads: AtomicUsize::new(0),
+    };
 }
 
 /// When the table is swept from end to end. All operations are `Relaxed`: nothing is concluded from them but how much
@@ -65,6 +77,8 @@ struct Pace {
     round: AtomicUsize,
     /// How many shards the round that is on has still to see to the end; 0 if none is on.
     unswept: AtomicUsize,
+    /// How many threads have attached to an `Arc`.
+    threads: AtomicUsize,
 }
 
 impl Pace {
@@ -85,16 +99,27 @@ impl Pace {
     /// The round has seen one more shard to the end.
     fn swept(&self) {
         if self.unswept.fetch_sub(1, Ordering::Relaxed) == 1 {
-            let entries: usize = TABLE.shards().map(Shard::entries).sum();
-            self.limit.store(entries + entries / 8, Ordering::Relaxed);
+            self.all_are_swept();
         }
+    }
+
+    /// What is left is mostly alive.
+    fn all_are_swept(&self) {
+        let entries = all_entries();
+        self.limit.store(entries + entries / 8, Ordering::Relaxed);
     }
 }
 
+fn all_entries() -> usize {
+    TABLE.shards().map(Shard::entries).sum()
+}
+
 struct Sweeps {
+    /// Whether the thread has begun.
+    has_begun: Cell<bool>,
     /// The hosts that this thread has attached to, in a ring.
     recent: [Cell<usize>; RECENT],
-    /// How many attaches there were.
+    /// How many attaches there were, and the thread's number.
     attaches: Cell<usize>,
     /// The shard that is swept next, in a round and otherwise.
     next: Cell<usize>,
@@ -108,6 +133,7 @@ struct Sweeps {
 
 local! {
     static SWEEPS: Sweeps = Sweeps {
+        has_begun: Cell::new(false),
         recent: [const { Cell::new(NOBODY) }; RECENT],
         attaches: Cell::new(0),
         next: Cell::new(0),
@@ -172,6 +198,9 @@ impl Sweeps {
         if self.is_sweeping.replace(true) {
             return;
         }
+        if !self.has_begun.replace(true) {
+            self.begin();
+        }
         let mut gone = Gone::new();
         let one = look(&mut gone);
         if one.is_some() || !gone.is_empty() {
@@ -182,6 +211,19 @@ impl Sweeps {
             panics.discard();
         }
         self.is_sweeping.set(false);
+    }
+
+    /// Has the thread begin where the one before it did not.
+    #[cold]
+    fn begin(&self) {
+        let number = PACE.threads.fetch_add(1, Ordering::Relaxed);
+        self.attaches.set(number);
+        // Also those threads whose numbers give them a turn at once begin at shards that differ.
+        self.next.set(number.wrapping_add(number / TURN));
+        // A thread that ends before it has counted all shards does not see whether the table has grown.
+        if number % TURN == 0 {
+            PACE.begin(all_entries());
+        }
     }
 
     /// What one attach sweeps. The recent host is returned by itself: mostly it is all there is, and needs no vector.
@@ -258,6 +300,7 @@ pub(crate) fn sweep() -> usize {
             break;
         }
     }
+    PACE.all_are_swept();
     panics.raise();
     count
 }
