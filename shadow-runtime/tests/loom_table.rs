@@ -52,7 +52,7 @@ fn finds(shard: &Shard, key: usize) -> bool {
     shard.find(key).map(|value| value.key.with(|found| unsafe { assert_eq!(*found, key) })).is_some()
 }
 
-fn beside(shard: &Arc<Shard>, run: impl FnOnce(&Shard) + 'static) -> thread::JoinHandle<()> {
+fn beside<R: 'static>(shard: &Arc<Shard>, run: impl FnOnce(&Shard) -> R + 'static) -> thread::JoinHandle<R> {
     let shard = Arc::clone(shard);
     thread::spawn(move || run(&shard))
 }
@@ -229,5 +229,20 @@ fn an_address_is_used_again_while_it_is_swept() {
         sweeper.join().unwrap();
         other.join().unwrap();
         assert!(finds(&shard, key));
+    });
+}
+
+/// Outcomes: a sweeper that is late with the first round counts the shard for it, or the second round has counted it and
+/// the first does not any more. For each round it is counted once at the most, and for the second it is counted: a count
+/// too many would make the number of shards that are left wrap around, and there would never be another round.
+#[test]
+fn a_sweeper_is_late_with_its_round() {
+    model(|| {
+        let shard = with(&Shard::keys(2, false));
+        let late = beside(&shard, |shard| (0..3).filter(|_| shard.sweep_round(1)).count());
+        let counted = [1, 2].map(|round| (0..3).filter(|_| shard.sweep_round(round)).count());
+        let late = late.join().unwrap();
+        assert!(counted[0] + late <= 1);
+        assert_eq!(counted[1], 1);
     });
 }

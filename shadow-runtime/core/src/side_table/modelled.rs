@@ -76,6 +76,11 @@ impl<V> Table<V> {
         gone.len()
     }
 
+    /// Sweeps in a round, in which nothing is gone, and returns whether that has now seen the shard to the end.
+    pub fn sweep_round(&self, round: usize) -> bool {
+        self.shard().lock().sweep_round(round, 4, |_, _| false, &mut Vec::new())
+    }
+
     /// The first `count` keys whose home is the first of two groups, or the second.
     pub fn keys(count: usize, of_second_group: bool) -> Vec<usize> {
         let is_one = |key: &usize| (hash(*key) >> 63 == 1) == of_second_group;

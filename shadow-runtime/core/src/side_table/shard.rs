@@ -225,10 +225,11 @@ impl<'table, N> Shard<'table, N> {
         self.upkeep.entries.load(Ordering::Relaxed)
     }
 
-    /// Whether this round of sweeping has seen it from end to end.
+    /// Whether this round of sweeping has seen it from end to end, or a later one has: then this one is over, and who is
+    /// late with it must not count the shard once more.
     pub(crate) fn is_swept(self, round: usize) -> bool {
         // Relaxed: whoever acts upon it looks again under the lock.
-        self.upkeep.swept.load(Ordering::Relaxed) == round
+        self.upkeep.swept.load(Ordering::Relaxed).wrapping_sub(round) <= usize::MAX / 2
     }
 
     pub(crate) fn lock(self) -> Guard<'table, N> {
