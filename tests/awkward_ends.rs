@@ -248,10 +248,15 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
         generation(1000, &census);
         let bound = 1001 * 64 * 128;
         let mut attaches = 0;
+        // How many were gone each time that another tenth of the bound was used up.
+        let mut progress = Vec::new();
         while census.dropped() < 2002 {
             Arc::new(0_usize).number();
             attaches += 1;
-            assert!(attaches <= bound, "{} of 2002 are gone", census.dropped());
+            if attaches % (bound / 10) == 0 {
+                progress.push(census.dropped() - 1001);
+            }
+            assert!(attaches <= bound, "of 1001, there were gone after each tenth of {bound} attaches: {progress:?}");
         }
     });
 }
