@@ -12,13 +12,14 @@
 //!    alive then. It goes round all shards, a little of each at a time: what is taken out of a shard leaves addresses of
 //!    that shard, which the allocator gives to the next hosts; sweeping one shard after the other would move all hosts to
 //!    where it has just been.
-//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the host's
-//!    shard is small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
+//! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the table is
+//!    small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
 //!
-//! A turn sees [`TURN_STRIDE`] entries, or as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So
-//! it takes `TURN` attaches of one thread for each shard, `TURN / TURN_STRIDE` for each entry, and one for each group of
-//! slots, to see all shards from end to end, if entries and groups are spread evenly over shards, which is what the hash is
-//! for. Within so many a host that is gone is dropped, or within twice as many, if it was moved back past where the sweep
+//! A turn sees [`TURN_STRIDE`] entries, or as many times more as the shard has more than its part: what is taken out of one
+//! shard at a time leaves addresses of that shard to the next hosts, so that many may come to be in few shards. Where there
+//! are fewer, it ends with as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So it takes about
+//! `TURN` attaches of one thread for each shard, `TURN / TURN_STRIDE` for each entry, and one for each group of slots, to
+//! see all shards from end to end, if the groups are spread evenly over shards. Within so many a host that is gone is dropped, or within twice as many, if it was moved back past where the sweep
 //! was; and the memory of hosts and values is bounded by what is alive (R7). Groups do not become fewer: a table that was
 //! large once takes longer, by a part that is small beside what it keeps.
 //!
@@ -50,11 +51,11 @@ const TURN_STRIDE: usize = 4;
 /// How many shards are passed, to find one that the round has not seen from end to end.
 const MOST_PASSED: usize = 16;
 
-/// How many attaches there are for each turn, where the host's shard is not small.
+/// How many attaches there are for each turn, where the table is not small.
 const TURN: usize = 64;
 
-/// How many entries a small shard has.
-const SMALL: usize = 64;
+/// How many entries a small table has.
+const SMALL: usize = 64 * SHARDS;
 
 /// How many sweeps a thread puts off.
 const MOST_OWED: usize = 1024;
@@ -125,6 +126,8 @@ struct Sweeps {
     next: Cell<usize>,
     /// How many entries are in the shards that were counted since the first was.
     entries: Cell<usize>,
+    /// About how many entries there were when that was last known.
+    all: Cell<usize>,
     /// How many sweeps wait for the end of an initialiser.
     owed: Cell<usize>,
     /// Whether this thread runs destructors of a sweep.
@@ -138,6 +141,7 @@ local! {
         attaches: Cell::new(0),
         next: Cell::new(0),
         entries: Cell::new(0),
+        all: Cell::new(0),
         owed: Cell::new(0),
         is_sweeping: Cell::new(false),
     };
@@ -218,6 +222,8 @@ impl Sweeps {
     fn begin(&self) {
         let number = PACE.threads.fetch_add(1, Ordering::Relaxed);
         self.attaches.set(number);
+        // Before it has counted: about so many there were at the end of the last round.
+        self.all.set(PACE.limit.load(Ordering::Relaxed));
         // Also those threads whose numbers give them a turn at once begin at shards that differ.
         self.next.set(number.wrapping_add(number / TURN));
         // A thread that ends before it has counted all shards does not see whether the table has grown.
@@ -233,7 +239,7 @@ impl Sweeps {
         self.count(TABLE.shard_at(attaches), attaches % SHARDS == 0);
         if let Some(round) = PACE.round() {
             self.sweep_round(round, gone);
-        } else if attaches % TURN == 0 || TABLE.shard(hash(key)).entries() <= SMALL {
+        } else if attaches % TURN == 0 || self.all.get() <= SMALL {
             self.take_turn(gone);
         }
         take_if_gone(self.recent[attaches % RECENT].replace(key))
@@ -242,7 +248,8 @@ impl Sweeps {
     /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
     fn count(&self, shard: Shard<'_, Link>, is_first: bool) {
         if is_first {
-            PACE.begin(self.entries.take());
+            self.all.set(self.entries.take());
+            PACE.begin(self.all.get());
         }
         self.entries.set(self.entries.get() + shard.entries());
     }
@@ -265,8 +272,11 @@ impl Sweeps {
     /// Sweeps a part of the next shard.
     fn take_turn(&self, gone: &mut Gone) {
         let shard = self.advance();
-        if shard.entries() > 0 {
-            shard.lock().sweep(TURN_STRIDE, fetch, is_gone, gone);
+        let entries = shard.entries();
+        if entries > 0 {
+            let all = self.all.get().max(entries);
+            let count = (TURN_STRIDE * SHARDS * entries / all).max(TURN_STRIDE);
+            shard.lock().sweep(count, fetch, is_gone, gone);
         }
     }
 }
