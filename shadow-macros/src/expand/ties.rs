@@ -17,10 +17,10 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let ties = fields.iter().zip(&values).enumerate().map(|(index, (field, value))| {
         let (field_trait, cell, member) = (field.policy.field_trait(), field.policy.cell(), field.getter());
         let index = Literal::usize_unsuffixed(index);
-        // SAFETY of what is generated: each of these gives out one member of the field set, the same each time, and
-        // members are in the order of the fields.
         quote! {
             #[automatically_derived]
+            // SAFETY: each of these gives out one member of the field set, the same each time, and members are in the order
+            // of the fields.
             unsafe impl #impl_generics __rt::#field_trait<__Declaration, #index> for #host #where_clause {
                 type Value = #value;
                 #[inline]
