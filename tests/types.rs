@@ -9,7 +9,7 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::{ptr, vec};
+use std::{ptr, slice, vec};
 
 use shadow_runtime::__private::{self as private, Fixed};
 use shadow_runtime::raw::{AttachError, Id, InitError, TypeMismatch, UpdateId};
@@ -125,6 +125,7 @@ fn the_registry_and_its_reports_may_go_everywhere() {
     assert_eq!(auto_traits!(Report), ALL);
     assert_eq!(auto_traits!(Row), ALL);
     assert_eq!(auto_traits!(vec::IntoIter<Row>), ALL);
+    assert_eq!(auto_traits!(slice::Iter<'static, Row>), ALL);
     assert_eq!(auto_traits!(Policy), ALL);
     assert_eq!(auto_traits!(private::Field), ALL);
 }
