@@ -54,7 +54,7 @@ impl<T> Shadowed<T> {
         }
     }
 
-    /// Drops the fields and returns the value.
+    /// Drops the fields and returns the value. Costs what their destructors do.
     ///
     /// ```
     /// use shadow_runtime::Shadowed;

@@ -48,7 +48,7 @@ impl<V> Id<V> {
 }
 
 impl<V: Send + Sync + 'static> Id<V> {
-    /// The value of this field of `object`.
+    /// The value of this field of `object`. Takes no lock, and allocates nothing.
     ///
     /// ```
     /// const SIZE: shadow_runtime::raw::Id<usize> = shadow_runtime::raw::Id::new(1);
@@ -72,6 +72,9 @@ impl<V: Send + Sync + 'static> Id<V> {
     }
 
     /// Attaches `value` to `object`, unless it has this field. A refusal is a warning in the log, with both places.
+    ///
+    /// Allocates, locks for a moment, and waits for an initialiser of this very field of `object`. Of threads that race, one
+    /// attaches.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -124,7 +127,8 @@ impl<V: Send + Sync + 'static> Id<V> {
     /// The value of this field of `object`, or the one that `init` makes.
     ///
     /// However many threads race, one initialiser runs at a time, and none after one has succeeded. No lock is held
-    /// while it runs. If it fails or panics, nothing is attached, and the next caller runs its own.
+    /// while it runs. If it fails or panics, nothing is attached, and the next caller runs its own. A hit takes no lock, and
+    /// allocates nothing.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -183,7 +187,8 @@ impl<V: Send + Sync + 'static> Id<V> {
         attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 
-    /// Ends this field of `object`, and returns its value. While an initialiser runs there is nothing to end.
+    /// Ends this field of `object`, and returns its value. While an initialiser runs there is nothing to end. Locks for a
+    /// moment. Of threads that race, one gets the value.
     ///
     /// ```
     /// use shadow_runtime::raw;

@@ -43,7 +43,7 @@ impl<V> UpdateId<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
-    /// A clone of the newest value of this field of `object`.
+    /// A clone of the newest value of this field of `object`. Takes no lock; a detach or an update may run meanwhile.
     ///
     /// ```
     /// const NAME: shadow_runtime::raw::UpdateId<&str> = shadow_runtime::raw::UpdateId::new(2);
@@ -56,6 +56,10 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// If the number names another type or kind.
     ///
+    /// # Panics
+    ///
+    /// If `Clone` does, or the `Drop` of a value that was replaced or detached meanwhile.
+    ///
     /// # Safety
     ///
     /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
@@ -63,7 +67,8 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
         Ok(self.known()?.and_then(|known| known.values.get(object.addr())))
     }
 
-    /// Replaces the value of this field of `object`, or attaches it, and returns the previous one.
+    /// Replaces the value of this field of `object`, or attaches it, and returns the previous one, or a clone of it if
+    /// somebody is cloning it just then. Allocates, and locks for a moment; waits for no reader.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -84,6 +89,10 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// If the number names another type or kind. The error hands the value back.
     ///
+    /// # Panics
+    ///
+    /// If `Clone` or `Drop` does, where somebody is cloning the previous value.
+    ///
     /// # Safety
     ///
     /// The object outlives the field. See [the module](super#what-the-caller-promises).
@@ -94,7 +103,8 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
         }
     }
 
-    /// Ends this field of `object`, and returns its value.
+    /// Ends this field of `object`, and returns its value, or a clone of it if somebody is cloning it just then. Locks for a
+    /// moment; waits for no reader.
     ///
     /// ```
     /// const NAME: shadow_runtime::raw::UpdateId<&str> = shadow_runtime::raw::UpdateId::new(2);
@@ -106,6 +116,10 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     /// # Errors
     ///
     /// If the number names another type or kind.
+    ///
+    /// # Panics
+    ///
+    /// If `Clone` or `Drop` does, where somebody is cloning the previous value.
     ///
     /// # Safety
     ///
