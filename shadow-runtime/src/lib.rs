@@ -72,21 +72,27 @@
 //! | accessor | policy | blocks | allocates | panics | runs code of yours |
 //! |---|---|---|---|---|---|
 //! | `f`, `peek_f` | `attach`, `get_or_attach` on a hit | no | no | no | no |
-//! | `f` | `get_or_update` | no | on a thread's first read; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of a value replaced meanwhile |
+//! | `f` | `get_or_update` | no | on a thread's first read, and on one inside of a clone; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of a value replaced meanwhile |
 //! | `f` | `get_or_update(copy)` | no | no | no | no |
-//! | `attach_f` | `attach` | while another moves its value in | on the first attach to a host | no | the logger, on a refusal |
-//! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach to a host | as the initialiser does; if it asks for its own field | the initialiser |
+//! | `attach_f` | `attach` | while another moves its value in | on the first attach of a declaration to a host | no | the logger, on a refusal |
+//! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach of a declaration to a host; when it meets another's initialiser | as the initialiser does; if it asks for its own field | the initialiser |
 //! | `update_f` | `get_or_update` | no | yes | as `Clone` and `Drop` do | `Clone`, `Drop` |
 //! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
-//! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach to a host, and the first time that a value of several words is replaced | no | no |
+//! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach of a declaration to a host, and the first time that a value of several words is replaced | no | no |
 //! | `update_f_with` | `get_or_update(copy)` | while another moves a value in | as `update_f` | as the closure does | the closure, maybe again |
-//! | `f_mut`, `detach_f` | all | no | `f_mut` of `get_or_update(copy)`, once | `f_mut` of `get_or_attach` as `f` does | no; `detach_f` hands the value out |
+//! | `f_mut` | all | no | of `get_or_update(copy)`, once; of `get_or_attach`, as `f` does | of `get_or_attach`, as `f` does | of `get_or_attach`, the initialiser |
+//! | `detach_f` | all | no | no | no | no; it hands the value out |
+//! | the drop of a host, [`Shadowed::into_inner`] | all | no | no | as `Drop` does, when all are done | `Drop` |
+//! | [`sweep`](Registry::sweep) | all, of `Arc` hosts | while another changes a part of the table | if it finds any that is gone | as `Drop` does, when all are done | `Drop` |
+//! | [`report`](Registry::report) | all | while another enters a field or its counters | yes | no | no |
+//!
+//! [`raw`] has a table of its own.
 //!
 //! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
 //! registry when its thread does so for the first time, and a few times more as the thread meets more fields.
 //!
 //! Hosts in a side table (`Arc`, `&'static T`) are looked up without a lock. The first attach to one, and the first of each
-//! declaration, locks a part of the table.
+//! declaration, locks a part of the table, and may make it larger.
 //!
 //! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
 //! their destructors, under no lock of the library; so do not attach while you hold a lock of your own that those take.
@@ -104,9 +110,9 @@
 //! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.
 //!
 //! - **Fields that are replaced.** A value of a `get_or_update` field that was replaced is handed out by the update, unless
-//!   somebody is cloning it just then; in that case the update hands out a clone, and the value is dropped by the last
-//!   of those who clone it, when that is done. So at most as many old values are kept as there are readers in the middle
-//!   of a clone, whether the field is updated again or not. An update waits for no reader.
+//!   somebody is cloning it just then, or makes the next one of it; in that case the update hands out a clone, and the
+//!   value is dropped by the last of those who use it, when that is done. So at most as many old values are kept as there are readers in the middle
+//!   of a clone or a closure, whether the field is updated again or not. An update waits for no reader.
 //! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
 //!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
 //!

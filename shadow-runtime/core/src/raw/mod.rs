@@ -48,8 +48,20 @@
 //!
 //! Each field of an object is one allocation, and each number has a table of its own, of a kilobyte and what its fields
 //! take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as well, and in its table the
-//! object. Attach, update and detach lock a part of that table, and the object if it gets or loses a field. No code of
-//! the caller runs under a lock.
+//! object. Attach, update and detach lock a part of that table, and the object if it gets or loses a field, for a moment
+//! each. No code of the caller runs under a lock.
+//!
+//! | method | blocks | allocates | panics | runs code of yours |
+//! |---|---|---|---|---|
+//! | [`Id::get`] | no | no | no | no |
+//! | [`UpdateId::get`] | no | on a thread's first read, and on one inside of a clone; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of values replaced or detached meanwhile |
+//! | [`Id::attach`] | for a moment; while an initialiser of the field runs | yes, but on a refusal | inside of an initialiser of the field | the logger, on a refusal |
+//! | [`Id::get_or_attach`] on a miss | for a moment; while another's initialiser runs | yes | as the initialiser does; if it asks for its own field | the initialiser; `Drop` of gone `Arc` hosts, if it has attached to others |
+//! | [`UpdateId::get_or_update`] | for a moment | yes | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is replaced |
+//! | [`Id::detach`] | for a moment | no | no | no |
+//! | [`UpdateId::detach`] | for a moment | no; as `Clone` does | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is detached |
+//! | [`Id::detach_all`], [`UpdateId::detach_all`] | for a moment | yes | as what is called does, when all are done | what is given; and as `detach` does |
+//! | [`detach_object`] | for a moment | yes | as `Drop` does, when all are done | `Drop` |
 
 mod error;
 mod id;
@@ -70,7 +82,8 @@ pub use update_id::UpdateId;
 use crate::panics::Panics;
 use objects::Taken;
 
-/// Detaches every field of one address, whatever their ids, and returns how many there were.
+/// Detaches every field of one address, whatever their ids, and returns how many there were. Locks for a moment; the
+/// destructors run under no lock, when all fields are out.
 ///
 /// ```
 /// use shadow_runtime::raw;

@@ -1,0 +1,941 @@
+//! What the documentation promises of each operation (`What accessors promise` in `shadow-runtime/src/lib.rs`, and `Cost`
+//! in `shadow-runtime/src/raw/mod.rs`): whether it may block, allocate, panic, run code of the user, and what other threads
+//! may see meanwhile. Each test is named by what it holds; those of other files hold what is said there, too.
+//!
+//! | sentence, or cell of a table | test |
+//! |---|---|
+//! | `f`, `peek_f` on a hit: blocks: no | `r10_reads_without_locks.rs::a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading`, `awkward_fork.rs::a_child_can_read_whatever_other_threads_of_its_parent_were_doing` |
+//! | the same: allocates: no | `r06_cost_of_nothing.rs::reading_what_is_attached_allocates_nothing` |
+//! | the same: panics, runs code: no | `a_hit_runs_no_code_of_the_user` |
+//! | `f` of `get_or_update`: blocks: no | `r10_reads_without_locks.rs::a_field_can_be_read_while_an_update_of_it_is_made`, `…::a_field_can_be_read_and_replaced_while_somebody_clones_it` |
+//! | the same: allocates: on a thread's first read, on one inside of a clone, as `Clone` does | `a_read_of_a_replaced_field_allocates_on_the_first_of_a_thread_and_inside_of_a_clone` |
+//! | the same: panics | `a_read_of_a_replaced_field_panics_as_clone_does`, `r05_returned.rs::a_clone_and_a_destructor_that_both_panic_do_not_abort`, `…::a_reader_that_is_the_last_to_hold_a_value_drops_its_clone_if_the_value_panics` |
+//! | the same: runs `Clone`, and `Drop` of a value replaced meanwhile | `a_read_of_a_replaced_field_clones_once_and_drops_only_what_was_replaced_meanwhile` |
+//! | `f` of `get_or_update(copy)`: blocks: no | `copied_fields_are_read_while_their_update_is_made`, `r10_reads_without_locks.rs::a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading` |
+//! | the same: allocates: no | `what_a_copied_field_allocates` |
+//! | the same: panics, runs code: no | a `Copy` value has no code |
+//! | `attach_f`: blocks while another moves its value in | `attach.rs::of_many_that_attach_at_once_one_wins_and_each_other_gets_its_own_value_back` |
+//! | the same, and at no other time | `nothing_waits_for_what_is_held_up_in_another_field` |
+//! | the same: allocates on the first of a declaration | `the_first_attach_of_a_declaration_allocates_and_the_others_do_not` |
+//! | the same: panics: no; runs the logger, on a refusal | `an_attach_runs_no_code_but_the_logger`, `registry.rs::a_refused_attach_is_a_warning_with_the_field_the_host_and_both_places` |
+//! | a miss of `get_or_attach`: blocks while another's initialiser runs | `r03_once.rs::who_comes_second_waits_for_the_value_of_the_first` |
+//! | the same, and at no other time | `nothing_waits_for_what_is_held_up_in_another_field` |
+//! | the same: allocates on the first of a declaration | `the_first_attach_of_a_declaration_allocates_and_the_others_do_not` |
+//! | the same: panics | `r11_nothing_silent.rs::the_panic_of_an_initialiser_is_passed_on_as_it_is`, `…::an_initialiser_that_asks_for_itself_panics_and_says_which_field_of_which_host` |
+//! | the same: runs the initialiser, once | `a_miss_runs_its_initialiser_and_nothing_else` |
+//! | `update_f`: blocks: no | `an_update_waits_for_no_reader_and_no_closure` |
+//! | the same: allocates: yes | `each_update_of_a_replaced_field_allocates` |
+//! | the same: panics and runs as `Clone` and `Drop` do | `an_update_clones_what_is_being_read_and_nothing_else`, `r05_drop_once.rs::a_clone_that_panics_leaves_the_value_where_it_is` |
+//! | `update_f_with`: blocks: no | `an_update_waits_for_no_reader_and_no_closure` |
+//! | the same: allocates: yes | `each_update_of_a_replaced_field_allocates` |
+//! | the same: panics as the closure does | `get_or_update.rs::a_closure_that_panics_changes_nothing`, `r05_drop_once.rs::an_attempt_of_an_update_that_panics_when_it_is_dropped_leaves_the_newest` |
+//! | the same: runs the closure, maybe again | `get_or_update.rs::the_closure_of_an_update_runs_again_if_another_update_came_between` |
+//! | `update_f`, `update_f_with` of `get_or_update(copy)`: block while another moves a value in | `get_or_update_copy.rs::no_update_that_is_made_of_the_one_before_is_lost` |
+//! | the same, and at no other time | `copied_fields_are_read_while_their_update_is_made` |
+//! | the same: allocate | `what_a_copied_field_allocates` |
+//! | the same: panic as the closure does, which runs maybe again | `get_or_update_copy.rs::a_closure_that_panics_changes_nothing`, `…::the_closure_of_an_update_runs_again_if_another_update_came_between` |
+//! | `f_mut`: allocates | `exclusive_access_allocates_for_a_copied_field_once_and_for_a_miss` |
+//! | `f_mut` of `get_or_attach`: panics, runs code as `f` does | `exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else` |
+//! | `detach_f`: runs no code, hands the value out | `exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else`, `r05_drop_once.rs::what_is_detached_is_the_callers_to_drop` |
+//! | the drop of a host, `Shadowed::into_inner`: allocates: no | `the_end_of_a_host_allocates_nothing` |
+//! | the same: panics, runs `Drop` | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done`, `r05_returned.rs::into_inner_drops_the_value_if_a_field_panics` |
+//! | `sweep`: blocks, for a moment | `a_sweep_and_a_report_wait_for_no_code_of_the_user` |
+//! | the same: allocates if it finds any | `a_sweep_allocates_only_if_it_finds_a_host_that_is_gone` |
+//! | the same: panics, runs `Drop` | `r05_drop_once.rs::a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done` |
+//! | `report`: blocks, for a moment | `a_sweep_and_a_report_wait_for_no_code_of_the_user` |
+//! | the same: allocates, runs no code | `a_report_allocates_and_runs_no_code_of_the_user` |
+//! | With the feature `counts`, … allocates … for the first time | `counting_allocates_when_a_thread_does_it_first`, `registry_threads.rs::a_thread_that_counts_nothing_allocates_nothing_for_it` |
+//! | Hosts in a side table are looked up without a lock | `awkward_fork.rs::a_child_can_read_whatever_other_threads_of_its_parent_were_doing` |
+//! | The first attach … locks a part of the table | the code; nobody sees it but who asks for that part at that moment |
+//! | An attach to an `Arc` host drops the fields of a few hosts that are gone | `arc.rs::a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches`, `an_attach_to_an_arc_drops_no_more_than_a_few_hosts` |
+//! | It runs their destructors, under no lock of the library | `r04_no_lock_over_user_code.rs::an_attach_that_sweeps_drops_values_under_no_lock` |
+//! | Their panics do not reach the caller | `r05_drop_once.rs::a_strangers_panicking_destructor_does_not_reach_an_accessor` |
+//! | Inside of an initialiser this is put off | `r05_sweep.rs::a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser` |
+//! | References: a `&V` borrows the host | `r01_borrow.rs::accessors_of_a_shared_borrow_return_references_that_live_as_long`, `ui/fail/outlives_host.rs` |
+//! | A value is dropped only with its host, or by exclusive access | `r01_borrow.rs::a_reference_stays_valid_whatever_is_done_with_its_shared_host`, `ui/fail/detach_while_borrowed.rs` |
+//! | until then it does not move | `r08_stable_addresses.rs`, all |
+//! | Threads: everything can be called from any thread | `stress.rs::whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back` |
+//! | values are `Send + Sync` | `ui/fail/not_send.rs`, `ui/fail/not_sync.rs` |
+//! | What one thread did before it attached or updated … another sees | `what_was_done_before_an_attach_or_an_update_is_seen_with_the_value`; on every processor: `shadow-runtime/tests/loom_cells.rs`, `loom_update.rs`, `loom_latch.rs` |
+//! | Initialisers run at most once per attached value, losers wait | `r03_once.rs::of_many_initialisers_that_race_one_runs`, `…::who_comes_second_waits_for_the_value_of_the_first` |
+//! | under no lock: they may use every other field, of any host | `r04_no_lock_over_user_code.rs::initialisers_run_under_no_lock`, `r03_once.rs::an_initialiser_may_use_and_attach_every_other_field_of_any_host` |
+//! | If one fails or panics, nothing is attached, and the next caller runs its own | `r03_once.rs::callers_whose_initialisers_fail_each_run_their_own`, `…::after_a_panic_the_waiting_caller_runs_its_own_initialiser` |
+//! | One that asks for the field that it initialises … panics and says so | `r03_once.rs::an_initialiser_that_asks_for_its_own_field_panics_and_names_it`, `…::many_threads_in_one_circle_do_not_deadlock` |
+//! | Destructors run once per value, under no lock | `r05_drop_once.rs`, all; `r04_no_lock_over_user_code.rs::values_are_dropped_with_their_host_under_no_lock` |
+//! | One that panics does not keep others from running … | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done` |
+//! | Clones of a host start without fields … comparisons and hashes | `r09_derives.rs`, all |
+//! | A value that was replaced is handed out by the update, unless somebody is cloning it | `get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
+//! | the value is dropped by the last of those who clone it, when that is done; as many old values are kept as there are readers | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |
+//! | An update waits for no reader | `an_update_waits_for_no_reader_and_no_closure` |
+//! | A read of a copied field reads again …, and never waits | `get_or_update_copy.rs::readers_see_a_whole_value_while_writers_write`, `copied_fields_are_read_while_their_update_is_made` |
+//! | On processors … it takes a lock instead | the code: `shadow-runtime/src/latch/locked.rs` |
+//! | `raw`: `Id::get`: no, no, no, no | `r10_raw.rs`, all; `a_raw_look_allocates_nothing_and_runs_no_code` |
+//! | `raw`: `UpdateId::get` | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it`, `a_raw_read_clones_once`, `r05_returned.rs::a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort` |
+//! | `raw`: `attach`: blocks while an initialiser of the field runs; panics inside of it | `r03_once.rs::a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds`, `…::a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it` |
+//! | `raw`: `attach`, `get_or_attach` of a miss, `get_or_update`: allocate | `raw_attaches_and_updates_allocate` |
+//! | `raw`: `get_or_update`, `detach` wait for no reader | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it` |
+//! | `raw`: `detach` allocates nothing and runs no code | `a_raw_detach_allocates_nothing_and_runs_no_code` |
+//! | `raw`: `detach_all`: runs `each`; panics as it does | `raw.rs::one_field_of_all_objects_is_detached_at_once`, `raw.rs::a_panic_for_one_object_does_not_keep_the_others_from_their_turn` |
+//! | `raw`: `detach_object`: runs `Drop`; panics as it does | `r05_drop_once.rs::all_fields_of_a_raw_object_are_dropped_and_the_first_panic_is_raised_when_they_are_done` |
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
+
+mod common;
+
+use common::memory::{Counting, allocations};
+use common::{never_hangs, panic_of};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    /// How often this thread has run code of a user: an initialiser, a closure, `Clone`, `Drop`, the logger.
+    static RAN: Cell<[usize; 5]> = const { Cell::new([0; 5]) };
+}
+
+const INIT: usize = 0;
+const CLOSURE: usize = 1;
+const CLONE: usize = 2;
+const DROP: usize = 3;
+const LOGGER: usize = 4;
+
+fn note(which: usize) {
+    let mut ran = RAN.get();
+    ran[which] += 1;
+    RAN.set(ran);
+}
+
+/// What of a user's code `work` runs in this thread, and what it returns, which lives on.
+fn ran<R>(work: impl FnOnce() -> R) -> ([usize; 5], R) {
+    let before = RAN.get();
+    let result = work();
+    let after = RAN.get();
+    (std::array::from_fn(|which| after[which] - before[which]), result)
+}
+
+/// How often `work` allocates, and what it returns.
+fn allocates<R>(work: impl FnOnce() -> R) -> (usize, R) {
+    let before = allocations();
+    let result = work();
+    (allocations() - before, result)
+}
+
+const NOTHING: [usize; 5] = [0; 5];
+
+fn once(which: usize) -> [usize; 5] {
+    let mut once = NOTHING;
+    once[which] = 1;
+    once
+}
+
+/// A value whose code is noted, in the thread that it runs in. It may do something in its clone.
+#[derive(Default)]
+struct Noting {
+    number: u32,
+    in_clone: Option<Arc<dyn Fn() + Send + Sync>>,
+    life: Arc<()>,
+}
+
+impl Noting {
+    fn new(number: u32) -> Self {
+        note(INIT);
+        Self { number, in_clone: None, life: Arc::default() }
+    }
+
+    fn cloning(number: u32, in_clone: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { number, in_clone: Some(Arc::new(in_clone)), life: Arc::default() }
+    }
+}
+
+impl Clone for Noting {
+    fn clone(&self) -> Self {
+        note(CLONE);
+        if let Some(in_clone) = &self.in_clone {
+            in_clone();
+        }
+        Self { number: self.number, in_clone: None, life: Arc::default() }
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        note(DROP);
+    }
+}
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, _: &Record<'_>) {
+        note(LOGGER);
+    }
+
+    fn flush(&self) {}
+}
+
+#[derive(Shadow, Default)]
+#[shadow_field(attach attached: Noting)]
+#[shadow_field(get_or_attach made: Noting = Noting::new(1))]
+#[shadow_field(get_or_update newest: Noting)]
+#[shadow_field(get_or_update(copy) copied: [u64; 4])]
+#[shadow_field(get_or_update(copy) word: u64)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+shadow! {
+    trait Later for Task { attach later: Noting; get_or_attach made_later: Noting = Noting::new(2); }
+    trait OwnedFields for Shadowed<u64> {
+        attach attached: Noting;
+        get_or_attach made: Noting = Noting::new(1);
+        get_or_update newest: Noting;
+        get_or_update(copy) copied: [u64; 4];
+    }
+    trait SharedFields for Arc<u64> {
+        attach attached: Noting;
+        get_or_attach made: Noting = Noting::new(1);
+        get_or_update newest: Noting;
+        get_or_update(copy) copied: [u64; 4];
+    }
+    trait StaticFields for &'static u64 {
+        attach attached: Noting;
+        get_or_attach made: Noting = Noting::new(1);
+        get_or_update newest: Noting;
+        get_or_update(copy) copied: [u64; 4];
+    }
+}
+
+/// Hosts of all kinds, with the same fields.
+struct World {
+    task: Task,
+    owned: Shadowed<u64>,
+    shared: Arc<u64>,
+    fixed: &'static u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { task: Task::default(), owned: Shadowed::new(1), shared: Arc::new(1), fixed: Box::leak(Box::new(1)) }
+    }
+
+    /// With all fields attached; and this thread has set up what threads do once.
+    fn attached() -> Self {
+        let world = Self::new();
+        assert!(world.task.attach_attached(Noting::default()).is_ok());
+        assert!(world.owned.attach_attached(Noting::default()).is_ok());
+        assert!(world.shared.attach_attached(Noting::default()).is_ok());
+        assert!(world.fixed.attach_attached(Noting::default()).is_ok());
+        let _ = (world.task.made(), world.owned.made(), world.shared.made(), world.fixed.made());
+        for _ in 0..2 {
+            world.update(|| Noting::cloning(3, || ()));
+            world.read();
+        }
+        world
+    }
+
+    fn update(&self, value: impl Fn() -> Noting) {
+        drop([self.task.update_newest(value()), self.owned.update_newest(value())]);
+        drop([self.shared.update_newest(value()), self.fixed.update_newest(value())]);
+    }
+
+    fn read(&self) -> [Option<Noting>; 4] {
+        [self.task.newest(), self.owned.newest(), self.shared.newest(), self.fixed.newest()]
+    }
+}
+
+/// The tests run one at a time: an attach to an `Arc` may drop hosts that another has left.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    guard
+}
+
+/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is done.
+fn in_the_middle_of(action: impl FnOnce(&(dyn Fn() + Send + Sync)) + Send, meanwhile: impl FnOnce()) {
+    never_hangs(|| {
+        let (arrive, arrived) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let may_go_on = Mutex::new(may_go_on);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                action(&|| {
+                    // Later, when nobody waits any more, it does not stay.
+                    if arrive.send(()).is_ok() {
+                        let _ = may_go_on.lock().unwrap().recv();
+                    }
+                });
+            });
+            arrived.recv().unwrap();
+            meanwhile();
+            drop(arrived);
+            drop(go_on);
+        });
+    });
+}
+
+/// A value that is held up in its first clone, until the sender is dropped.
+fn held_up(number: u32) -> (Noting, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (arrive, arrived) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let (may_go_on, is_first) = (Mutex::new(may_go_on), AtomicBool::new(true));
+    let value = Noting::cloning(number, move || {
+        if is_first.swap(false, Ordering::SeqCst) {
+            arrive.send(()).unwrap();
+            let _ = may_go_on.lock().unwrap().recv();
+        }
+    });
+    (value, arrived, go_on)
+}
+
+#[test]
+fn a_hit_runs_no_code_of_the_user() {
+    let _alone = alone();
+    let World { task, owned, shared, fixed } = World::attached();
+    let (ran, ()) = ran(|| {
+        assert!(task.attached().is_some() && owned.attached().is_some());
+        assert!(shared.attached().is_some() && fixed.attached().is_some());
+        assert_eq!([task.made().number, owned.made().number, shared.made().number, fixed.made().number], [1; 4]);
+        assert!(task.peek_made().is_some() && owned.peek_made().is_some());
+        assert!(shared.peek_made().is_some() && fixed.peek_made().is_some());
+        assert_eq!(task.get_or_attach_made(|| Noting::new(2)).number, 1);
+        let tried: Result<_, ()> = shared.get_or_try_attach_made(|| Ok(Noting::new(2)));
+        assert_eq!(tried.map(|made| made.number), Ok(1));
+    });
+    assert_eq!(ran, NOTHING);
+}
+
+#[test]
+fn a_read_of_a_replaced_field_allocates_on_the_first_of_a_thread_and_inside_of_a_clone() {
+    static OF_CLONE: Task = Task { shadow: ShadowFields::new() };
+    let _alone = alone();
+    let world = World::attached();
+    OF_CLONE.update_newest(Noting::cloning(1, || ()));
+    let count = || allocates(|| world.task.newest().map(|clone| clone.number)).0;
+    // As `Clone` does: this one makes an `Arc` for the clone's life.
+    let as_clone =
+        allocates(|| drop(Noting::cloning(1, || ()).clone())).0 - allocates(|| drop(Noting::cloning(1, || ()))).0;
+    assert_eq!(as_clone, 1);
+    // Each thread has a place to say what it reads. Those of threads that are gone are used again, so all of these are
+    // there at once.
+    let start = std::sync::Barrier::new(8);
+    let firsts: Vec<usize> = thread::scope(|scope| {
+        let reader = || {
+            start.wait();
+            let first = count();
+            assert_eq!((count(), count()), (as_clone, as_clone));
+            start.wait();
+            first
+        };
+        let readers: Vec<_> = (0..8).map(|_| scope.spawn(reader)).collect();
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+    });
+    assert!(firsts.iter().any(|&first| first > as_clone), "{firsts:?}");
+    // Inside of a clone that place is in use.
+    let inner = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&inner);
+    world.task.update_newest(Noting::cloning(2, move || {
+        let (count, _) = allocates(|| OF_CLONE.newest());
+        counted.fetch_max(count, Ordering::SeqCst);
+    }));
+    assert!(world.task.newest().is_some());
+    assert!(inner.load(Ordering::SeqCst) >= as_clone);
+}
+
+#[test]
+fn a_read_of_a_replaced_field_panics_as_clone_does() {
+    let _alone = alone();
+    let world = World::new();
+    world.update(|| Noting::cloning(1, || panic!("no clone")));
+    assert_eq!(panic_of(|| world.task.newest().is_some()), "no clone");
+    assert_eq!(panic_of(|| world.owned.newest().is_some()), "no clone");
+    assert_eq!(panic_of(|| world.shared.newest().is_some()), "no clone");
+    assert_eq!(panic_of(|| world.fixed.newest().is_some()), "no clone");
+}
+
+#[test]
+fn a_read_of_a_replaced_field_clones_once_and_drops_only_what_was_replaced_meanwhile() {
+    let _alone = alone();
+    let world = World::attached();
+    let (counted, clones) = ran(|| world.read());
+    assert_eq!(counted, [0, 0, 4, 0, 0]);
+    drop(clones);
+    let task = Arc::new(Task::default());
+    let (value, arrived, go_on) = held_up(1);
+    task.update_newest(value);
+    never_hangs(|| {
+        let reading = Arc::clone(&task);
+        let reader = thread::spawn(move || {
+            let (counted, clone) = ran(|| reading.newest());
+            (counted, clone.map(|clone| clone.number))
+        });
+        arrived.recv().unwrap();
+        assert!(task.update_newest(Noting::cloning(2, || ())).is_some());
+        drop(go_on);
+        assert_eq!(reader.join().unwrap(), ([0, 0, 1, 1, 0], Some(1)));
+    });
+}
+
+#[test]
+fn copied_fields_are_read_while_their_update_is_made() {
+    let _alone = alone();
+    let World { task, owned, shared, fixed } = World::new();
+    for before in [None, Some([1; 4]), Some([2; 4])] {
+        in_the_middle_of(
+            |stay| {
+                let stay_and = |value| {
+                    stay();
+                    value
+                };
+                task.update_copied_with(|last| stay_and(last.map_or([1; 4], |last| last.map(|word| word + 1))));
+            },
+            || {
+                assert_eq!(task.copied(), before);
+                // Nor does an update of another field, or of another host, wait for it.
+                task.update_word(1);
+                owned.update_copied([1; 4]);
+                shared.update_copied_with(|_| [1; 4]);
+                fixed.update_copied([1; 4]);
+            },
+        );
+    }
+    assert_eq!(task.copied(), Some([3; 4]));
+}
+
+#[test]
+fn what_a_copied_field_allocates() {
+    let _alone = alone();
+    let world = World::attached();
+    let task = Task::default();
+    // The field set.
+    assert_eq!(allocates(|| task.update_word(1)), (1, None));
+    assert_eq!(allocates(|| task.update_word(2)), (0, Some(1)));
+    assert_eq!(allocates(|| task.update_copied([1; 4])), (0, None));
+    // Where the next value is while this one is being replaced.
+    assert_eq!(allocates(|| task.update_copied([2; 4])), (1, Some([1; 4])));
+    assert_eq!(allocates(|| task.update_copied([3; 4])), (0, Some([2; 4])));
+    assert_eq!(allocates(|| task.update_copied_with(|_| [4; 4])), (0, Some([3; 4])));
+    assert_eq!(allocates(|| (task.copied(), task.word())), (0, (Some([4; 4]), Some(2))));
+    world.shared.update_copied([1; 4]);
+    assert_eq!(allocates(|| world.shared.copied()), (0, Some([1; 4])));
+}
+
+/// What holds a thread up is code of the user: an initialiser, a closure, a clone. Others that ask for something else go on.
+#[test]
+fn nothing_waits_for_what_is_held_up_in_another_field() {
+    let _alone = alone();
+    let world = World::new();
+    let use_the_others = |world: &World| {
+        assert!(world.task.attach_attached(Noting::default()).is_ok());
+        assert!(world.task.attach_later(Noting::default()).is_ok());
+        world.task.made_later();
+        assert!(world.owned.attach_attached(Noting::default()).is_ok() && world.owned.made().number == 1);
+        assert!(world.shared.attach_attached(Noting::default()).is_ok() && world.shared.made().number == 1);
+        assert!(world.fixed.attach_attached(Noting::default()).is_ok() && world.fixed.made().number == 1);
+        world.update(|| Noting::cloning(1, || ()));
+        assert_eq!(world.read().map(|clone| clone.unwrap().number), [1; 4]);
+        world.task.update_copied([1; 4]);
+    };
+    in_the_middle_of(
+        |stay| {
+            world.task.get_or_attach_made(|| {
+                stay();
+                Noting::new(5)
+            });
+        },
+        || {
+            use_the_others(&world);
+            // Its own host may be looked at, too.
+            assert!(world.task.attached().is_some());
+        },
+    );
+    let other = World::new();
+    in_the_middle_of(
+        |stay| {
+            world.task.update_newest_with(|_| {
+                stay();
+                Noting::cloning(2, || ())
+            });
+        },
+        || use_the_others(&other),
+    );
+}
+
+#[test]
+fn the_first_attach_of_a_declaration_allocates_and_the_others_do_not() {
+    let _alone = alone();
+    let warm_up = World::attached();
+    assert!(warm_up.task.attach_later(Noting::default()).is_ok());
+    warm_up.task.made_later();
+    let values = || (Noting::default(), Noting::default());
+    let World { task, owned, .. } = World::new();
+    let (first, second) = values();
+    assert_eq!(allocates(|| task.attach_attached(first).is_ok()), (1, true));
+    assert_eq!(allocates(|| task.get_or_attach_made(|| second).number), (0, 0));
+    let (first, second) = values();
+    // Another declaration: its field set, and the list of both.
+    assert_eq!(allocates(|| task.get_or_attach_made_later(|| first).number), (2, 0));
+    assert_eq!(allocates(|| task.attach_later(second).is_ok()), (0, true));
+    let (first, second) = values();
+    assert_eq!(allocates(|| owned.get_or_attach_made(|| first).number), (1, 0));
+    assert_eq!(allocates(|| owned.attach_attached(second).is_ok()), (0, true));
+    // A table may have to grow, and what is gone be noted, so that there it is once or a few times.
+    let World { shared, fixed, .. } = World::new();
+    let (first, second) = values();
+    assert!(matches!(allocates(|| shared.attach_attached(first).is_ok()), (1.., true)));
+    assert_eq!(allocates(|| shared.get_or_attach_made(|| second).number), (0, 0));
+    let (first, second) = values();
+    assert!(matches!(allocates(|| fixed.get_or_attach_made(|| first).number), (1.., 0)));
+    assert_eq!(allocates(|| fixed.attach_attached(second).is_ok()), (0, true));
+}
+
+#[test]
+fn an_attach_runs_no_code_but_the_logger() {
+    let _alone = alone();
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(LevelFilter::Trace);
+    let World { task, owned, shared, fixed } = World::new();
+    let values = [(); 8].map(|()| Noting::default());
+    let [one, two, three, four, five, six, seven, eight] = values;
+    let (counted, ()) = ran(|| {
+        assert!(task.attach_attached(one).is_ok() && owned.attach_attached(two).is_ok());
+        assert!(shared.attach_attached(three).is_ok() && fixed.attach_attached(four).is_ok());
+    });
+    assert_eq!(counted, NOTHING);
+    let (counted, refused) = ran(|| {
+        let refused = [task.attach_attached(five).err(), owned.attach_attached(six).err()];
+        (refused, [shared.attach_attached(seven).err(), fixed.attach_attached(eight).err()])
+    });
+    assert_eq!(counted, [0, 0, 0, 0, 4]);
+    assert!(refused.0.iter().chain(&refused.1).all(Option::is_some));
+}
+
+#[test]
+fn a_miss_runs_its_initialiser_and_nothing_else() {
+    let _alone = alone();
+    let World { task, owned, shared, fixed } = World::new();
+    assert_eq!(ran(|| task.made().number), (once(INIT), 1));
+    assert_eq!(ran(|| owned.get_or_attach_made(|| Noting::new(2)).number), (once(INIT), 2));
+    let tried = ran(|| shared.get_or_try_attach_made(|| Ok::<_, ()>(Noting::new(3))).map(|made| made.number));
+    assert_eq!(tried, (once(INIT), Ok(3)));
+    assert_eq!(ran(|| fixed.made().number), (once(INIT), 1));
+}
+
+#[test]
+fn an_update_waits_for_no_reader_and_no_closure() {
+    let _alone = alone();
+    let task = Arc::new(Task::default());
+    let (value, arrived, go_on) = held_up(1);
+    task.update_newest(value);
+    never_hangs(|| {
+        let reading = Arc::clone(&task);
+        let reader = thread::spawn(move || reading.newest().map(|clone| clone.number));
+        arrived.recv().unwrap();
+        assert!(task.update_newest(Noting::cloning(2, || ())).is_some());
+        assert!(task.update_newest_with(|_| Noting::cloning(3, || ())).is_some());
+        drop(go_on);
+        assert_eq!(reader.join().unwrap(), Some(1));
+    });
+    in_the_middle_of(
+        |stay| {
+            task.update_newest_with(|_| {
+                stay();
+                Noting::cloning(5, || ())
+            });
+        },
+        || {
+            assert_eq!(task.update_newest(Noting::cloning(4, || ())).map(|last| last.number), Some(3));
+            assert_eq!(task.update_newest_with(|_| Noting::cloning(4, || ())).map(|last| last.number), Some(4));
+        },
+    );
+    assert_eq!(task.newest().map(|newest| newest.number), Some(5));
+}
+
+#[test]
+fn each_update_of_a_replaced_field_allocates() {
+    let _alone = alone();
+    let world = World::attached();
+    let value = || Noting { number: 1, in_clone: None, life: Arc::clone(&world.task.attached().unwrap().life) };
+    for _ in 0..3 {
+        assert!(matches!(allocates(|| world.task.update_newest(value())), (1, Some(_))));
+        assert!(matches!(allocates(|| world.task.update_newest_with(|_| value())), (1, Some(_))));
+        assert!(matches!(allocates(|| world.shared.update_newest(value())), (1, Some(_))));
+    }
+}
+
+#[test]
+fn an_update_clones_what_is_being_read_and_nothing_else() {
+    let _alone = alone();
+    let task = Arc::new(Task::default());
+    let (value, arrived, go_on) = held_up(1);
+    let next = [(); 4].map(|()| Noting::default());
+    let [two, three, four, five] = next;
+    task.update_newest(value);
+    never_hangs(|| {
+        let reading = Arc::clone(&task);
+        let reader = thread::spawn(move || drop(reading.newest()));
+        arrived.recv().unwrap();
+        let (counted, previous) = ran(|| task.update_newest(two));
+        assert_eq!((counted, previous.map(|previous| previous.number)), (once(CLONE), Some(1)));
+        drop(go_on);
+        reader.join().unwrap();
+    });
+    // Nobody reads: the value itself comes back.
+    let (counted, previous) = ran(|| task.update_newest(three));
+    assert_eq!((counted, previous.is_some()), (NOTHING, true));
+    let mut next = Some(four);
+    let (counted, previous) = ran(|| {
+        task.update_newest_with(|_| {
+            note(CLOSURE);
+            next.take().unwrap()
+        })
+    });
+    assert_eq!((counted, previous.is_some()), (once(CLOSURE), true));
+    // An attempt that is lost is dropped, and the closure runs again. The update that came between has handed out a clone,
+    // since the closure was looking at the value, which is dropped when that is done.
+    let mut attempts = vec![Noting::default(), five];
+    let (counted, previous) = ran(|| {
+        task.update_newest_with(|_| {
+            note(CLOSURE);
+            if attempts.len() == 2 {
+                std::mem::forget(task.update_newest(Noting::default()));
+            }
+            attempts.pop().unwrap()
+        })
+    });
+    assert_eq!((counted, previous.is_some()), ([0, 2, 1, 2, 0], true));
+}
+
+#[test]
+fn no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone() {
+    let _alone = alone();
+    let task = Arc::new(Task::default());
+    let (value, arrived, go_on) = held_up(0);
+    let mut lives = vec![Arc::downgrade(&value.life)];
+    task.update_newest(value);
+    let alive = |lives: &[std::sync::Weak<()>]| lives.iter().filter(|life| life.strong_count() > 0).count();
+    never_hangs(|| {
+        let reading = Arc::clone(&task);
+        let reader = thread::spawn(move || drop(reading.newest()));
+        arrived.recv().unwrap();
+        for number in 1..100 {
+            let next = Noting::cloning(number, || ());
+            lives.push(Arc::downgrade(&next.life));
+            drop(task.update_newest(next));
+            // The newest, and the one that is being cloned.
+            assert_eq!(alive(&lives), 2);
+        }
+        drop(go_on);
+        reader.join().unwrap();
+    });
+    // When that is done, and nobody has updated it since.
+    assert_eq!(alive(&lives), 1);
+}
+
+#[test]
+fn exclusive_access_allocates_for_a_copied_field_once_and_for_a_miss() {
+    let _alone = alone();
+    let _warm_up = World::attached();
+    let mut task = Task::default();
+    assert_eq!(allocates(|| task.attached_mut().is_none() && task.newest_mut().is_none()), (0, true));
+    assert_eq!(allocates(|| task.copied_mut().is_none() && task.detach_made().is_none()), (0, true));
+    // The field set, and the life of what is made.
+    assert_eq!(allocates(|| task.made_mut().number), (2, 1));
+    assert!(task.attach_attached(Noting::default()).is_ok());
+    task.update_newest(Noting::default());
+    task.update_copied([1; 4]);
+    assert!(matches!(allocates(|| task.copied_mut().copied()), (1, Some(_))));
+    assert!(matches!(allocates(|| task.copied_mut().copied()), (0, Some(_))));
+    let (count, ()) = allocates(|| {
+        assert!(task.attached_mut().is_some() && task.newest_mut().is_some());
+        task.made_mut();
+        assert!(task.detach_attached().is_some() && task.detach_made().is_some());
+        assert!(task.detach_newest().is_some() && task.detach_copied().is_some());
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(get_or_attach failing: u32 = panic!("no value"))]
+    struct Failing {
+        shadow: ShadowFields,
+    }
+    let _alone = alone();
+    let mut task = Task::default();
+    assert_eq!(ran(|| task.made_mut().number), (once(INIT), 1));
+    assert!(task.attach_attached(Noting::default()).is_ok());
+    task.update_newest(Noting::default());
+    let (counted, out) = ran(|| {
+        assert!(task.attached_mut().is_some() && task.newest_mut().is_some() && task.made_mut().number == 1);
+        (task.detach_attached(), task.detach_made(), task.detach_newest())
+    });
+    assert_eq!(counted, NOTHING);
+    assert!(out.0.is_some() && out.1.is_some() && out.2.is_some());
+    let mut failing = Failing::default();
+    assert_eq!(panic_of(|| *failing.failing_mut()), "no value");
+    assert_eq!(failing.detach_failing(), None);
+}
+
+#[test]
+fn the_end_of_a_host_allocates_nothing() {
+    let _alone = alone();
+    drop(World::attached());
+    let World { task, owned, .. } = World::attached();
+    task.update_copied([1; 4]);
+    task.update_copied([2; 4]);
+    assert_eq!(allocates(|| drop(task)).0, 0);
+    assert_eq!(allocates(|| Shadowed::into_inner(owned)), (0, 1));
+}
+
+#[test]
+fn a_sweep_and_a_report_wait_for_no_code_of_the_user() {
+    let _alone = alone();
+    let (world, object) = (World::new(), Arc::new(1_u64));
+    assert!(object.attach_attached(Noting::default()).is_ok());
+    drop(object);
+    in_the_middle_of(
+        |stay| {
+            world.shared.get_or_attach_made(|| {
+                stay();
+                Noting::new(1)
+            });
+        },
+        || {
+            assert_eq!(registry().sweep(), 1);
+            assert!(registry().report().iter().count() > 0);
+        },
+    );
+}
+
+#[test]
+fn a_sweep_allocates_only_if_it_finds_a_host_that_is_gone() {
+    let _alone = alone();
+    let World { shared, .. } = World::attached();
+    let _ = registry().sweep();
+    assert_eq!(allocates(|| registry().sweep()), (0, 0));
+    drop(shared);
+    assert!(matches!(allocates(|| registry().sweep()), (1.., 1)));
+}
+
+#[test]
+fn a_report_allocates_and_runs_no_code_of_the_user() {
+    let _alone = alone();
+    let _world = World::attached();
+    let (counted, (count, rows)) = ran(|| allocates(|| registry().report().iter().count()));
+    assert_eq!(counted, NOTHING);
+    assert!(count > 0 && rows > 0);
+}
+
+#[test]
+fn counting_allocates_when_a_thread_does_it_first() {
+    let _alone = alone();
+    // Hosts whose fields are there: what is left is to count.
+    let mut world = World::attached();
+    let task = &mut world.task;
+    let start = std::sync::Barrier::new(8);
+    // Blocks of counters of threads that are gone are used again, so all of these are there at once.
+    let mut tasks: Vec<Task> = (0..8).map(|_| Task::default()).collect();
+    for task in &tasks {
+        task.update_word(1);
+    }
+    task.update_word(1);
+    let counts: Vec<[usize; 2]> = thread::scope(|scope| {
+        let threads = tasks.iter_mut().map(|task| {
+            let start = &start;
+            scope.spawn(move || {
+                start.wait();
+                let counted = [allocates(|| task.update_word(2)).0, allocates(|| task.detach_word()).0];
+                start.wait();
+                counted
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(counts.iter().any(|counts| counts[0] > 0), "{counts:?}");
+    assert!(counts.iter().all(|counts| counts[1] == 0), "{counts:?}");
+}
+
+#[test]
+fn an_attach_to_an_arc_drops_no_more_than_a_few_hosts() {
+    let _alone = alone();
+    let hosts: Vec<Arc<u64>> = (0..20_000).map(Arc::new).collect();
+    for host in &hosts {
+        assert!(host.attach_attached(Noting::default()).is_ok());
+    }
+    drop(hosts);
+    let mut total = 0;
+    for _ in 0..1000 {
+        let (host, value) = (Arc::new(1), Noting::default());
+        let (counted, attached) = ran(|| host.attach_attached(value).is_ok());
+        assert!(attached && counted[DROP] <= 64, "{counted:?}");
+        total += counted[DROP];
+    }
+    assert!(total > 0, "none is found");
+    registry().sweep();
+}
+
+#[test]
+fn what_was_done_before_an_attach_or_an_update_is_seen_with_the_value() {
+    let _alone = alone();
+    for round in 1..500_u32 {
+        let (task, shared) = (Task::default(), Arc::new(0_u64));
+        let before = [const { AtomicU32::new(0) }; 5];
+        let write = |which: usize| before[which].store(round, Ordering::Relaxed);
+        let is_seen = |which: usize| assert_eq!(before[which].load(Ordering::Relaxed), round);
+        never_hangs(|| {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    write(0);
+                    assert!(task.attach_attached(Noting::default()).is_ok());
+                    write(1);
+                    task.made();
+                    write(2);
+                    task.update_newest(Noting::default());
+                    write(3);
+                    task.update_copied([1; 4]);
+                    write(4);
+                    assert!(shared.attach_attached(Noting::default()).is_ok());
+                });
+                let mut left = vec![0, 1, 2, 3, 4];
+                while !left.is_empty() {
+                    left.retain(|&which| {
+                        let is_there = match which {
+                            0 => task.attached().is_some(),
+                            1 => task.peek_made().is_some(),
+                            2 => task.newest().is_some(),
+                            3 => task.copied().is_some(),
+                            _ => shared.attached().is_some(),
+                        };
+                        if is_there {
+                            is_seen(which);
+                        }
+                        !is_there
+                    });
+                }
+            });
+        });
+    }
+}
+
+const LOOKED: raw::Id<Noting> = raw::Id::new(1);
+const READ: raw::UpdateId<Noting> = raw::UpdateId::new(2);
+
+/// An object of the raw interface; its fields end before it does, and no reference to one is kept.
+struct Object(Box<u64>);
+
+impl Object {
+    fn new() -> Self {
+        Self(Box::new(0))
+    }
+
+    fn key(&self) -> *const () {
+        ptr::from_ref(&*self.0).cast()
+    }
+
+    fn attach(&self, value: Noting) -> bool {
+        // SAFETY: the object outlives its fields, and no reference is kept.
+        unsafe { LOOKED.attach(self.key(), value) }.is_ok()
+    }
+
+    fn make(&self, init: impl FnOnce() -> Noting) -> u32 {
+        // SAFETY: as above.
+        unsafe { LOOKED.get_or_attach(self.key(), || Ok::<_, ()>(init())) }.unwrap().number
+    }
+
+    fn look(&self) -> Option<u32> {
+        // SAFETY: as above.
+        unsafe { LOOKED.get(self.key()) }.unwrap().map(|found| found.number)
+    }
+
+    fn detach(&self) -> Option<Noting> {
+        // SAFETY: as above.
+        unsafe { LOOKED.detach(self.key()) }.unwrap()
+    }
+
+    fn update(&self, value: Noting) -> Option<Noting> {
+        // SAFETY: as above.
+        unsafe { READ.get_or_update(self.key(), value) }.unwrap()
+    }
+
+    fn read(&self) -> Option<Noting> {
+        // SAFETY: as above.
+        unsafe { READ.get(self.key()) }.unwrap()
+    }
+
+    fn detach_newest(&self) -> Option<Noting> {
+        // SAFETY: as above.
+        unsafe { READ.detach(self.key()) }.unwrap()
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        // SAFETY: no reference is kept.
+        unsafe { raw::detach_object(self.key()) };
+    }
+}
+
+#[test]
+fn a_raw_look_allocates_nothing_and_runs_no_code() {
+    let _alone = alone();
+    let (object, bare) = (Object::new(), Object::new());
+    assert!(object.attach(Noting::default()));
+    let (counted, found) = ran(|| allocates(|| (object.look(), bare.look(), object.make(|| Noting::new(1)))));
+    assert_eq!((counted, found), (NOTHING, (0, (Some(0), None, 0))));
+}
+
+#[test]
+fn a_raw_read_clones_once() {
+    let _alone = alone();
+    let object = Object::new();
+    object.update(Noting::cloning(1, || ()));
+    drop(object.read());
+    let (counted, (count, clone)) = ran(|| allocates(|| object.read()));
+    // As `Clone` does.
+    assert_eq!((counted, count, clone.map(|clone| clone.number)), (once(CLONE), 1, Some(1)));
+    object.update(Noting::cloning(1, || panic!("no clone")));
+    assert_eq!(panic_of(|| object.read().is_some()), "no clone");
+}
+
+#[test]
+fn raw_attaches_and_updates_allocate() {
+    let _alone = alone();
+    let warm_up = Object::new();
+    assert!(warm_up.attach(Noting::default()));
+    warm_up.update(Noting::default());
+    let (one, other) = (Object::new(), Object::new());
+    let values = [(); 5].map(|()| Noting::default());
+    let [first, second, third, fourth, refused] = values;
+    assert!(matches!(ran(|| allocates(|| one.attach(first))), (NOTHING, (1.., true))));
+    assert!(matches!(ran(|| allocates(|| other.make(|| second))), (NOTHING, (1.., 0))));
+    assert!(matches!(ran(|| allocates(|| one.update(third).is_none())), (NOTHING, (1.., true))));
+    let (counted, (count, previous)) = ran(|| allocates(|| one.update(fourth)));
+    assert!(counted == NOTHING && count == 1 && previous.is_some());
+    assert!(!one.attach(refused));
+}
+
+#[test]
+fn a_raw_detach_allocates_nothing_and_runs_no_code() {
+    let _alone = alone();
+    let object = Object::new();
+    for _ in 0..2 {
+        assert!(object.attach(Noting::default()) && object.update(Noting::default()).is_none());
+        let (counted, (count, out)) = ran(|| allocates(|| (object.detach(), object.detach_newest())));
+        assert!(out.0.is_some() && out.1.is_some());
+        assert_eq!((counted, count), (NOTHING, 0));
+    }
+}
