@@ -127,6 +127,16 @@ fn allocates<R>(work: impl FnOnce() -> R) -> (usize, R) {
     (allocations() - before, result)
 }
 
+/// Whether a copied value has a second place; not where it is behind a lock: see `shadow-runtime/src/latch/mod.rs`.
+const SPARE: usize = if cfg!(all(
+    any(target_arch = "x86", target_arch = "x86_64", target_arch = "arm", target_arch = "aarch64"),
+    not(miri)
+)) {
+    1
+} else {
+    0
+};
+
 const NOTHING: [usize; 5] = [0; 5];
 
 fn once(which: usize) -> [usize; 5] {
@@ -423,7 +433,7 @@ fn what_a_copied_field_allocates() {
     assert_eq!(allocates(|| task.update_word(2)), (0, Some(1)));
     assert_eq!(allocates(|| task.update_copied([1; 4])), (0, None));
     // Where the next value is while this one is being replaced.
-    assert_eq!(allocates(|| task.update_copied([2; 4])), (1, Some([1; 4])));
+    assert_eq!(allocates(|| task.update_copied([2; 4])), (SPARE, Some([1; 4])));
     assert_eq!(allocates(|| task.update_copied([3; 4])), (0, Some([2; 4])));
     assert_eq!(allocates(|| task.update_copied_with(|_| [4; 4])), (0, Some([3; 4])));
     assert_eq!(allocates(|| (task.copied(), task.word())), (0, (Some([4; 4]), Some(2))));
@@ -655,7 +665,7 @@ fn exclusive_access_allocates_for_a_copied_field_once_and_for_a_miss() {
     assert!(task.attach_attached(Noting::default()).is_ok());
     task.update_newest(Noting::default());
     task.update_copied([1; 4]);
-    assert!(matches!(allocates(|| task.copied_mut().copied()), (1, Some(_))));
+    assert_eq!(allocates(|| task.copied_mut().copied()), (SPARE, Some([1; 4])));
     assert!(matches!(allocates(|| task.copied_mut().copied()), (0, Some(_))));
     let (count, ()) = allocates(|| {
         assert!(task.attached_mut().is_some() && task.newest_mut().is_some());
