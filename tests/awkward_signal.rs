@@ -117,11 +117,14 @@ fn a_signal_handler_may_look_at_fields_that_are_written_once_and_at_copied_ones(
                 // SAFETY: the thread is running: it goes on until it is told not to, further down.
                 assert_eq!(unsafe { pthread_kill(worker, SIGUSR2) }, 0);
                 while LOOKS.load(Ordering::Acquire) <= round {
-                    thread::yield_now();
+                    // So that the worker has the processor, if there are not enough.
+                    thread::sleep(Duration::from_micros(1));
                 }
             }
         });
     });
-    assert!(LOOKS.load(Ordering::Relaxed) > 100 && FOUND.load(Ordering::Relaxed) > 100);
-    assert_eq!(WRONG.load(Ordering::Relaxed), 0);
+    let [looks, found, wrong] = [&LOOKS, &FOUND, &WRONG].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(wrong, 0, "of {looks} looks, which found {found}");
+    // On a busy machine each look takes a while, and fewer have to do.
+    assert!(looks > 5 && found > 5, "{looks} looks, which found {found}");
 }
