@@ -9,7 +9,7 @@ use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields, Shadowed, registry, 
 
 mod common;
 
-use common::{AtEnd, Census, Life, never_hangs};
+use common::{AtEnd, Census, Life, forever, never_hangs};
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach held: Held)]
@@ -68,7 +68,7 @@ fn accessors_of_a_shared_borrow_return_references_that_live_as_long() {
     let (task, shared) = (Task::default(), Arc::new(String::new()));
     let value = attach(&task, Held::new().0).ok().unwrap();
     assert!(ptr::eq(value, held(&task).unwrap()) && ptr::eq(counter(&task), peek(&task).unwrap()));
-    assert!(of_arc(&shared).is_none() && of_static(Box::leak(Box::default())).is_none());
+    assert!(of_arc(&shared).is_none() && of_static(forever(AtomicU32::new(0))).is_none());
 }
 
 #[test]

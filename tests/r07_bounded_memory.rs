@@ -13,7 +13,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 mod common;
 
 use common::memory::{Counting, bytes, peak_of};
-use common::panic_of;
+use common::{forever, panic_of};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -99,8 +99,7 @@ fn hosts_that_come_and_go_keep_nothing() {
 #[test]
 fn updates_keep_nothing_but_the_newest() {
     let _alone = alone();
-    let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), Box::leak(Box::new(1_u64)));
-    let fixed: &'static u64 = fixed;
+    let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), forever(1_u64));
     let (kept, held) = growth(5000, || {
         task.update_newest([1; 128]);
         task.update_newest_with(|before| before.copied().unwrap());
@@ -118,8 +117,7 @@ fn updates_keep_nothing_but_the_newest() {
 #[test]
 fn refused_attaches_and_failed_initialisers_keep_nothing() {
     let _alone = alone();
-    let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), Box::leak(Box::new(1_u64)));
-    let fixed: &'static u64 = fixed;
+    let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), forever(1_u64));
     assert!(task.attach_once(large()).is_ok());
     let (kept, held) = growth(5000, || {
         assert!(task.attach_once(large()).is_err());

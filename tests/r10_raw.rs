@@ -88,7 +88,7 @@ fn a_field_can_be_looked_at_while_its_initialiser_runs() {
             assert_eq!(maker.join().unwrap(), 3);
         });
     });
-    assert_eq!((get(MADE, OBJECT), detach_object(OBJECT)), (Some(&3), 1));
+    assert_eq!((get(MADE, OBJECT).copied(), detach_object(OBJECT)), (Some(3), 1));
 }
 
 /// Each of the ways in which a value is taken away from whoever clones it.

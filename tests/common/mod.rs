@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{process, thread};
+use std::{process, ptr, thread};
 
 /// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -51,6 +51,15 @@ impl<F: FnMut()> Drop for AtEnd<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// An object that stays for ever, as a static does.
+pub(crate) fn forever<T: Sync>(object: T) -> &'static T {
+    /// Where they are, so that a leak sanitizer sees that they are still there.
+    static ALL: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let object = Box::leak(Box::new(object));
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).push(ptr::from_ref(object).addr());
+    object
 }
 
 /// Counts values that are made, and values that are dropped.
