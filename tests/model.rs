@@ -2,8 +2,13 @@
 //! predict. `tests/world` has the operations and the maps; `fuzz` has the same, for longer.
 //!
 //! `PROPTEST_CASES` says how many worlds there are to be. A failure is made as small as can be, printed, and kept in
-//! `tests/model.regressions`, which is tried first from then on.
+//! `tests/model.regressions`, which is tried first from then on. What the fuzzer has kept is tried again, too.
 
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arbitrary::{Arbitrary, Unstructured};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
@@ -11,6 +16,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 mod world;
 
+use world::bytes::Operations;
 use world::operation::{Access, Act, Declaration, Field, Init, Kind, Next, Operation, PLACES, Place, Policy, Way};
 use world::value::Temper;
 
@@ -110,8 +116,15 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     })
 }
 
+/// Worlds are one at a time: what the registry counts is of all threads.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn any_operations_do_what_the_maps_say() {
+    let _alone = alone();
     let config = Config {
         cases: 500,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
@@ -126,4 +139,22 @@ fn any_operations_do_what_the_maps_say() {
     if let Err(error) = outcome {
         panic!("{error}");
     }
+}
+
+/// What the fuzzer has kept, because each does something that the others do not. Each is a world of its own.
+#[test]
+fn what_the_fuzzer_has_kept_does_what_the_maps_say() {
+    let _alone = alone();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/model");
+    let mut count = 0;
+    for entry in fs::read_dir(corpus).expect("the corpus is in the repository") {
+        let path = entry.expect("a directory can be read").path();
+        let bytes = fs::read(&path).expect("a file can be read");
+        // Bytes that end within an operation are none, as for the fuzzer.
+        if let Ok(Operations(operations)) = Operations::arbitrary_take_rest(Unstructured::new(&bytes)) {
+            world::run(&operations);
+            count += 1;
+        }
+    }
+    assert!(count > 100, "the corpus is there, or this test says nothing: {count}");
 }

@@ -4,6 +4,7 @@
 //! drop, a count, an address. One thread, one world at a time. `tests/model.rs` and the fuzzer make the operations.
 
 mod access;
+pub(crate) mod bytes;
 mod hosts;
 pub(crate) mod operation;
 mod oracle;

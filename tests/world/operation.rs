@@ -3,14 +3,15 @@
 //! Whoever makes operations, makes any at all: what cannot be done where it is to be done, such as a detach from an `Arc`,
 //! is passed over by the world.
 
+use arbitrary::Arbitrary;
+
 use super::value::Temper;
 
 /// How many hosts a world holds at a time: few, so that operations meet.
 pub(crate) const PLACES: u8 = 4;
 
 /// Where a host is; one of [`PLACES`], by its remainder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(pub(crate) u8);
 
 impl Place {
@@ -20,8 +21,7 @@ impl Place {
 }
 
 /// A kind of host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A struct that embeds its fields.
     Task,
@@ -40,8 +40,7 @@ pub(crate) enum Kind {
 }
 
 /// Each kind of host has three declarations, with a field of each policy, in another order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Declaration {
     First,
     Second,
@@ -49,8 +48,7 @@ pub(crate) enum Declaration {
 }
 
 /// The field of a declaration that has this policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Policy {
     Once,
     Made,
@@ -58,24 +56,21 @@ pub(crate) enum Policy {
     Copied,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Field {
     pub(crate) declaration: Declaration,
     pub(crate) policy: Policy,
 }
 
 /// What needs no exclusive access, so that code of the user can do it inside of what it does otherwise.
-#[derive(Clone, Debug)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) place: Place,
     pub(crate) declaration: Declaration,
     pub(crate) act: Act,
 }
 
-#[derive(Clone, Debug)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Act {
     /// `f` of a field that is there or not; `peek_f` of `get_or_attach`.
     Read(Policy),
@@ -90,8 +85,7 @@ pub(crate) enum Act {
 }
 
 /// Which accessor asks for a `get_or_attach` field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// `f`, whose initialiser makes a value or panics, and does nothing else.
     Declared,
@@ -102,8 +96,7 @@ pub(crate) enum Way {
 }
 
 /// What an initialiser does.
-#[derive(Clone, Debug)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Init {
     Makes(Temper),
     Fails,
@@ -115,8 +108,7 @@ pub(crate) enum Init {
 }
 
 /// What the closure of an update does.
-#[derive(Clone, Debug)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Next {
     Makes(Temper),
     Panics,
@@ -126,8 +118,7 @@ pub(crate) enum Next {
     Uses(Box<Access>),
 }
 
-#[derive(Clone, Debug)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Operation {
     Access(Access),
     /// Makes a host, in place of what was there, as each operation that fills a place does.

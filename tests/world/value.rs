@@ -7,9 +7,10 @@ use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::thread;
 
+use arbitrary::Arbitrary;
+
 /// What a value does besides being there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Temper {
     Calm,
     PanicsWhenCloned,
