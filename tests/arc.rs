@@ -3,6 +3,7 @@
 //! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -131,6 +132,31 @@ fn an_object_is_one_host_whatever_it_is_seen_as() {
 }
 
 #[test]
+fn the_first_field_of_a_host_need_not_be_the_first_of_its_declaration() {
+    let _alone = alone();
+    let (sized, text) = (Arc::new(7_u8), Arc::<str>::from("guten Tag"));
+    let (of_sized, of_text) = (sized.number(), text.number());
+    assert!(ptr::eq(of_sized, sized.peek_number().unwrap()) && ptr::eq(of_sized, sized.number()));
+    assert!(ptr::eq(of_text, text.peek_number().unwrap()) && ptr::eq(of_text, text.number()));
+    drop((sized, text));
+    assert_eq!(registry().sweep(), 2);
+}
+
+#[test]
+fn fields_of_another_declaration_are_put_beside_those_that_are_there() {
+    let _alone = alone();
+    let census = Census::default();
+    let path = Arc::new(PathBuf::from("/etc"));
+    let hits = path.hits();
+    attach_life(&path, &census);
+    assert!(path.life().is_some());
+    assert!(ptr::eq(hits, path.peek_hits().unwrap()));
+    assert!(ptr::eq(path.number(), path.peek_number().unwrap()));
+    drop(path);
+    assert_eq!((registry().sweep(), census.dropped()), (1, 1));
+}
+
+#[test]
 fn zero_sized_objects_are_hosts_of_their_own() {
     #[derive(Debug)]
     struct Nothing;
@@ -205,6 +231,52 @@ fn a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches() {
         living.push(host);
     }
     assert_eq!(registry().sweep(), 0);
+}
+
+/// Attaches to that many hosts, of which that many are alive at a time; so each is gone a while after its attach.
+fn pass_by(census: &Census, hosts: usize, at_a_time: usize) {
+    let mut alive = VecDeque::new();
+    for _ in 0..hosts {
+        let host = Arc::new(0_u64);
+        attach_life(&host, census);
+        alive.push_back(host);
+        if alive.len() > at_a_time {
+            alive.pop_front();
+        }
+    }
+}
+
+#[test]
+fn dead_hosts_are_dropped_also_when_the_table_does_not_grow() {
+    let _alone = alone();
+    let census = Census::default();
+    let crowd: Vec<Arc<u32>> = (0..10_000).map(Arc::new).collect();
+    for host in &crowd {
+        attach_life(host, &census);
+    }
+    // So that whatever is due for the growth is done while all of them are alive.
+    pass_by(&Census::default(), 20_000, 0);
+    drop(crowd);
+    // Each of these is gone before the next comes, and is found at once, being recent.
+    pass_by(&Census::default(), 640, 0);
+    assert!(census.dropped() < 100, "a few at a time: {}", census.dropped());
+    pass_by(&Census::default(), 60_000, 0);
+    assert_eq!(census.dropped(), 10_000);
+}
+
+#[test]
+fn dead_hosts_are_dropped_before_they_are_as_many_as_a_part_of_the_living() {
+    let _alone = alone();
+    let living: Vec<Arc<u32>> = (0..10_000).map(Arc::new).collect();
+    for host in &living {
+        attach_life(host, &Census::default());
+    }
+    let census = Census::default();
+    for _ in 0..4 {
+        pass_by(&census, 10_000, 100);
+        let dead = census.made() - census.dropped();
+        assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ shadow! {
 #[test]
 fn a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let asked = ASKED.load(Ordering::Relaxed);
     let host = Arc::new(0_u8);
     let dead = Arc::new(1_u8);
     assert!(dead.attach_asks(Asks(Arc::downgrade(&host))).is_ok());
@@ -51,11 +52,40 @@ fn a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_
             assert!(other.attach_plain(number).is_ok());
             others.push(other);
         }
-        assert_eq!(ASKED.load(Ordering::Relaxed), 0);
+        assert_eq!(ASKED.load(Ordering::Relaxed), asked);
         7
     });
     registry().sweep();
-    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    assert_eq!(ASKED.load(Ordering::Relaxed), asked + 1);
+    assert_eq!(host.answer(), &7);
+}
+
+#[test]
+fn nor_at_the_end_of_an_initialiser_inside_of_it() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    let asked = ASKED.load(Ordering::Relaxed);
+    let host = Arc::new(0_u8);
+    let dead = Arc::new(1_u8);
+    assert!(dead.attach_asks(Asks(Arc::downgrade(&host))).is_ok());
+    drop(dead);
+    let mut others = Vec::new();
+    host.get_or_attach_answer(|| {
+        let inside = Arc::new(2_u8);
+        inside.get_or_attach_answer(|| {
+            for number in 0..=255 {
+                let other = Arc::new(number);
+                assert!(other.attach_plain(number).is_ok());
+                others.push(other);
+            }
+            1
+        });
+        others.push(inside);
+        assert_eq!(ASKED.load(Ordering::Relaxed), asked);
+        7
+    });
+    registry().sweep();
+    assert_eq!(ASKED.load(Ordering::Relaxed), asked + 1);
     assert_eq!(host.answer(), &7);
 }
 

@@ -3,6 +3,7 @@
 //! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what the
 //! other has made.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,7 @@ shadow! {
         get_or_update newest: Large;
     }
     trait SmallFields for Arc<u64> { get_or_attach small: AtomicU64; }
+    trait AnyFields<T: ?Sized + Send + Sync + 'static> for Arc<T> { attach first: u8; attach second: u8; }
     trait StaticFields for &'static u64 { get_or_attach made: Box<Large> = large(); get_or_update newest: Large; }
 }
 
@@ -264,6 +266,32 @@ fn arcs_whose_initialisers_fail_keep_nothing_when_they_are_gone() {
         assert!(SharedFields::get_or_try_attach_made(&Arc::new(1_u64), || Err(())).is_err());
     });
     assert!(held < 64 * 8 * 1024, "{held}");
+    registry().sweep();
+}
+
+/// The least that is kept for one of these hosts, which is without what the table grows by now and then.
+fn least_kept<T: ?Sized>(hosts: &[Arc<T>], attach: impl Fn(&Arc<T>)) -> isize {
+    let kept = hosts.iter().map(|host| {
+        let before = bytes();
+        attach(host);
+        bytes() - before
+    });
+    kept.min().unwrap()
+}
+
+#[test]
+fn a_host_whose_address_says_all_keeps_no_pointer_to_it() {
+    let _alone = alone();
+    let sized: Vec<Arc<u32>> = (0..200).map(Arc::new).collect();
+    let dynamic: Vec<Arc<dyn Any + Send + Sync>> = sized.iter().map(|host| Arc::new(**host) as _).collect();
+    let pointer = isize::try_from(size_of::<&dyn Any>()).unwrap();
+    let first = least_kept(&dynamic[..100], |host| assert!(host.attach_first(1).is_ok()))
+        - least_kept(&sized[..100], |host| assert!(host.attach_first(1).is_ok()));
+    assert_eq!(first, pointer);
+    let second = least_kept(&dynamic[100..], |host| assert!(host.attach_second(1).is_ok()))
+        - least_kept(&sized[100..], |host| assert!(host.attach_second(1).is_ok()));
+    assert_eq!(second, pointer);
+    drop((sized, dynamic));
     registry().sweep();
 }
 
