@@ -315,3 +315,100 @@ impl Iterator for Matches {
         Some(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_tag(tag: u64) -> u64 {
+        tag << crate::side_table::SHARD_BITS
+    }
+
+    #[test]
+    fn tags_say_which_slots_are_taken() {
+        let mut tags = Tags(0);
+        for index in 0..SLOTS {
+            assert!(!tags.is_full());
+            assert_eq!(tags.vacant(), Some(index));
+            assert!(tags.taken().eq(0..index));
+            tags = tags.with(index, with_tag(index as u64));
+        }
+        assert!(tags.is_full());
+        assert_eq!(tags.vacant(), None);
+        assert!(tags.taken().eq(0..SLOTS));
+        for index in 0..SLOTS {
+            let rest = tags.without(index);
+            assert!(!rest.is_full());
+            assert_eq!(rest.vacant(), Some(index));
+            assert!(rest.taken().eq((0..SLOTS).filter(|other| *other != index)));
+        }
+    }
+
+    #[test]
+    fn tags_say_which_slots_may_have_a_key() {
+        for tag in 0..0x80 {
+            let other = tag ^ 0x55;
+            for index in 0..SLOTS {
+                let mut tags = Tags(0);
+                for slot in 0..SLOTS {
+                    tags = tags.with(slot, with_tag(if slot == index { tag } else { other }));
+                }
+                assert_eq!(tags.matches(with_tag(tag)).next(), Some(index));
+                // The bits of a shard, and those of a group, play no part.
+                assert_eq!(tags.matches(with_tag(tag) | 0x7f | 1 << 63).next(), Some(index));
+                assert!((0..SLOTS).all(|slot| slot == index || tags.matches(with_tag(other)).any(|seen| seen == slot)));
+                assert_eq!(tags.matches(with_tag(tag ^ 0x2a)).next(), None);
+                assert_eq!(tags.without(index).matches(with_tag(tag)).next(), None);
+            }
+            assert_eq!(Tags(0).matches(with_tag(tag)).next(), None);
+        }
+    }
+
+    #[test]
+    fn nothing_in_an_array_overlaps_and_nothing_is_wasted() {
+        for bits in 1..8 {
+            let array = Array::<u8>::allocate(bits);
+            assert!(!array.is_empty());
+            assert_eq!(array.groups(), 1 << bits);
+            let (layout, tags) = Array::<u8>::layout(bits);
+            assert_eq!(tags % LINE, 0);
+            assert!(layout.size() < 17 * SLOTS * array.groups() + LINE, "{layout:?}");
+            for group in 0..array.groups() {
+                // SAFETY: there is such a group, nobody else stores, and it is not freed.
+                unsafe { array.set_tags(group, Tags(u32::MAX - u32::try_from(group).unwrap()), Ordering::Relaxed) };
+                for index in 0..SLOTS {
+                    // SAFETY: as above.
+                    unsafe { array.slot(group, index) }.key.store(group * SLOTS + index, Ordering::Relaxed);
+                }
+            }
+            for group in 0..array.groups() {
+                // SAFETY: as above.
+                let tags = unsafe { array.tags(group, Ordering::Relaxed) };
+                assert_eq!(tags.0, u32::MAX - u32::try_from(group).unwrap());
+                for index in 0..SLOTS {
+                    // SAFETY: as above.
+                    let key = unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed);
+                    assert_eq!(key, group * SLOTS + index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn groups_come_one_after_the_other_and_the_first_after_the_last() {
+        let array = Array::<u8>::allocate(3);
+        assert!((0..8).map(|group| array.after(group)).eq([1, 2, 3, 4, 5, 6, 7, 0]));
+        assert_eq!([array.home(0), array.home(5 << 61 | 7), array.home(u64::MAX)], [0, 5, 7]);
+    }
+
+    #[test]
+    fn an_empty_array_has_room_for_nothing() {
+        let array = Array::<u8>::empty();
+        assert!(array.is_empty());
+        assert_eq!(array.groups(), 2);
+        for group in [array.home(0), array.home(u64::MAX)] {
+            // SAFETY: a home is a group, and the array is not freed.
+            assert!(unsafe { array.tags(group, Ordering::Relaxed) }.taken().eq([]));
+        }
+    }
+}

@@ -75,3 +75,38 @@ pub(crate) fn hash(key: usize) -> u64 {
     let folded = (product as u64) ^ ((product >> 64) as u64);
     folded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of the keys are in the fullest of 128 parts.
+    fn fullest(keys: impl Iterator<Item = usize>, part: fn(u64) -> u64) -> usize {
+        let mut parts = [0; 128];
+        keys.for_each(|key| parts[usize::try_from(part(hash(key)) % 128).unwrap()] += 1);
+        parts.into_iter().max().unwrap()
+    }
+
+    #[test]
+    fn addresses_are_spread_over_the_shards_the_tags_and_the_groups_whatever_their_stride() {
+        for stride in [8, 16, 48, 64, 80, 1024, 4096, 4112, 1 << 21] {
+            let keys = || (1..=128 * 64).map(|number| 0x7f00_0000_0000 + number * stride);
+            for part in [|hash| hash, |hash| hash >> SHARD_BITS, |hash| hash >> 57] {
+                let most = fullest(keys(), part);
+                assert!(most < 64 * 2, "{most} for a stride of {stride}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_shard_is_reached_by_its_number_and_once() {
+        let table = SideTable::<u8, 4>::new();
+        assert_eq!(table.shards().count(), 4);
+        for (number, shard) in table.shards().enumerate() {
+            shard.lock().insert(8, hash(8), NonNull::dangling());
+            assert_eq!(table.shard_at(number).entries(), 1);
+            assert_eq!(table.shard_at(number + 4).entries(), 1);
+            assert!((number + 1..4).all(|later| table.shard_at(later).entries() == 0));
+        }
+    }
+}
