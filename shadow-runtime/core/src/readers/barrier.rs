@@ -91,6 +91,29 @@ mod imp {
         }
         done
     }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// The only test here that registers the process, so it finds it as it was.
+        #[test]
+        fn there_is_a_fence_for_all_from_when_the_process_is_registered_if_the_kernel_has_one() {
+            const QUERY: c_int = 0;
+            const OFFERS_IT: c_long = 0b1_1000;
+            let offered = MEMBARRIER.is_some_and(|number| {
+                // SAFETY: as in `membarrier`.
+                let commands = unsafe { syscall(number, QUERY, 0 as c_int, 0 as c_int) };
+                commands > 0 && commands & OFFERS_IT == OFFERS_IT
+            });
+            assert!(!heavy(), "the kernel refuses it to who is not registered");
+            assert!(!is_available(), "it was refused");
+            STATE.store(UNKNOWN, Ordering::Relaxed);
+            assert_eq!(is_available(), offered);
+            assert_eq!(heavy(), offered);
+            assert_eq!(is_available(), offered);
+        }
+    }
 }
 
 /// For models, which have no such call. A slot has a word for it, which its thread exchanges where it passes `light`, and

@@ -255,3 +255,87 @@ impl Drop for Taken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const CELL: usize = 8;
+
+    /// A node that is told apart by its address, and is not looked at.
+    fn node(number: usize) -> *mut () {
+        ptr::without_provenance_mut(8 * number)
+    }
+
+    fn count() -> usize {
+        slots(LAST.load(Ordering::SeqCst)).count()
+    }
+
+    #[test]
+    fn what_is_announced_is_seen_until_it_is_withdrawn() {
+        let announce = [Slot::announce, Slot::announce_lightly, Slot::announce_by_fence];
+        for (number, announce) in announce.into_iter().enumerate() {
+            for withdraw in [Slot::withdraw, Slot::withdraw_lightly] {
+                let (first, second) = (take(), take());
+                let (one, other) = (node(10 + number), node(20 + number));
+                assert!(!is_announced(CELL, one));
+                announce(first.slot(), CELL, one);
+                announce(second.slot(), 2 * CELL, other);
+                assert!(is_announced(CELL, one) && is_announced(2 * CELL, other));
+                assert!(!is_announced(2 * CELL, one) && !is_announced(CELL, other));
+                withdraw(first.slot());
+                assert!(!is_announced(CELL, one) && is_announced(2 * CELL, other));
+                withdraw(second.slot());
+                assert!(!is_announced(2 * CELL, other));
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_one_slot_and_takes_another_only_while_that_is_in_use() {
+        thread::spawn(|| {
+            assert!(own().is_none());
+            let first = any();
+            assert!(ptr::eq(own().expect("it is kept"), first.slot()));
+            assert!(ptr::eq(any().slot(), first.slot()));
+            first.slot().announce(CELL, node(1));
+            assert!(own().is_none());
+            let second = any();
+            assert!(!ptr::eq(second.slot(), first.slot()));
+            let third = any();
+            assert!(!ptr::eq(third.slot(), first.slot()) && !ptr::eq(third.slot(), second.slot()));
+            first.slot().withdraw();
+            drop(first);
+            assert!(own().is_some(), "it is still this thread's");
+        })
+        .join()
+        .expect("it holds");
+    }
+
+    #[test]
+    fn slots_are_used_again_after_reads_and_after_threads() {
+        let before = count();
+        for _ in 0..100 {
+            let thread = thread::spawn(|| {
+                let own = any();
+                own.slot().announce(CELL, node(2));
+                for _ in 0..3 {
+                    drop(any());
+                }
+                own.slot().withdraw();
+            });
+            thread.join().expect("it holds");
+        }
+        // Those of the other tests, which run at the same time.
+        assert!(count() < before + 20, "{} more slots", count() - before);
+    }
+
+    #[test]
+    fn one_of_so_many_reads_is_due() {
+        let taken = take();
+        let due = (0..160).filter(|_| taken.slot().is_due(16)).count();
+        assert_eq!(due, 10);
+    }
+}
