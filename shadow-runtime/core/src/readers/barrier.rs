@@ -9,8 +9,12 @@
 //! where the kernel has none, or a sandbox forbids it, [`is_available`] says so, and nobody may rely on `light`. Liburcu
 //! and Folly's hazard pointers have it from the same call.
 
+#[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
+use absent as imp;
 pub(super) use imp::light;
 pub(crate) use imp::{heavy, is_available};
+#[cfg(loom)]
+use modelled as imp;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod imp {
@@ -121,7 +125,7 @@ mod imp {
 /// the other. Nothing else is ordered by it: not two that pass `light`, nor one that passes `light` and one that has a
 /// fence of its own.
 #[cfg(loom)]
-mod imp {
+mod modelled {
     use crate::readers::{Slot, all_slots};
     use crate::sync::{Ordering, fence};
 
@@ -142,7 +146,7 @@ mod imp {
 }
 
 #[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
-mod imp {
+mod absent {
     use crate::readers::Slot;
 
     pub(crate) fn is_available() -> bool {

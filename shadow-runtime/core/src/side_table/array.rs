@@ -142,59 +142,64 @@ impl<N> Array<N> {
 
 /// The same of boxed atomics: those of a model checker are larger, and are not made of zeros.
 #[cfg(loom)]
-#[repr(align(64))]
-struct Boxed<N> {
-    tags: Vec<AtomicU32>,
-    slots: Vec<Slot<N>>,
-}
+mod modelled {
+    use std::ptr::NonNull;
 
-#[cfg(loom)]
-impl<N> Array<N> {
-    pub(super) fn empty() -> Self {
-        Self::boxed(1, 0)
+    use super::{Array, AtomicPtr, AtomicU32, AtomicUsize, LINE, SLOTS, Slot};
+
+    #[repr(align(64))]
+    struct Boxed<N> {
+        tags: Vec<AtomicU32>,
+        slots: Vec<Slot<N>>,
     }
 
-    pub(super) fn is_empty(self) -> bool {
-        // SAFETY: it is not freed while somebody asks.
-        unsafe { &*self.base() }.slots.is_empty()
-    }
+    impl<N> Array<N> {
+        pub(in crate::side_table) fn empty() -> Self {
+            Self::boxed(1, 0)
+        }
 
-    pub(super) fn allocate(bits: u32) -> Self {
-        Self::boxed(bits, SLOTS << bits)
-    }
+        pub(in crate::side_table) fn is_empty(self) -> bool {
+            // SAFETY: it is not freed while somebody asks.
+            unsafe { &*self.base() }.slots.is_empty()
+        }
 
-    fn boxed(bits: u32, slots: usize) -> Self {
-        let slot = || Slot::<N> { key: AtomicUsize::new(0), value: AtomicPtr::new(std::ptr::null_mut()) };
-        let boxed = Boxed {
-            tags: (0..1 << bits).map(|_| AtomicU32::new(0)).collect(),
-            slots: (0..slots).map(|_| slot()).collect(),
-        };
-        let packed = Box::into_raw(Box::new(boxed)).wrapping_byte_add((u64::BITS - bits) as usize);
-        Self { packed: NonNull::new(packed.cast()).unwrap() }
-    }
+        pub(in crate::side_table) fn allocate(bits: u32) -> Self {
+            Self::boxed(bits, SLOTS << bits)
+        }
 
-    /// Only models do: the tables of hosts stay.
-    pub(super) unsafe fn free(self) {
-        // SAFETY: it was made so, and the caller says that nobody uses it.
-        drop(unsafe { Box::from_raw(self.base()) });
-    }
+        fn boxed(bits: u32, slots: usize) -> Self {
+            let slot = || Slot::<N> { key: AtomicUsize::new(0), value: AtomicPtr::new(std::ptr::null_mut()) };
+            let boxed = Boxed {
+                tags: (0..1 << bits).map(|_| AtomicU32::new(0)).collect(),
+                slots: (0..slots).map(|_| slot()).collect(),
+            };
+            let packed = Box::into_raw(Box::new(boxed)).wrapping_byte_add((u64::BITS - bits) as usize);
+            Self { packed: NonNull::new(packed.cast()).unwrap() }
+        }
 
-    fn shift(self) -> u32 {
-        (self.packed.addr().get() % LINE) as u32
-    }
+        /// Only models do: the tables of hosts stay.
+        pub(in crate::side_table) unsafe fn free(self) {
+            // SAFETY: it was made so, and the caller says that nobody uses it.
+            drop(unsafe { Box::from_raw(self.base()) });
+        }
 
-    fn base(self) -> *mut Boxed<N> {
-        self.packed.as_ptr().wrapping_byte_sub(self.packed.addr().get() % LINE).cast()
-    }
+        pub(super) fn shift(self) -> u32 {
+            (self.packed.addr().get() % LINE) as u32
+        }
 
-    unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
-        // SAFETY: the caller says that it is not freed.
-        &unsafe { &*self.base() }.tags[group]
-    }
+        fn base(self) -> *mut Boxed<N> {
+            self.packed.as_ptr().wrapping_byte_sub(self.packed.addr().get() % LINE).cast()
+        }
 
-    pub(super) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
-        // SAFETY: the caller says that it is not freed.
-        &unsafe { &*self.base() }.slots[group * SLOTS + index]
+        pub(super) unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
+            // SAFETY: the caller says that it is not freed.
+            &unsafe { &*self.base() }.tags[group]
+        }
+
+        pub(in crate::side_table) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
+            // SAFETY: the caller says that it is not freed.
+            &unsafe { &*self.base() }.slots[group * SLOTS + index]
+        }
     }
 }
 
