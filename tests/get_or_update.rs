@@ -49,6 +49,24 @@ fn reading_gives_a_clone_that_later_updates_do_not_touch() {
 }
 
 #[test]
+fn a_value_that_is_read_often_stays_and_can_be_replaced() {
+    let mut task = Task::default();
+    let census = Census::default();
+    for round in 0..3 {
+        task.update_route(vec![round]);
+        task.update_life(census.life());
+        for _ in 0..1000 {
+            assert_eq!(task.route().unwrap(), [round]);
+        }
+        drop(task.life());
+        assert_eq!(task.update_route(vec![9]), Some(vec![round]));
+        assert_eq!(census.made() - census.dropped(), 1);
+    }
+    task.detach_life();
+    assert_eq!(census.made(), census.dropped());
+}
+
+#[test]
 fn an_update_can_be_made_of_the_value_before_it() {
     let task = Task::default();
     let seen = task.update_route_with(|before| {

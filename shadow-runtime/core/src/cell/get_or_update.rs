@@ -408,3 +408,43 @@ impl<V> Cell for GetOrUpdate<V> {
         self.retired.end(panics);
     }
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::policy::Policy;
+
+    fn heat(cell: &GetOrUpdate<String>) -> usize {
+        heat_of(cell.word.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn reads_cool_a_cell_and_an_update_heats_it() {
+        let place = Location::caller();
+        let field: &'static Field =
+            Box::leak(Box::new(Field::declared_at(place, "Host", "field", "String", Policy::GetOrUpdate)));
+        let there_is_a_fence = barrier::tests::is_available();
+        let mut cell = GetOrUpdate::new();
+        let mut previous = None;
+        for round in 0..3 {
+            let value = round.to_string();
+            assert_eq!(cell.update(field, value.clone()), previous);
+            assert_eq!(heat(&cell), HOTTEST);
+            for cooler in 1..=HOTTEST + 2 {
+                for _ in 0..DUE {
+                    assert_eq!(cell.get().as_ref(), Some(&value));
+                }
+                let expected = if there_is_a_fence { HOTTEST.saturating_sub(cooler) } else { HOTTEST };
+                assert_eq!(heat(&cell), expected);
+            }
+            previous = Some(value);
+        }
+        let next = |last: Option<&String>| format!("{}!", last.expect("there is one"));
+        assert_eq!(cell.update_with(field, next), previous);
+        assert_eq!(heat(&cell), HOTTEST);
+        assert!(cell.retired.is_empty(), "nobody else reads");
+        assert_eq!(cell.detach(field).as_deref(), Some("2!"));
+    }
+}

@@ -12,6 +12,8 @@
 #[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
 use absent as imp;
 pub(super) use imp::light;
+#[cfg(all(test, any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
+pub(crate) use imp::tests;
 pub(crate) use imp::{heavy, is_available};
 #[cfg(loom)]
 use modelled as imp;
@@ -97,25 +99,34 @@ mod imp {
     }
 
     #[cfg(test)]
-    mod tests {
+    pub(crate) mod tests {
+        use std::sync::Once;
+
         use super::*;
 
-        /// The only test here that registers the process, so it finds it as it was.
-        #[test]
-        fn there_is_a_fence_for_all_from_when_the_process_is_registered_if_the_kernel_has_one() {
+        /// The same, for a test: it first checks that the process is registered when it is asked for, and not before.
+        pub(crate) fn is_available() -> bool {
             const QUERY: c_int = 0;
             const OFFERS_IT: c_long = 0b1_1000;
-            let offered = MEMBARRIER.is_some_and(|number| {
-                // SAFETY: as in `membarrier`.
-                let commands = unsafe { syscall(number, QUERY, 0 as c_int, 0 as c_int) };
-                commands > 0 && commands & OFFERS_IT == OFFERS_IT
+            static FIRST: Once = Once::new();
+            FIRST.call_once(|| {
+                let offered = MEMBARRIER.is_some_and(|number| {
+                    // SAFETY: as in `membarrier`.
+                    let commands = unsafe { syscall(number, QUERY, 0 as c_int, 0 as c_int) };
+                    commands > 0 && commands & OFFERS_IT == OFFERS_IT
+                });
+                assert!(!heavy(), "the kernel refuses it to who is not registered");
+                assert!(!super::is_available(), "it was refused");
+                STATE.store(UNKNOWN, Ordering::Relaxed);
+                assert_eq!(super::is_available(), offered);
+                assert_eq!(heavy(), offered);
             });
-            assert!(!heavy(), "the kernel refuses it to who is not registered");
-            assert!(!is_available(), "it was refused");
-            STATE.store(UNKNOWN, Ordering::Relaxed);
-            assert_eq!(is_available(), offered);
-            assert_eq!(heavy(), offered);
-            assert_eq!(is_available(), offered);
+            super::is_available()
+        }
+
+        #[test]
+        fn there_is_a_fence_for_all_from_when_the_process_is_registered_if_the_kernel_has_one() {
+            assert_eq!(is_available(), heavy());
         }
     }
 }
