@@ -104,6 +104,22 @@ fn the_closure_of_an_update_runs_again_if_another_update_came_between() {
 }
 
 #[test]
+fn the_closure_of_an_update_does_not_run_again_for_what_it_reads() {
+    let task = Task::default();
+    task.update_route(vec![1]);
+    let mut runs = 0;
+    let previous = task.update_route_with(|before| {
+        runs += 1;
+        for _ in 0..1000 {
+            assert_eq!(task.route().as_ref(), before);
+        }
+        vec![2]
+    });
+    assert_eq!((previous, runs), (Some(vec![1]), 1));
+    assert_eq!(task.route().unwrap(), [2]);
+}
+
+#[test]
 fn the_closure_of_a_first_update_runs_again_if_another_attached_before() {
     let task = Task::default();
     let mut saw = Vec::new();
