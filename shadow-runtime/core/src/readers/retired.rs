@@ -278,3 +278,99 @@ impl<V, F: Fn(&V) -> bool> Drop for Retiring<'_, V, F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::readers::Taken;
+
+    const CELL: usize = 8;
+
+    /// A value that is counted as long as it is there.
+    type Counted = Arc<()>;
+
+    fn there_are(count: &Counted) -> usize {
+        Arc::strong_count(count) - 1
+    }
+
+    fn announced(count: &Counted) -> (NonNull<Node<Counted>>, Taken) {
+        let node = Node::make(Arc::clone(count));
+        let taken = readers::take();
+        taken.slot().announce(CELL, node.as_ptr().cast());
+        (node, taken)
+    }
+
+    /// Retires a node that is announced, and returns by whom.
+    fn retire(retired: &Retired<Counted>, count: &Counted, seen: Seen) -> Taken {
+        let (node, taken) = announced(count);
+        // SAFETY: it is no cell's, and nobody reads its value.
+        match unsafe { retired.reclaim(CELL, node, seen, |_| true) } {
+            Ok(_) => panic!("it is announced"),
+            Err(retiring) => retiring.leave(|value| assert!(Arc::ptr_eq(value, count))),
+        }
+        taken
+    }
+
+    #[test]
+    fn what_nobody_has_announced_is_given_back_at_once() {
+        let (retired, count) = (Retired::new(), Counted::default());
+        let node = Node::make(Arc::clone(&count));
+        // SAFETY: it is no cell's.
+        let Ok(node) = (unsafe { retired.reclaim(CELL, node, Seen::AtOnce, |_| true) }) else { panic!("it is free") };
+        // SAFETY: nobody else has it.
+        drop(unsafe { Node::unmake(node) });
+        assert_eq!(there_are(&count), 0);
+        assert!(retired.is_empty());
+    }
+
+    #[test]
+    fn what_is_announced_is_dropped_when_that_is_withdrawn() {
+        let (retired, count) = (Retired::new(), Counted::default());
+        let readers = [(); 4].map(|()| retire(&retired, &count, Seen::AtOnce));
+        assert!(!retired.is_empty());
+        for (number, reader) in [2, 0, 3, 1].into_iter().enumerate() {
+            retired.collect(CELL, |_| true);
+            assert_eq!(there_are(&count), 4 - number);
+            readers[reader].slot().withdraw();
+        }
+        retired.collect(CELL, |_| true);
+        assert_eq!(there_are(&count), 0);
+        assert!(retired.is_empty());
+    }
+
+    #[test]
+    fn what_is_withdrawn_before_it_is_in_the_list_is_dropped_by_who_puts_it_there() {
+        let (retired, count) = (Retired::new(), Counted::default());
+        let (node, taken) = announced(&count);
+        // SAFETY: it is no cell's, and nobody reads its value.
+        let retiring = unsafe { retired.reclaim(CELL, node, Seen::AtOnce, |_| true) };
+        taken.slot().withdraw();
+        assert_eq!(there_are(&count), 1);
+        drop(retiring.err().expect("it was announced"));
+        assert_eq!(there_are(&count), 0);
+    }
+
+    #[test]
+    fn how_the_readers_of_a_node_are_seen_stays_with_it() {
+        let (mut retired, count) = (Retired::new(), Counted::default());
+        let kinds = [Seen::Never, Seen::AtOnce, Seen::ByBarrier, Seen::Never, Seen::ByBarrier, Seen::AtOnce];
+        let readers = kinds.map(|seen| retire(&retired, &count, seen));
+        retired.collect(CELL, |_| true);
+        assert_eq!(there_are(&count), 6);
+        let kept: Vec<_> = retired.take().collect();
+        for kind in [Seen::AtOnce, Seen::ByBarrier, Seen::Never] {
+            assert_eq!(kept.iter().filter(|(_, seen)| *seen == kind).count(), 2);
+        }
+        // SAFETY: they were just taken out.
+        unsafe { retired.put(CELL, &kept) };
+        readers.iter().for_each(|reader| reader.slot().withdraw());
+        retired.collect(CELL, |_| true);
+        assert_eq!(there_are(&count), 2, "those whose readers are never seen");
+        let mut panics = Panics::none();
+        retired.end(&mut panics);
+        panics.raise();
+        assert_eq!(there_are(&count), 0);
+    }
+}
