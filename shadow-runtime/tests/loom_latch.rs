@@ -26,6 +26,13 @@ struct Host {
     shadow: ShadowFields,
 }
 
+/// Its pair is the first field, which has the mark.
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_update(copy) pair: Pair)]
+struct Marked {
+    shadow: ShadowFields,
+}
+
 /// What a writer does before each update, and a reader must see after it: O1 and O3.
 #[derive(Default)]
 struct Model {
@@ -206,5 +213,26 @@ fn an_update_is_made_of_one_on_its_way() {
         });
         let outcome = (writer.join().unwrap(), counter.join().unwrap(), model.host.pair().map(agreed));
         assert!([(Some(1), Some(5), Some(6)), (Some(2), Some(1), Some(5))].contains(&outcome));
+    });
+}
+
+/// Outcomes: by the mark, the reader sees one of the values, whole, and never goes back.
+#[test]
+fn a_reader_by_the_mark_sees_one_of_two_updates_whole() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let host = Arc::new(Marked::default());
+        host.update_pair([1; 2]);
+        let writer = thread::spawn({
+            let host = Arc::clone(&host);
+            move || (host.update_pair([2; 2]).map(agreed), host.update_pair([3; 2]).map(agreed))
+        });
+        let reader = thread::spawn(move || {
+            let seen = host.pair().map_or(0, agreed);
+            assert!((1..=3).contains(&seen) && host.pair().map_or(0, agreed) >= seen);
+        });
+        reader.join().unwrap();
+        assert_eq!(writer.join().unwrap(), (Some(1), Some(2)));
     });
 }

@@ -39,6 +39,8 @@ pub mod __private {
     pub use crate::error::AlreadyAttached;
     pub use crate::field_set::{Declares, FieldSet};
     pub use crate::fields::ShadowFields;
+    #[cfg(loom)]
+    pub use crate::host::modelled as modelled_arc;
     pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};
     pub use crate::policy::Policy;
     #[cfg(loom)]

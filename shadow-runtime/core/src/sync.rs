@@ -1,10 +1,13 @@
 //! The one place that says whose atomics, locks, statics and thread-locals the library uses.
 //!
 //! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` they are the model
-//! checker's, so that the models (`tests/loom_*.rs`) run the code that users run. The counts stay std's there: they are
-//! in statics of the users' crates, and nothing is concluded from them.
+//! checker's, so that the models (`tests/loom_*.rs`) run the code that users run. The `Arc` here
+//! is the one that is a host: under the model checker one of its own, whose counts it sees (`host/arc/modelled.rs`). The
+//! counts of fields stay std's: they are in statics of the users' crates, and nothing is concluded from them.
 #![forbid(unsafe_code)]
 
+#[cfg(loom)]
+pub(crate) use crate::host::modelled::{Arc, Weak};
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
@@ -14,7 +17,7 @@ pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::Ordering;

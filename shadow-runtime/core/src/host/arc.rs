@@ -28,15 +28,15 @@
 //! drop them, since that runs destructors (R4), each contained (R5).
 
 mod kept;
+#[cfg(loom)]
+pub mod modelled;
 mod sweep;
-
-use std::sync::{Arc, Weak};
 
 use crate::field_set::FieldSet;
 use crate::fields::{First, Link, Owner, read};
 use crate::host::{Host, Identity};
 use crate::side_table::{SideTable, hash};
-use crate::sync::shared;
+use crate::sync::{Arc, Weak, shared};
 use kept::{Keeps, Thin, is_thin};
 use sweep::sweep_for;
 pub(crate) use sweep::{sweep, sweep_owed};

@@ -11,6 +11,8 @@ mod shadowed;
 pub use fixed::{Fixed, refuse_zero_sized};
 pub use shadowed::Shadowed;
 
+#[cfg(loom)]
+pub use arc::modelled;
 pub(crate) use arc::{sweep, sweep_owed};
 
 use std::any::TypeId;

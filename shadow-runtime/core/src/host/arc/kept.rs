@@ -20,10 +20,9 @@
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
 use std::ptr;
-use std::sync::{Arc, Weak};
 
 use crate::fields::Owner;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Arc, Ordering, Weak, fence};
 
 /// What keeps the allocation of an `Arc<T>`.
 pub(super) trait Keeps<T: ?Sized>: Owner {

@@ -54,6 +54,9 @@ pub(super) struct Words<V> {
     /// The words of the model checker are not as large as a word.
     #[cfg(loom)]
     words: Vec<AtomicPtr<()>>,
+    /// Written where the words are made, and read where they are used.
+    #[cfg(loom)]
+    made: crate::sync::UnsafeCell<()>,
     #[cfg(loom)]
     value: std::marker::PhantomData<V>,
 }
@@ -70,7 +73,7 @@ impl<V> Words<V> {
     #[cfg(loom)]
     pub(super) fn new() -> Self {
         let words = (0..Self::COUNT).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-        Self { words, value: std::marker::PhantomData }
+        Self { words, made: crate::sync::UnsafeCell::new(()), value: std::marker::PhantomData }
     }
 
     /// Makes the words: all of them null.
@@ -85,7 +88,9 @@ impl<V> Words<V> {
     }
 
     #[cfg(loom)]
-    pub(super) unsafe fn clear(&self) {}
+    pub(super) unsafe fn clear(&self) {
+        self.made.with_mut(|_| ());
+    }
 
     /// The words.
     ///
@@ -102,6 +107,7 @@ impl<V> Words<V> {
 
     #[cfg(loom)]
     unsafe fn words(&self) -> &[AtomicPtr<()>] {
+        self.made.with(|_| ());
         &self.words
     }
 
