@@ -13,7 +13,7 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use shadow_runtime::{Shadow, ShadowFields};
+use shadow_runtime::{Shadow, ShadowFields, shadow};
 
 struct Value {
     number: UnsafeCell<usize>,
@@ -49,6 +49,11 @@ struct Attached {
 #[shadow_field(get_or_attach unmarked: Value = Value::new(2))]
 struct Made {
     shadow: ShadowFields,
+}
+
+// Another field set of the same host.
+shadow! {
+    impl Made { attach more: Value; }
 }
 
 fn model(run: impl Fn() + Sync + Send + 'static) {
@@ -174,6 +179,46 @@ fn two_threads_initialise_two_fields() {
         let other = beside(&host, |host| host.marked().number());
         assert_eq!(host.unmarked().number(), 2);
         assert_eq!(other.join().unwrap(), 1);
+    });
+}
+
+/// Outcomes: the mark is set before another field set makes a list of the node, or not at all; or that set is first, and it
+/// is the other that becomes part of a list. Either way nothing is lost, and a reader sees each value as it was made.
+#[test]
+fn a_field_is_marked_while_another_field_set_is_pushed() {
+    for is_there in [false, true] {
+        model(move || {
+            let host = Arc::new(Made::default());
+            if is_there {
+                host.unmarked();
+            }
+            let marker = beside(&host, |host| host.marked().number());
+            let pusher = beside(&host, |host| {
+                assert!(host.attach_more(Value::new(3)).is_ok());
+                assert!(host.peek_marked().is_none_or(|value| value.number() == 1));
+            });
+            assert_eq!(marker.join().unwrap(), 1);
+            pusher.join().unwrap();
+            assert_eq!(host.peek_marked().map(Value::number), Some(1));
+            assert_eq!(host.more().map(Value::number), Some(3));
+        });
+    }
+}
+
+/// Outcomes: a failing, a panicking and a winning initialiser: those that come before the winner attach nothing, those that
+/// come after have its value; whoever is made to wait by one that ends without a value runs its own.
+#[test]
+fn an_initialiser_fails_and_another_panics_beside_one_that_succeeds() {
+    model(|| {
+        let host = Arc::new(Made::default());
+        let failing = beside(&host, |host| host.get_or_try_attach_unmarked(|| Err(())).map(Value::number));
+        let panicking = beside(&host, |host| {
+            let get = || host.get_or_attach_unmarked(|| std::panic::resume_unwind(Box::new(()))).number();
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(get))
+        });
+        assert_eq!(host.unmarked().number(), 2);
+        assert!(failing.join().unwrap().is_ok_and(|number| number == 2) || host.peek_unmarked().is_some());
+        assert!(panicking.join().unwrap().is_ok_and(|number| number == 2) || host.peek_unmarked().is_some());
     });
 }
 

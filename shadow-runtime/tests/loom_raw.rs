@@ -8,51 +8,17 @@
 //! beside either is an error. A reader that finds the value of another object fails an assertion.
 #![cfg(loom)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::ptr;
-use std::sync::Mutex;
+mod memory;
 
 use loom::cell::UnsafeCell;
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
+use shadow_runtime::__private::modelled::Table;
 use shadow_runtime::__private::modelled_raw::Values;
 
-/// Keeps what is freed for longer than a run of a model takes, so that no two nodes of a run have one address. If some had,
-/// now and then, runs would not be repeatable, as loom needs them to be.
-struct Late;
-
-#[global_allocator]
-static ALLOCATOR: Late = Late;
-
-/// What is to be freed, in a ring, and where the next goes.
-static FREED: Mutex<([(usize, Layout); 1 << 14], usize)> = Mutex::new(([(0, Layout::new::<u8>()); 1 << 14], 0));
-
-// SAFETY: everything is handed on to the system's allocator, if later than asked for.
-unsafe impl GlobalAlloc for Late {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps to the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let (pointer, layout) = if layout.size() <= 256 {
-            let mut freed = FREED.lock().unwrap();
-            let (ring, next) = &mut *freed;
-            *next = (*next + 1) % ring.len();
-            let (address, layout) = std::mem::replace(&mut ring[*next], (pointer.expose_provenance(), layout));
-            (ptr::with_exposed_provenance_mut(address), layout)
-        } else {
-            (pointer, layout)
-        };
-        if !pointer.is_null() {
-            // SAFETY: the caller keeps to the same contract, or did so when this was freed.
-            unsafe { System.dealloc(pointer, layout) };
-        }
-    }
-}
-
-/// A value of an object, and which one it is.
+/// A value of an object, and which one it is. Its alignment gives its node memory that is used again first (`memory/mod.rs`).
+#[repr(align(128))]
 struct Value {
     object: usize,
     number: UnsafeCell<usize>,
@@ -210,4 +176,67 @@ fn two_objects_are_read_while_both_are_detached() {
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         end(&values, &[]);
     });
+}
+
+/// Outcomes: the first value of the object, the second, or none; never that of the other object, whose node has the memory of
+/// the first value, and moves back to the slot in which the second was, while the reader looks there again. The writers are
+/// two threads, so that the reader need not be switched from more than twice.
+#[test]
+fn a_value_is_read_while_another_object_gets_its_memory_and_its_place() {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        // Four fill a group, and the fifth is in the next.
+        let objects = Table::<Value>::keys(5, false);
+        let values = with(&objects[..4]);
+        let (one, other) = (objects[0], objects[4]);
+        let reader = beside(&values, move |values| assert!(matches!(get(values, one), None | Some(1 | 2))));
+        let writer = beside(&values, move |values| {
+            drop(values.update(one, Value::of(one, 2)));
+            assert!(values.update(other, Value::of(other, 1)).is_none());
+        });
+        let detacher = beside(&values, move |values| assert!(values.detach(one).is_some()));
+        for thread in [reader, writer, detacher] {
+            thread.join().unwrap();
+        }
+        end(&values, &objects);
+    });
+}
+
+/// Outcomes: the reader sees a value of each of two ids, in either order. The node of one may get the memory of the other's,
+/// whose slow reader has announced that; what is replaced is kept for nobody who does not read it.
+#[test]
+fn values_of_two_ids_are_read_while_one_gets_the_memory_of_the_other() {
+    for is_other_first in [false, true] {
+        model(move || {
+            let (one, other) = (with(&[1]), with(&[1]));
+            let reader = thread::spawn({
+                let (one, other) = (Arc::clone(&one), Arc::clone(&other));
+                move || {
+                    let read = || assert!(matches!(get(&one, 1), None | Some(1)));
+                    let read_other = || assert!(matches!(get(&other, 1), Some(1..=3)));
+                    if is_other_first {
+                        read_other();
+                        read();
+                    } else {
+                        read();
+                        read_other();
+                    }
+                }
+            });
+            let first = thread::spawn({
+                let (one, other) = (Arc::clone(&one), Arc::clone(&other));
+                move || {
+                    drop(one.detach(1));
+                    drop(other.update(1, Value::of(1, 2)));
+                }
+            });
+            let second = beside(&other, |other| drop(other.update(1, Value::of(1, 3))));
+            for thread in [reader, first, second] {
+                thread.join().unwrap();
+            }
+            end(&one, &[]);
+            end(&other, &[1]);
+        });
+    }
 }

@@ -109,6 +109,23 @@ fn a_key_is_looked_for_while_it_moves_back() {
     });
 }
 
+/// Outcomes: a key that is two groups from its home, and moves back to the next one, is always found. The reader passes the
+/// groups in between, so that what it has seen of the last does not order what it has seen of those.
+#[test]
+fn a_key_is_looked_for_while_it_moves_back_from_further_on() {
+    model(|| {
+        // For more than six there are four groups. Eight keys of the first fill that and the second; the ninth is in the third.
+        let keys = Shard::keys_of_four(9, 0);
+        let shard = with(&keys);
+        let (gone, moved) = (keys[4], keys[8]);
+        let writer = beside(&shard, move |shard| assert!(shard.remove(gone).is_some()));
+        let reader = beside(&shard, move |shard| assert!(finds(shard, moved)));
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(finds(&shard, moved) && !finds(&shard, gone));
+    });
+}
+
 /// Outcomes: the slot of a key that moves back is given to another key meanwhile; each is found with its own value.
 #[test]
 fn a_slot_is_looked_at_while_it_gets_another_key() {

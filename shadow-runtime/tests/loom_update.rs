@@ -8,9 +8,7 @@
 //! dropped: a reader that sees it before it is made, or still reads it when it is dropped, is an error. A model counts its
 //! values: at its end, while the host lives, there is one for each field that is attached (E3), and then there is none.
 //!
-//! Each run of a model has to be the same, and so has whether a node gets the memory of another that has gone, which is
-//! compared by address. So nodes have memory of their own here: what was let go last is used again first, so that as many
-//! addresses as can be come back.
+//! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be.
 //!
 //! What fails, if one thing is weakened: without either fence for all, or the fence of a reader's light half, at an
 //! announcement or a withdrawal, the models of a cold cell; without the `full_fence` of a writer or of a reader, most of
@@ -20,9 +18,8 @@
 //! the weakening of that alone, since it is a fence here and nothing otherwise.
 #![cfg(loom)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::ptr;
+mod memory;
+
 use std::sync::atomic::AtomicUsize as Plain;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -31,58 +28,6 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 use shadow_runtime::{Shadow, ShadowFields};
-
-struct Memory;
-
-#[global_allocator]
-static MEMORY: Memory = Memory;
-
-/// What nodes are aligned to here. But for slots, which are not let go of, hardly anything else is.
-const NODE: usize = 128;
-const LARGEST: usize = 3 * NODE;
-
-std::thread_local! {
-    /// What was let go of, by its size, each with the address of the next. A model runs in one thread of the system.
-    static FREE: [Cell<*mut u8>; LARGEST / NODE] = const { [const { Cell::new(ptr::null_mut()) }; LARGEST / NODE] };
-}
-
-/// Puts what `next` makes of it in place of the head of the list of a layout, and returns that head, or null; or `None` if there is no such list.
-fn exchange(layout: Layout, next: impl FnOnce(*mut u8) -> *mut u8) -> Option<*mut u8> {
-    if layout.align() != NODE || layout.size() > LARGEST {
-        return None;
-    }
-    FREE.with(|free| {
-        let list = &free[layout.size() / NODE - 1];
-        let first = list.get();
-        list.set(next(first));
-        Some(first)
-    })
-}
-
-// SAFETY: a block is from `System`, and is in the list of its size alone, after it was let go of.
-unsafe impl GlobalAlloc for Memory {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: what is in a list begins with the address of the next.
-        let next = |first: *mut u8| if first.is_null() { first } else { unsafe { first.cast::<*mut u8>().read() } };
-        match exchange(layout, next) {
-            Some(first) if !first.is_null() => first,
-            // SAFETY: the caller's promise is the same.
-            _ => unsafe { System.alloc(layout) },
-        }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let next = |first| {
-            // SAFETY: nobody has it any more, and it has room for an address.
-            unsafe { block.cast::<*mut u8>().write(first) };
-            block
-        };
-        if exchange(layout, next).is_none() {
-            // SAFETY: the caller's promise is the same.
-            unsafe { System.dealloc(block, layout) };
-        }
-    }
-}
 
 /// How many values there are. Not loom's: nothing is concluded from it but at the end.
 type Alive = std::sync::Arc<Plain>;
@@ -163,6 +108,10 @@ impl Model {
     fn read_other(&self) -> usize {
         number(self.host.other())
     }
+
+    fn update_other(&self, next: usize) -> usize {
+        number(self.host.update_other(self.value(next)))
+    }
 }
 
 /// 0 if there is none.
@@ -219,6 +168,39 @@ fn a_reader_of_two_fields_and_an_update_of_the_first() {
             let writer = beside(model, |model| assert_eq!(model.update(2), 1));
             reader.join().unwrap();
             writer.join().unwrap();
+        });
+    }
+}
+
+/// Outcomes: the node of one field may get the memory of the other's, whose slow reader has announced that; the reader goes
+/// on to see a value of each, in either order, and what is replaced is kept for nobody who does not read it.
+#[test]
+fn a_reader_of_two_fields_of_which_one_gets_the_memory_of_the_other() {
+    for is_other_first in [false, true] {
+        model(3, 2, move |model| {
+            model.update(1);
+            model.update_other(3);
+            let reader = beside(model, move |model| {
+                let read = || assert!([1, 2].contains(&model.read()));
+                let read_other = || assert!((3..=5).contains(&model.read_other()));
+                if is_other_first {
+                    read_other();
+                    read();
+                } else {
+                    read();
+                    read_other();
+                }
+            });
+            let first = beside(model, |model| {
+                assert_eq!(model.update(2), 1);
+                model.update_other(4);
+            });
+            let second = beside(model, |model| {
+                model.update_other(5);
+            });
+            for thread in [reader, first, second] {
+                thread.join().unwrap();
+            }
         });
     }
 }

@@ -72,6 +72,9 @@ type Thread = usize;
 pub(crate) struct Record {
     place: Place,
     owner: Thread,
+    /// Written where the record is made, and read by who lists it.
+    #[cfg(loom)]
+    made: &'static crate::sync::AtomicU8,
 }
 
 /// The right to initialise one place, held by one thread.
@@ -145,7 +148,16 @@ pub(crate) fn is_initialising() -> bool {
 impl Record {
     #[inline]
     pub(crate) fn new(place: Place) -> Self {
-        Self { place, owner: this_thread() }
+        Self {
+            place,
+            owner: this_thread(),
+            #[cfg(loom)]
+            made: {
+                let made = Box::leak(Box::new(crate::sync::AtomicU8::new(0)));
+                made.with_mut(|_| ());
+                made
+            },
+        }
     }
 
     fn slot(&self) -> &'static Slot {
@@ -214,6 +226,11 @@ impl Claims {
                 if let Ok(seen) = slot.compare_exchange(seen, listed, Ordering::Acquire, Ordering::Relaxed) {
                     // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
                     let record = unsafe { *seen };
+                    // SAFETY: nobody stores there.
+                    #[cfg(loom)]
+                    unsafe {
+                        record.made.unsync_load()
+                    };
                     table.enter(record);
                 }
             }

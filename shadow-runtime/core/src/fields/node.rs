@@ -20,6 +20,9 @@ use crate::registry::Field;
 /// What every node and list begins with.
 pub(crate) struct Link {
     kind: KindOf,
+    /// Written where the link is made, and read where it is looked at.
+    #[cfg(loom)]
+    made: crate::sync::UnsafeCell<()>,
 }
 
 /// Says what a node is.
@@ -78,18 +81,30 @@ pub(super) fn kind<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
 }
 
 impl Link {
+    #[cfg(not(loom))]
     pub(super) const fn new(kind: KindOf) -> Self {
         Self { kind }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new(kind: KindOf) -> Self {
+        let made = crate::sync::UnsafeCell::new(());
+        made.with_mut(|_| ());
+        Self { kind, made }
     }
 
     /// Whether it is known at a glance to be of this kind.
     #[inline]
     pub(super) fn is(&self, kind: KindOf) -> bool {
+        #[cfg(loom)]
+        self.made.with(|_| ());
         ptr::fn_addr_eq(self.kind, kind)
     }
 
     /// What it is the link of.
     pub(super) fn kind(&self) -> &'static Kind {
+        #[cfg(loom)]
+        self.made.with(|_| ());
         (self.kind)()
     }
 

@@ -86,6 +86,11 @@ impl<V> Table<V> {
         let is_one = |key: &usize| (hash(*key) >> 63 == 1) == of_second_group;
         (1..).map(|number| number * 16).filter(is_one).take(count).collect()
     }
+
+    /// The first `count` keys whose home is this one of four groups.
+    pub fn keys_of_four(count: usize, group: u64) -> Vec<usize> {
+        (1..).map(|number| number * 16).filter(|key| hash(*key) >> 62 == group).take(count).collect()
+    }
 }
 
 impl<V> Drop for Table<V> {
