@@ -71,6 +71,10 @@ shadow! {
     trait More for Arc<Thing> { attach third: Value; }
 }
 
+shadow! {
+    trait StillMore for Arc<Thing> { attach fourth: Value; }
+}
+
 /// Runs these in threads of their own, for a host that has nothing yet, and then `look`. It is let go of when that is done:
 /// threads share it by an `Arc` of std's, for that and for nothing else.
 fn model(steps: [fn(&Arc<Thing>); 2], look: fn(&Arc<Thing>)) {
@@ -135,6 +139,28 @@ fn a_host_is_started_by_two_field_sets() {
         assert!(host.peek_first().is_some_and(|value| value.number() == 1));
         assert!(host.third().is_some_and(|value| value.number() == 3));
     });
+}
+
+/// Outcomes: the first field set is marked before another makes a list of it, or not at all; or two others are entered, one
+/// after the other. Nothing is lost.
+#[test]
+fn a_host_is_marked_or_entered_while_another_field_set_is_entered() {
+    let fourth = |host: &Arc<Thing>| assert!(host.attach_fourth(Value::new(4, host)).is_ok());
+    for step in [first, fourth] {
+        with_hosts(2, move |new| {
+            let host = std::sync::Arc::new(new());
+            second(&host);
+            let threads = [step, third].map(|step| {
+                let host = std::sync::Arc::clone(&host);
+                thread::spawn(move || step(&host))
+            });
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert!(host.third().is_some_and(|value| value.number() == 3));
+            assert!(host.fourth().is_some() || host.peek_first().is_some_and(|value| value.number() == 1));
+        });
+    }
 }
 
 /// Outcomes: the reader sees nothing, or the value as it was made, by the mark or without.

@@ -5,8 +5,7 @@
 //! ```
 //!
 //! A field set of these models writes a cell of loom's when it is made, so a reader that may see a node before it is
-//! made is an error. With the `Release` of `append_link` or the `Acquire` of `find` or of a failed exchange weakened to
-//! `Relaxed`, one of these models fails.
+//! @@
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -120,6 +119,27 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(run);
+}
+
+/// Outcomes: a list is there, and has room: both of the sets are put there, in either order; or they are the same set, and
+/// both find the one that was put first.
+#[test]
+fn two_threads_push_the_third_field_set() {
+    for is_same in [false, true] {
+        model(move || {
+            let host = Arc::new(Host::default());
+            let _ = [reach::<1>, reach::<2>].map(|reach| reach(&host));
+            let fourth: fn(&Host) -> usize = if is_same { reach::<3> } else { reach::<4> };
+            let pushes = [reach::<3>, fourth];
+            let pushes = pushes.map(|push| {
+                let host = Arc::clone(&host);
+                thread::spawn(move || push(&host))
+            });
+            let [one, other] = pushes.map(|push| push.join().unwrap());
+            assert_eq!(one == other, is_same);
+            assert_eq!((look::<3>(&host), look::<4>(&host)), (Some(one), (!is_same).then_some(other)));
+        });
+    }
 }
 
 /// Outcomes: a list of six nodes is full, so each of the two makes another, for one of them for nothing; all are there.

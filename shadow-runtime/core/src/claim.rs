@@ -26,8 +26,8 @@
 //! listed, also by a panic of the initialiser, takes it out of the table and wakes those who wait.
 //!
 //! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is
-//! found at the second look. It is a `Release` too, of the record, for the `Acquire` of who lists it. All else is
-//! under the lock.
+//! found at the second look. Without the lock it is a `Release` too, of the record, for the `Acquire` of who lists it. All
+//! else is under the lock.
 //!
 //! # Circles
 //!
@@ -214,7 +214,8 @@ impl Claims {
             let seen = slot.load(Ordering::Relaxed);
             if seen == FREE {
                 let mine = ptr::from_ref(record).cast_mut();
-                if slot.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                // Acquire: as in `Claim::take`. Who lists the record has the lock, so it need not be released here.
+                if slot.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     return Some(None);
                 }
             } else if seen == OVERFLOWN || seen.addr() & LISTED != 0 {

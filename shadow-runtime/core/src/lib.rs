@@ -45,6 +45,8 @@ pub mod __private {
     pub use crate::policy::Policy;
     #[cfg(loom)]
     pub use crate::raw::modelled as modelled_raw;
+    #[cfg(loom)]
+    pub use crate::readers::modelled as modelled_readers;
     pub use crate::registry::Field;
     #[cfg(loom)]
     pub use crate::side_table::modelled;

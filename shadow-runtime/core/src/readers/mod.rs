@@ -22,6 +22,8 @@
 //! again: the cell may be the right one, for another node.
 
 pub(crate) mod barrier;
+#[cfg(loom)]
+pub mod modelled;
 pub(crate) mod retired;
 
 use std::cell::Cell;

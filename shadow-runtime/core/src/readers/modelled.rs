@@ -1,0 +1,58 @@
+//! Announcements by themselves, for the models of `tests/loom_readers.rs`.
+//!
+//! In: cells and nodes that are numbers. Out: whether a node is announced. It is compiled under a model checker only.
+#![allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate, reason = "for the models")]
+
+use std::ptr;
+
+use super::{Taken, barrier};
+
+/// How an announcement is made and withdrawn.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// Of a cold cell.
+    Lightly,
+    /// Of a hot one.
+    AtOnce,
+    /// Of a table of `raw`.
+    ByFence,
+}
+
+/// A slot of one thread.
+pub struct Reader(Taken);
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self(super::take())
+    }
+}
+
+impl Reader {
+    pub fn announce(&self, way: Way, cell: usize, node: usize) {
+        let node = ptr::without_provenance_mut(node);
+        match way {
+            Way::Lightly => self.0.slot().announce_lightly(cell, node),
+            Way::AtOnce => self.0.slot().announce(cell, node),
+            Way::ByFence => self.0.slot().announce_by_fence(cell, node),
+        }
+    }
+
+    pub fn withdraw(&self, way: Way) {
+        match way {
+            Way::Lightly => self.0.slot().withdraw_lightly(),
+            Way::AtOnce | Way::ByFence => self.0.slot().withdraw(),
+        }
+    }
+}
+
+pub fn is_announced(cell: usize, node: usize) -> bool {
+    super::is_announced(cell, ptr::without_provenance_mut(node))
+}
+
+/// The fence that a writer has before it looks.
+pub fn fence(way: Way) {
+    match way {
+        Way::Lightly => assert!(barrier::heavy()),
+        Way::AtOnce | Way::ByFence => crate::sync::fence(crate::sync::Ordering::SeqCst),
+    }
+}

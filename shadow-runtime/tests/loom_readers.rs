@@ -1,0 +1,135 @@
+//! Models of `readers/mod.rs` by itself: what an announcement says, and to whom. `loom_update.rs` and `loom_raw.rs` have those
+//! of what it is good for.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_readers
+//! ```
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use shadow_runtime::__private::modelled_readers::{Reader, Way, fence, is_announced};
+
+const WAYS: [Way; 3] = [Way::Lightly, Way::AtOnce, Way::ByFence];
+
+const CELL: usize = 1;
+const OTHER_CELL: usize = 2;
+const NODE: usize = 128;
+const OTHER_NODE: usize = 256;
+
+fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(run);
+}
+
+/// A value that a reader uses and a writer drops.
+#[derive(Default)]
+struct Value(UnsafeCell<usize>);
+
+// SAFETY: the models check that nobody writes to it while others use it.
+unsafe impl Sync for Value {}
+
+impl Value {
+    fn read(&self) {
+        // SAFETY: that nobody writes is what the models check.
+        self.0.with(|number| assert_eq!(unsafe { *number }, 0));
+    }
+
+    fn end(&self) {
+        // SAFETY: that nobody reads is what the models check.
+        self.0.with_mut(|number| unsafe { *number = 1 });
+    }
+}
+
+/// Outcomes: the reader sees that the node was replaced, and leaves it; or the writer sees the announcement, and leaves it; or
+/// the reader was done before. The slot is made meanwhile, or was another reader's before.
+#[test]
+fn a_reader_or_a_writer_sees_the_other() {
+    for way in WAYS {
+        for is_slot_there in [false, true] {
+            model(3, move || {
+                let shared = Arc::new((AtomicUsize::new(NODE), Value::default()));
+                if is_slot_there {
+                    let last = thread::spawn(move || Reader::default().announce(way, OTHER_CELL, 0));
+                    last.join().unwrap();
+                }
+                let reader = thread::spawn({
+                    let shared = Arc::clone(&shared);
+                    move || {
+                        let (word, value) = &*shared;
+                        let reader = Reader::default();
+                        reader.announce(way, CELL, NODE);
+                        if word.load(Ordering::Acquire) == NODE {
+                            value.read();
+                        }
+                        reader.withdraw(way);
+                    }
+                });
+                let writer = thread::spawn(move || {
+                    let (word, value) = &*shared;
+                    word.swap(OTHER_NODE, Ordering::AcqRel);
+                    fence(way);
+                    if !is_announced(CELL, NODE) {
+                        value.end();
+                    }
+                });
+                reader.join().unwrap();
+                writer.join().unwrap();
+            });
+        }
+    }
+}
+
+/// Outcomes: a node that no reader of the cell has announced is never found to be announced: not when a reader of another
+/// cell goes on to another node of this one, nor when one of this cell goes on to that node for another.
+#[test]
+fn a_node_is_announced_for_another_cell() {
+    for way in WAYS {
+        for is_other_first in [false, true] {
+            model(3, move || {
+                let reader = thread::spawn(move || {
+                    let reader = Reader::default();
+                    let announce = |is_other| {
+                        let (cell, node) = if is_other { (OTHER_CELL, NODE) } else { (CELL, OTHER_NODE) };
+                        reader.announce(way, cell, node);
+                        reader.withdraw(way);
+                    };
+                    announce(is_other_first);
+                    announce(!is_other_first);
+                });
+                let writer = thread::spawn(|| assert!(!is_announced(CELL, NODE)));
+                reader.join().unwrap();
+                writer.join().unwrap();
+            });
+        }
+    }
+}
+
+/// Outcomes: as above, of a slot that is given back by the one reader and taken by the other, of threads that have nothing
+/// else in common.
+#[test]
+fn a_node_is_announced_for_another_cell_by_another_thread() {
+    for way in WAYS {
+        for is_other_first in [false, true] {
+            model(2, move || {
+                let reader = |is_other| {
+                    thread::spawn(move || {
+                        let (cell, node) = if is_other { (OTHER_CELL, NODE) } else { (CELL, OTHER_NODE) };
+                        let reader = Reader::default();
+                        reader.announce(way, cell, node);
+                        reader.withdraw(way);
+                    })
+                };
+                let readers = [reader(is_other_first), reader(!is_other_first)];
+                let writer = thread::spawn(|| assert!(!is_announced(CELL, NODE)));
+                for thread in readers.into_iter().chain([writer]) {
+                    thread.join().unwrap();
+                }
+            });
+        }
+    }
+}
