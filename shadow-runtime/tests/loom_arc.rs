@@ -11,6 +11,18 @@
 //!
 //! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that sees it
 //! before the one, or is not known to be done before the other, is an error. All values are counted at the end.
+//!
+//! | weakened or left out | model that fails |
+//! |---|---|
+//! | the `Acquire` fence of `kept.rs` | `a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept` |
+//! | that and the look at the weak count | `the_last_arc_is_dropped_while_the_table_is_swept` |
+//! | the `Weak` that an entry keeps; the look at the count; its being 0 | `the_last_arc_is_dropped_while_the_table_is_swept` |
+//! | the lock, between the look and the change, in `mark` and in `enter` | `a_host_is_marked_or_entered_while_another_field_set_is_entered` |
+//! | `Release` of `Guard::replace`, which sets the mark | `a_host_is_looked_at_while_it_is_started` |
+//! | `Acquire` of the array, `Release` of `grow` | `two_threads_start_a_host` |
+//!
+//! None fails without the look at the weak count alone: it is for `try_unwrap` and `make_mut`, and what it does for them is not
+//! promised by the language, as the last model shows. Nor does any fail if growth leaves the marks behind, as it should be.
 #![cfg(loom)]
 
 use std::sync::atomic::AtomicUsize as Plain;

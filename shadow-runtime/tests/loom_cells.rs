@@ -4,8 +4,18 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_cells
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error. Each
-//! ordering of `claim.rs` that is not `Relaxed`, weakened to that, fails one of those in which three threads initialise.
+//! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error. The
+//! record of a claim has one, too. Each of these orderings, weakened to `Relaxed` alone, or to the other half, fails a model;
+//! those of the mark, and of field sets, are in `loom_nodes.rs`:
+//!
+//! | ordering | model that fails |
+//! |---|---|
+//! | `Attach::get`, `Acquire`; `Attach::attach`, `Release` | `two_threads_attach_an_unmarked_field` |
+//! | `GetOrAttach::get`, `Acquire`; `GetOrAttach::attach`, `Release` | `a_field_is_looked_at_while_it_is_initialised` |
+//! | `Claim::take`, `AcqRel`, either half; the cold way's `Acquire` | `two_threads_initialise` |
+//! | `Claim::drop`, `Release` | `two_threads_initialise` |
+//! | `Claims::take`, where a claim is listed, `Acquire` | `three_threads_initialise_two_fields` |
+//! | `Claims::let_go`, `Release` | `three_threads_initialise_two_fields` |
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -175,10 +175,10 @@ fn a_value_is_looked_for_while_it_is_attached() {
 fn all_are_detached_while_one_is_attached() {
     model(|alive| {
         update(1, 1, alive);
-        let detacher = beside(alive, |_| detach_all_newest());
+        let all = beside(alive, |_| detach_all_newest());
         let attacher = beside(alive, |alive| assert_eq!(update(2, 2, alive), 0));
         attacher.join().unwrap();
-        let detached = detacher.join().unwrap();
+        let detached = all.join().unwrap();
         let left = newest(2);
         assert!([(vec![1], 2), (vec![1, 2], 0), (vec![2, 1], 0)].contains(&(detached, left)));
         assert_eq!(newest(1), 0);

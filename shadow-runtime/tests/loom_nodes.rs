@@ -4,8 +4,24 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes
 //! ```
 //!
-//! A field set of these models writes a cell of loom's when it is made, so a reader that may see a node before it is
-//! @@
+//! A field set of these models writes a cell of loom's when it is made, and so does every link, so a reader that may see a
+//! node or a list before it is made is an error. Each of these orderings, weakened to `Relaxed` alone, fails a model, here or
+//! in `loom_cells.rs`:
+//!
+//! | ordering | model that fails |
+//! |---|---|
+//! | `Head::first`, `Acquire` | `two_threads_push_the_same_field_set` |
+//! | `Head::read`, `Acquire` | `a_field_is_read_while_it_is_attached` of `loom_cells.rs` |
+//! | `Head::start`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
+//! | `Head::mark`, the load's `Acquire` | `a_field_is_marked_while_another_field_set_is_pushed` of `loom_cells.rs` |
+//! | `Head::mark`, the exchange's `Release` | `a_field_is_read_while_it_is_attached` of `loom_cells.rs` |
+//! | `put_node`, first exchange, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
+//! | `put_node`, exchange for a list, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
+//! | `List::nodes`, of the next list, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
+//! | `List::nodes`, of a node, `Acquire` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
+//! | `List::put`, of a node, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
+//! | `List::put`, of a node, `Acquire` on failure | `two_threads_push_the_third_field_set` |
+//! | `List::put`, of the next list, `Release`, and `Acquire` on failure | `two_threads_push_the_same_seventh_field_set` |
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -6,7 +6,19 @@
 //!
 //! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before it
 //! is made is an error. A reader that finds the value of another key fails an assertion. Each `Acquire` and each `Release`
-//! of `side_table/shard.rs`, weakened to `Relaxed` alone, fails one of these models.
+//! of `side_table/shard.rs`, weakened to `Relaxed` alone, fails one of these models:
+//!
+//! | ordering | model that fails |
+//! |---|---|
+//! | `Current::array`, `Acquire`; `grow`, `Release` | `keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one` |
+//! | `search`, the count of moves, `Acquire`; `vacate`, that, `Release` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
+//! | `look_in`, tags, `Acquire`; `vacate`, tags, `Release` | `a_key_is_looked_for_while_it_moves_back` |
+//! | `value_at_home`, key, `Acquire`; `fill`, key, `Release` | `a_key_is_looked_for_while_it_moves_back` |
+//! | `value_at_home`, value, `Acquire`; `replace`, `Release` | `a_key_is_looked_for_while_its_value_is_replaced` |
+//! | `value_of`, key, `Acquire`; `vacate`, `NOBODY`, `Release` | `a_key_is_looked_for_while_it_moves_back` |
+//! | `value_of`, value, `Acquire`; `fill`, value, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
+//! | `value_of`, the key again, `Acquire` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
+//! | `fill`, tags, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -46,7 +46,7 @@
 //! # Orderings
 //!
 //! - **O3** Every exchange of the word that puts a node there is a `Release`, and those that cool it continue it; every
-//!   load is an `Acquire`: who sees a node sees it as it was made.
+//!   load of what is used is an `Acquire`: who sees a node sees it as it was made.
 //! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
 //!   comes before its drop.
 //! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
@@ -184,8 +184,9 @@ impl<V> GetOrUpdate<V> {
     /// Finds the newest node, and announces it.
     #[inline]
     fn read(&self, slot: &'static Slot) -> Option<Reading<'_, V>> {
-        // Acquire: O3.
-        let word = self.word.load(Ordering::Acquire);
+        // Relaxed: it is announced, and compared; what is used is loaded after that. Who knows that there is a node does not
+        // find null for all that.
+        let word = self.word.load(Ordering::Relaxed);
         let word = NonNull::new(word)?;
         match self.announce(slot, word) {
             Ok(word) => Some(Reading { cell: self, slot, word, has_moved_on: false }),
@@ -240,9 +241,10 @@ impl<V> GetOrUpdate<V> {
     fn cool(&self, word: *mut Node<V>) {
         if heat_of(word) != 0 && barrier::is_available() {
             let cooler = word.map_addr(|address| address - 1);
-            // SeqCst: it stands between the exchange of a writer and that of the next, for O5. An exchange, for O3.
-            // Relaxed on failure: then others see to it.
-            let _ = self.word.compare_exchange(word, cooler, Ordering::SeqCst, Ordering::Relaxed);
+            // Relaxed: an exchange, so that it continues the Release of the one that has put the node there (O3). For O5 only
+            // those count: a SeqCst load that does not find one of them comes before it in the one order, whatever it
+            // finds. On failure others see to it.
+            let _ = self.word.compare_exchange(word, cooler, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

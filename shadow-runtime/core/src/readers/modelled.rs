@@ -1,7 +1,13 @@
 //! Announcements by themselves, for the models of `tests/loom_readers.rs`.
 //!
 //! In: cells and nodes that are numbers. Out: whether a node is announced. It is compiled under a model checker only.
-#![allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate, reason = "for the models")]
+#![allow(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
+    reason = "for the models"
+)]
 
 use std::ptr;
 

@@ -1,7 +1,13 @@
 //! One shard, for the models of `tests/loom_table.rs`, which have values of their own.
 //!
 //! In: keys and boxed values. Out: what a reader finds. It is compiled under a model checker only.
-#![allow(missing_debug_implementations, missing_docs, reason = "for the models")]
+#![allow(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
+    reason = "for the models"
+)]
 
 use std::ptr::NonNull;
 

@@ -1,11 +1,19 @@
 //! An `Arc` and its `Weak` for the models of `tests/loom_arc.rs`: those of std's, but that the model checker sees the counts.
 //!
-//! In: values. Out: the part of std's interface that is used of them, with the same operations on the same two counts, in the
-//! same order and of the same orderings (`alloc::sync` of Rust 1.90). It is compiled under a model checker only.
+//! In: values. Out: the part of std's interface that is used of them, with the operations on the two counts of `alloc::sync`, in
+//! the same order and of the same orderings; `downgrade` is one addition, since nothing here locks the count that std's
+//! would wait for. It is compiled under a model checker only.
 //!
 //! Allocations are in a few blocks of each thread of the system, of which the first that is free is taken: so all runs of a
 //! model have the same addresses, and one that is given back is used again soon.
-#![allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate, reason = "for the models")]
+#![allow(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    reason = "for the models"
+)]
 
 use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::cell::Cell;
@@ -79,8 +87,10 @@ impl<T> Arc<T> {
         }
         fence(Ordering::Acquire);
         let this = ManuallyDrop::new(this);
+        // SAFETY: it is there while there is an `Arc`.
+        let value = unsafe { &raw const (*this.inner.as_ptr()).value };
         // SAFETY: there is no other, and never will be.
-        let value = unsafe { (&raw const (*this.inner.as_ptr()).value).read() };
+        let value = unsafe { value.read() };
         drop(Weak { inner: this.inner });
         Ok(ManuallyDrop::into_inner(value))
     }
@@ -125,8 +135,10 @@ impl<T: ?Sized> Drop for Arc<T> {
         }
         fence(Ordering::Acquire);
         let weak = Weak { inner: self.inner };
-        // SAFETY: there is no `Arc` any more, and this happens once.
-        unsafe { ManuallyDrop::drop(&mut (*self.inner.as_ptr()).value) };
+        // SAFETY: there is no `Arc` any more, and a `Weak` does not look at the value.
+        let value = unsafe { &mut (*self.inner.as_ptr()).value };
+        // SAFETY: this happens once.
+        unsafe { ManuallyDrop::drop(value) };
         drop(weak);
     }
 }

@@ -1,7 +1,13 @@
 //! The values of one kind, for the models of `tests/loom_raw.rs`, without a number and without what else objects have.
 //!
 //! In: objects and values. Out: what a reader finds. It is compiled under a model checker only.
-#![allow(missing_debug_implementations, missing_docs, reason = "for the models")]
+#![allow(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
+    reason = "for the models"
+)]
 
 use super::{Kept, Newest, Node, Values as _};
 
