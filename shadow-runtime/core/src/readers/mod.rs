@@ -258,7 +258,7 @@ impl Drop for Taken {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::thread;
 

@@ -279,7 +279,7 @@ impl<V, F: Fn(&V) -> bool> Drop for Retiring<'_, V, F> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::Arc;
 
@@ -348,7 +348,7 @@ mod tests {
         let retiring = unsafe { retired.reclaim(CELL, node, Seen::AtOnce, |_| true) };
         taken.slot().withdraw();
         assert_eq!(there_are(&count), 1);
-        drop(retiring.err().expect("it was announced"));
+        drop(retiring.expect_err("it was announced"));
         assert_eq!(there_are(&count), 0);
     }
 
@@ -365,7 +365,9 @@ mod tests {
         }
         // SAFETY: they were just taken out.
         unsafe { retired.put(CELL, &kept) };
-        readers.iter().for_each(|reader| reader.slot().withdraw());
+        for reader in &readers {
+            reader.slot().withdraw();
+        }
         retired.collect(CELL, |_| true);
         assert_eq!(there_are(&count), 2, "those whose readers are never seen");
         let mut panics = Panics::none();

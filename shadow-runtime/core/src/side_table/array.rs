@@ -321,7 +321,7 @@ impl Iterator for Matches {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

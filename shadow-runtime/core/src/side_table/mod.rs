@@ -76,7 +76,7 @@ pub(crate) fn hash(key: usize) -> u64 {
     folded
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -84,7 +84,7 @@ impl<V> Table<V> {
 
     /// Sweeps in a round, in which nothing is gone, and returns whether that has now seen the shard to the end.
     pub fn sweep_round(&self, round: usize) -> bool {
-        self.shard().lock().sweep_round(round, 4, |_, _| false, &mut Vec::new())
+        self.shard().lock().sweep_round(round, 4, |_, _| (), |_, _| false, &mut Vec::new())
     }
 
     /// The first `count` keys whose home is the first of two groups, or the second.

@@ -604,7 +604,7 @@ impl<N> Shard<'_, N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -727,7 +727,7 @@ mod tests {
                 dead.contains(&key)
             };
             let mut gone = Vec::new();
-            shard.lock().sweep_all(is_gone, &mut gone);
+            shard.lock().sweep_all(|_, _| (), is_gone, &mut gone);
             assert_eq!(gone.iter().map(|(key, _)| *key).collect::<BTreeSet<_>>(), dead);
             assert_eq!(gone.len(), dead.len());
             assert!(gone.iter().all(|(key, there)| expected.get(key) == Some(there)));
@@ -752,7 +752,7 @@ mod tests {
                 seen.borrow_mut().insert(key);
                 false
             };
-            passed += shard.lock().sweep(4, note, &mut Vec::new());
+            passed += shard.lock().sweep(4, |_, _| (), note, &mut Vec::new());
             sweeps += 1;
             let now = seen.borrow().len() - before;
             assert!(now < 4 + SLOTS, "{now} at a time");
@@ -770,9 +770,9 @@ mod tests {
         for number in 0..3000 {
             shard.lock().insert(16 * number, hash(16 * number), value(number));
         }
-        shard.lock().sweep_all(|key, _| key != 0, &mut Vec::new());
+        shard.lock().sweep_all(|_, _| (), |key, _| key != 0, &mut Vec::new());
         assert!(shard.array.array().groups() > MOST_GROUPS);
-        assert_eq!(shard.lock().sweep(100, |_, _| false, &mut Vec::new()), MOST_GROUPS);
+        assert_eq!(shard.lock().sweep(100, |_, _| (), |_, _| false, &mut Vec::new()), MOST_GROUPS);
     }
 
     #[test]
@@ -792,7 +792,7 @@ mod tests {
                     seen.borrow_mut().insert(key);
                     false
                 };
-                if shard.lock().sweep_round(round, 16, note, &mut Vec::new()) {
+                if shard.lock().sweep_round(round, 16, |_, _| (), note, &mut Vec::new()) {
                     break;
                 }
             }
@@ -800,7 +800,7 @@ mod tests {
             assert_eq!(seen.borrow().len(), 300, "from end to end");
             assert!((300 / 20..=300 / 16 + 1).contains(&sweeps), "{sweeps}");
             // It is said once.
-            assert!(!shard.lock().sweep_round(round, 16, |_, _| unreachable!(), &mut Vec::new()));
+            assert!(!shard.lock().sweep_round(round, 16, |_, _| (), |_, _| unreachable!(), &mut Vec::new()));
         }
     }
 
@@ -822,7 +822,7 @@ mod tests {
                 seen.borrow_mut().push(key);
                 false
             };
-            shard.lock().sweep_round(1, 16, note, &mut Vec::new())
+            shard.lock().sweep_round(1, 16, |_, _| (), note, &mut Vec::new())
         };
         let mut seen = Vec::new();
         while seen.len() < 50 {
