@@ -344,7 +344,8 @@ fn a_host_is_marked_while_the_array_is_replaced() {
     });
 }
 
-/// What is known not to be promised: `try_unwrap` takes the count to 0 without a `Release`, so that a sweep may come before
+/// Outcomes: a sweep that is early drops the value before its last use is known to be over, which is what is known not to be
+/// promised: `try_unwrap` takes the count to 0 without a `Release`, so that a sweep may come before
 /// the `Release` with which it gives up the other count. See "Known limits" in `ARCHITECTURE.md`. When this model passes,
 /// that can go.
 #[test]

@@ -6,7 +6,14 @@
 //! ```
 //!
 //! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that uses it beside
-//! either is an error. Values are counted: at the end of a model all are dropped.
+//! either is an error. Values are counted: at the end of a model all are dropped. Each of these, left out, fails a model:
+//!
+//! | left out | model that fails |
+//! |---|---|
+//! | `Id::claim`, the second look | `two_threads_attach` |
+//! | the fence of `Leaving` of `newest.rs` | `an_object_is_detached_while_a_field_is_read` |
+//! | `Table::take`, the object's lock around the table's | `all_are_detached_while_one_is_updated` |
+//! | `kind::name`, the look under the lock | `two_threads_name_a_number` |
 #![cfg(loom)]
 
 mod memory;
@@ -156,6 +163,18 @@ fn two_threads_initialise() {
         let [one, other] = threads.map(|thread| thread.join().unwrap());
         assert_eq!((one, runs.load(Relaxed)), (other, 1));
         assert_eq!(get(ONCE, 1), one);
+    });
+}
+
+/// Outcomes: one has the number named, and the other finds it named, at the latest under the lock; so both values are found.
+#[test]
+fn two_threads_name_a_number() {
+    model(|alive| {
+        let threads = [1, 2].map(|at| beside(alive, move |alive| assert_eq!(update(at, at, alive), 0)));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!([1, 2].map(newest), [1, 2]);
     });
 }
 

@@ -5,7 +5,15 @@
 //! ```
 //!
 //! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that clones it
-//! beside either is an error. A reader that finds the value of another object fails an assertion.
+//! beside either is an error. A reader that finds the value of another object fails an assertion. Each of these, left out,
+//! fails a model; `loom_readers.rs` has those of `readers/mod.rs`:
+//!
+//! | weakened or left out | model that fails |
+//! |---|---|
+//! | the fence of `hand_over`, also if `AcqRel` | `a_value_is_read_while_it_is_replaced` |
+//! | the fence of `Leaving` | `an_object_is_detached_while_a_field_is_read` of `loom_ids.rs` |
+//! | the second look-up; a look into the list by who has moved on | `a_value_is_read_while_it_is_replaced` |
+//! | whose the node is | `a_value_is_read_while_another_object_gets_its_memory_and_its_place` |
 #![cfg(loom)]
 
 mod memory;
@@ -115,7 +123,8 @@ fn a_value_is_read_while_it_is_detached() {
     });
 }
 
-/// The slot of the one gets the other, and then the one again: a look-up for the one may find the value of the other.
+/// Outcomes: the first value of the one, its second, or none. The slot of the one gets the other, and then the one again: a
+/// look-up for the one may find the node of the other.
 #[test]
 fn a_value_is_read_while_its_place_is_another_objects_for_a_while() {
     model(|| {
@@ -130,7 +139,7 @@ fn a_value_is_read_while_its_place_is_another_objects_for_a_while() {
     });
 }
 
-/// A reader may have the array that was replaced, in which the value stays for ever.
+/// Outcomes: the value or none. A reader may have the array that was replaced, in which the value stays for ever.
 #[test]
 fn a_value_is_read_while_the_array_is_replaced_and_it_is_detached() {
     model(|| {
@@ -143,7 +152,7 @@ fn a_value_is_read_while_the_array_is_replaced_and_it_is_detached() {
     });
 }
 
-/// Whatever is left to one of the readers is dropped when both are done, and by that time nothing is left.
+/// Outcomes: each reader sees the first value, the second, or none. Whatever is left to one of the readers is dropped when both are done, and by that time nothing is left.
 #[test]
 fn two_read_while_one_replaces_and_detaches() {
     let mut builder = Builder::new();
@@ -162,7 +171,7 @@ fn two_read_while_one_replaces_and_detaches() {
     });
 }
 
-/// As above, of two objects: the list is common to both.
+/// Outcomes: each reader sees the value of its object, or none. What is left to them is in one list for both.
 #[test]
 fn two_objects_are_read_while_both_are_detached() {
     let mut builder = Builder::new();

@@ -4,6 +4,24 @@
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_readers
 //! ```
+//!
+//! Each of these, weakened, or left out, fails a model:
+//!
+//! | weakened or left out | model that fails |
+//! |---|---|
+//! | `announce_lightly`, `announce_by_fence`, the node, `Release` to `Relaxed` | `a_node_is_announced_for_another_cell` |
+//! | `announce`, the exchange, `SeqCst` to `Acquire`; its `full_fence` | that, and `a_reader_or_a_writer_sees_the_other` |
+//! | `announce_by_fence`, the fence | `a_value_is_read_while_it_is_replaced` of `loom_raw.rs` |
+//! | `tell`, `Release` to `Relaxed` | `a_node_is_announced_for_another_cell` |
+//! | `is_announced`, the second look at the node | `a_node_is_announced_for_another_cell` |
+//! | `is_announced`, the cell, `Acquire` to `Relaxed` | `a_reader_of_two_fields_and_an_update_of_the_first` of `loom_update.rs` |
+//! | `is_announced`, the node or the last slot, `SeqCst` to `Relaxed` | `a_value_is_read_while_it_is_replaced` of `loom_raw.rs` |
+//! | `withdraw_lightly`, `Release` to `Relaxed`; `withdraw`, `SeqCst` to `Acquire` | `a_reader_or_a_writer_sees_the_other` |
+//! | `give_back`, `Release`; `take_slot`, either `Acquire` | `a_node_is_announced_for_another_cell_by_another_thread` |
+//! | `make_slot`, `SeqCst` to either half | `a_reader_or_a_writer_sees_the_other` |
+//!
+//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and `full_fence` is there for the rest. So none can fail where
+//! `SeqCst` is weakened to that alone; that it takes `SeqCst` is argued in `cell/get_or_update.rs`, as O5.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

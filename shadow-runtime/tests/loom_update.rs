@@ -1,4 +1,4 @@
-//! Models of `cell/get_or_update.rs`, `cell/get_or_update/retired.rs` and `readers/`, by the accessors that users call:
+//! Models of `cell/get_or_update.rs`, `readers/retired.rs` and `readers/`, by the accessors that users call:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_update
@@ -8,7 +8,8 @@
 //! dropped: a reader that sees it before it is made, or still reads it when it is dropped, is an error. A model counts its
 //! values: at its end, while the host lives, there is one for each field that is attached (E3), and then there is none.
 //!
-//! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be.
+//! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be. `loom_readers.rs` has
+//! the orderings of `readers/mod.rs`.
 //!
 //! What fails, if one thing is weakened: without either fence for all, or the fence of a reader's light half, at an
 //! announcement or a withdrawal, the models of a cold cell; without the `full_fence` of a writer or of a reader, most of
