@@ -38,6 +38,19 @@ fn a_field_that_is_not_attached_is_none() {
     assert_eq!((task.last_seen(), task.block()), (None, None), "none of these attaches anything");
 }
 
+#[test]
+fn a_value_that_was_borrowed_mutably_can_be_replaced_by_what_is_made_of_it() {
+    let mut task = Task::default();
+    for count in 1..4 {
+        task.update_block([count; 4]);
+        task.block_mut().unwrap()[0] = 9;
+        let previous =
+            common::never_hangs(|| task.update_block_with(|before| before.unwrap().map(|number| 2 * number)));
+        assert_eq!(previous, Some([9, count, count, count]));
+        assert_eq!(task.block(), Some([18, 2 * count, 2 * count, 2 * count]));
+    }
+}
+
 /// The same for any value: each of `values` goes in and comes out as it is, on every way.
 fn every_accessor<V: Copy + PartialEq + Debug + Send + Sync + 'static>(values: [V; 4]) {
     shadow! { trait Field<V: Copy + Send + Sync + 'static> for Shadowed<(u8, V)> { get_or_update(copy) field: V; } }

@@ -76,6 +76,26 @@ fn an_embedded_host_without_fields_allocates_nothing_in_its_life() {
 }
 
 #[test]
+fn a_copied_value_has_a_second_place_only_once_it_is_replaced() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach other: u8)]
+    #[shadow_field(get_or_update(copy) position: [u64; 3])]
+    struct Ship {
+        shadow: ShadowFields,
+    }
+    let ship = Ship::default();
+    ship.attach_other(1).unwrap();
+    // The first update in a thread may set something up in it.
+    Ship::default().update_position([0; 3]);
+    let (counted, _) = counts(|| ship.update_position([1; 3]));
+    assert_eq!(counted, [0, 0]);
+    let ([allocated, _], previous) = counts(|| ship.update_position([2; 3]));
+    assert_eq!((allocated, previous), (1, Some([1; 3])));
+    let (counted, previous) = counts(|| ship.update_position([3; 3]));
+    assert_eq!((counted, previous), ([0, 0], Some([2; 3])));
+}
+
+#[test]
 fn a_wrapper_without_fields_allocates_nothing_in_its_life() {
     let (counted, ()) = counts(|| {
         let mut host = Shadowed::new(1_u64);
