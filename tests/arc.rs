@@ -247,6 +247,23 @@ fn pass_by(census: &Census, hosts: usize, at_a_time: usize) {
 }
 
 #[test]
+fn a_dead_host_is_dropped_a_few_attaches_later_also_after_an_initialiser() {
+    let _alone = alone();
+    let census = Census::default();
+    // A thread that has not attached to anything yet.
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..3 {
+                assert_eq!(Arc::new(PathBuf::from("/etc")).length(), &4);
+                let before = census.dropped();
+                pass_by(&census, 50, 0);
+                assert!(census.dropped() - before >= 40, "{}", census.dropped() - before);
+            }
+        });
+    });
+}
+
+#[test]
 fn dead_hosts_are_dropped_also_when_the_table_does_not_grow() {
     let _alone = alone();
     let census = Census::default();
