@@ -141,7 +141,7 @@ fn short(number: u64) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{columns, cut_end, cut_start, short, without_paths};
 

@@ -19,9 +19,10 @@
 //! shard at a time leaves addresses of that shard to the next hosts, so that many may come to be in few shards. Where there
 //! are fewer, it ends with as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So it takes about
 //! `TURN` attaches of one thread for each shard, `TURN / TURN_STRIDE` for each entry, and one for each group of slots, to
-//! see all shards from end to end, if the groups are spread evenly over shards. Within so many a host that is gone is dropped, or within twice as many, if it was moved back past where the sweep
-//! was; and the memory of hosts and values is bounded by what is alive (R7). Groups do not become fewer: a table that was
-//! large once takes longer, by a part that is small beside what it keeps.
+//! see all shards from end to end, if the groups are spread evenly over shards. Within so many a host that is gone is
+//! dropped, or within twice as many, if it was moved back past where the sweep was; and the memory of hosts and values is
+//! bounded by what is alive (R7). Groups do not become fewer: a table that was large once takes longer, by a part that is
+//! small beside what it keeps.
 //!
 //! A thread begins where its number among all threads says: at another shard than the one before it, and at another place
 //! of a turn. So many threads that each attach a few times see all shards, as one does that attaches often.
@@ -261,11 +262,17 @@ impl Sweeps {
         TABLE.shard_at(next)
     }
 
-    /// Sweeps a part of the next shard that the round has not seen to the end.
+    /// Sweeps a part of the next shard that the round has not seen to the end. If there is none near by, it is a turn: in
+    /// the child of a `fork`, a round may be on for ever, whose last shard was seen to the end, and not yet counted, by a
+    /// thread that only the parent has.
     fn sweep_round(&self, round: usize, gone: &mut Gone) {
-        let unswept = (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round));
-        if unswept.is_some_and(|shard| shard.lock().sweep_round(round, ROUND_STRIDE, fetch, is_gone, gone)) {
-            PACE.swept();
+        match (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round)) {
+            Some(shard) => {
+                if shard.lock().sweep_round(round, ROUND_STRIDE, fetch, is_gone, gone) {
+                    PACE.swept();
+                }
+            }
+            None => self.take_turn(gone),
         }
     }
 
@@ -275,7 +282,7 @@ impl Sweeps {
         let entries = shard.entries();
         if entries > 0 {
             let all = self.all.get().max(entries);
-            let count = (TURN_STRIDE * SHARDS * entries / all).max(TURN_STRIDE);
+            let count = ((TURN_STRIDE * SHARDS).saturating_mul(entries) / all).max(TURN_STRIDE);
             shard.lock().sweep(count, fetch, is_gone, gone);
         }
     }
@@ -322,5 +329,52 @@ fn end(gone: impl IntoIterator<Item = (usize, NonNull<Link>)>, panics: &mut Pani
         let first = unsafe { First::from_raw(link) };
         // SAFETY: it was in the table by this key, and by A1 nobody has it any more.
         unsafe { first.end(key, panics) };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cell;
+    use crate::field_set::FieldSet;
+    use crate::host::Host;
+    use crate::registry::Field;
+
+    /// A field set of no fields.
+    struct Nothing;
+
+    impl FieldSet for Nothing {
+        fn empty() -> Self {
+            Self
+        }
+
+        fn fields() -> &'static [Field] {
+            &[]
+        }
+
+        fn each(&self, _visit: &mut dyn FnMut(&dyn cell::Cell)) {}
+
+        fn each_mut(&mut self, _visit: &mut dyn FnMut(&mut dyn cell::Cell)) {}
+    }
+
+    #[test]
+    fn hosts_are_dropped_in_a_round_that_nobody_will_end() {
+        // Every shard has been seen to the end, and one has not been counted.
+        PACE.unswept.store(1, Ordering::Relaxed);
+        // So many that none is found as the host of an attach a little while ago.
+        let mut alive: VecDeque<_> = (0..10 * RECENT).map(Arc::new).collect();
+        for number in 0..20_000 {
+            let host = Arc::new(number);
+            <Arc<usize> as Host>::reach::<Nothing>(&host);
+            <Arc<usize> as Host>::after_attach(&host);
+            alive.push_back(host);
+            alive.pop_front();
+        }
+        let entries = all_entries();
+        assert!(entries < 2000, "{entries} are kept of {}", alive.len());
+        assert_eq!(PACE.unswept.load(Ordering::Relaxed), 1, "the round is still on");
     }
 }
