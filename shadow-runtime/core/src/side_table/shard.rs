@@ -1,6 +1,7 @@
 //! One shard of a side table: reads take no lock; writers hold the shard's.
 //!
-//! In: a key and its hash. Out: the value, a pointer that is not this file's business.
+//! In: a key and its hash. Out: the value, a pointer that is not this file's business. The reader's half is here, the
+//! writer's in `shard/writer.rs`.
 //!
 //! # What is where
 //!
@@ -26,10 +27,10 @@
 //! group has a vacant tag, the key is not there: load the count of moves again, and if it has changed, look again.
 //!
 //! Mostly the home group is all there is to see, and then the count need not be loaded. A hit there needs the key but
-//! once: by T5 and T6 it stays, so the value is its value. And for a miss one load of the home's tags is enough: when they had this value, with a vacant one, the key was, by T2,
-//! at home or nowhere, and its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line
-//! of its slot, which is touched while the tags are still on their way, so that the two waits are one; and a miss the
-//! line of tags.
+//! once: by T5 and T6 it stays, so the value is its value. And for a miss one load of the home's tags is enough: when
+//! they had this value, with a vacant one, the key was, by T2, at home or nowhere, and its tag was not there. So a hit
+//! touches a line of tags, which 16 groups share, and the line of its slot, which is touched while the tags are still on
+//! their way, so that the two waits are one; and a miss the line of tags.
 //!
 //! # Writer's path
 //!
@@ -76,16 +77,17 @@
 //! hashbrown have. Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without
 //! are those of `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
 
+mod writer;
+
 use std::ptr::NonNull;
 
-use crate::side_table::array::{Array, SLOTS, Slot, Tags};
-use crate::sync::{AtomicPtr, AtomicUsize, Mutex, MutexGuard, Ordering, const_fn, lock};
+use crate::side_table::array::{Array, Slot, Tags};
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn, lock};
+pub(crate) use writer::Guard;
+use writer::Writer;
 
 /// A key that is nobody's: no caller looks for it.
 pub(crate) const NOBODY: usize = usize::MAX;
-
-/// How many groups are swept at a time, where most are vacant.
-const MOST_GROUPS: usize = 64;
 
 /// A part of a table.
 pub(crate) struct Shard<'table, N> {
@@ -115,34 +117,6 @@ pub(super) struct Upkeep<N> {
     writer: Mutex<Writer<N>>,
 }
 
-struct Writer<N> {
-    /// The arrays that were replaced, and may still have readers.
-    replaced: Vec<Array<N>>,
-    /// How many entries the array may have.
-    most: usize,
-    /// The group that is swept next.
-    cursor: usize,
-    /// The round of sweeping that is on, and how many groups of the shard it has still to see.
-    round: usize,
-    left: usize,
-}
-
-// SAFETY: arrays are plain memory, which any thread may free. What the values point to is for the callers to argue.
-unsafe impl<N> Send for Writer<N> {}
-
-/// The right to write to a shard.
-pub(crate) struct Guard<'table, N> {
-    shard: Shard<'table, N>,
-    writer: MutexGuard<'table, Writer<N>>,
-}
-
-/// Where a key is.
-#[derive(Clone, Copy)]
-struct Position {
-    group: usize,
-    index: usize,
-}
-
 impl<N> Current<N> {
     const_fn! {
         pub(super) const fn new() -> Self {
@@ -164,7 +138,7 @@ impl<N> Upkeep<N> {
                 moves: AtomicUsize::new(0),
                 entries: AtomicUsize::new(0),
                 swept: AtomicUsize::new(0),
-                writer: Mutex::new(Writer { replaced: Vec::new(), most: 0, cursor: 0, round: 0, left: 0 }),
+                writer: Mutex::new(Writer::new()),
             }
         }
     }
@@ -294,299 +268,6 @@ impl<N> Slot<N> {
     }
 }
 
-impl<N> Guard<'_, N> {
-    /// The value of `key`.
-    pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
-        look(self.shard.array.array(), key, hash)
-    }
-
-    /// Puts `value` there for `key`, which has none.
-    pub(crate) fn insert(&mut self, key: usize, hash: u64, value: NonNull<N>) {
-        debug_assert_ne!(key, NOBODY, "a caller looks for it");
-        let entries = self.shard.entries() + 1;
-        let mut array = self.shard.array.array();
-        if entries > self.writer.most {
-            array = self.grow(array);
-        }
-        put(array, key, hash, value);
-        self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
-    }
-
-    /// Puts `value` there for `key`, unless it has one, which is returned.
-    pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
-        let array = self.shard.array.array();
-        let seen = tags(array, array.home(hash));
-        // By T2, if there is room at home, the key is there or nowhere.
-        let is_absent = seen.matches(hash).next().is_none() && !seen.is_full();
-        if let Some(there) = if is_absent { None } else { look(array, key, hash) } {
-            return Some(there);
-        }
-        self.insert(key, hash, value);
-        None
-    }
-
-    /// Puts another value there for `key`.
-    pub(crate) fn replace(&mut self, key: usize, hash: u64, value: NonNull<N>) {
-        let array = self.shard.array.array();
-        if let Some(Position { group, index }) = position(array, key, hash) {
-            // SAFETY: the key is there. Release: as in `put`.
-            unsafe { array.slot(group, index) }.value.store(value.as_ptr(), Ordering::Release);
-        }
-    }
-
-    /// Takes `key` out, if its value `is_gone`: nobody looks for it, and nobody uses what it found (T5).
-    pub(crate) fn remove_if(
-        &mut self,
-        key: usize,
-        hash: u64,
-        is_gone: impl FnOnce(NonNull<N>) -> bool,
-    ) -> Option<NonNull<N>> {
-        let array = self.shard.array.array();
-        let position = position(array, key, hash)?;
-        let value = value_at(array, position);
-        is_gone(value).then(|| {
-            self.vacate(array, position);
-            value
-        })
-    }
-
-    /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen
-    /// this one.
-    pub(crate) fn sweep_round(
-        &mut self,
-        round: usize,
-        count: usize,
-        prefetch: impl Fn(usize, NonNull<N>),
-        is_gone: impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) -> bool {
-        if self.shard.is_swept(round) {
-            return false;
-        }
-        if self.writer.round != round {
-            self.writer.round = round;
-            self.writer.left = self.shard.array.array().groups();
-        }
-        let swept = self.sweep(count, prefetch, is_gone, gone);
-        self.writer.left = self.writer.left.saturating_sub(swept);
-        if self.writer.left == 0 {
-            self.shard.upkeep.swept.store(round, Ordering::Relaxed);
-        }
-        self.writer.left == 0
-    }
-
-    /// Takes out the keys and values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
-    /// [`MOST_GROUPS`], and returns how many groups there were. All of these are given to `prefetch` before the first is
-    /// asked about: what is known of them is all over the memory, and can be on its way at once.
-    pub(crate) fn sweep(
-        &mut self,
-        count: usize,
-        prefetch: impl Fn(usize, NonNull<N>),
-        is_gone: impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) -> usize {
-        let array = self.shard.array.array();
-        let most = array.groups().min(MOST_GROUPS);
-        let (mut groups, mut entries, mut group) = (0, 0, self.writer.cursor);
-        while groups < most && entries < count {
-            for index in tags(array, group).taken() {
-                let position = Position { group, index };
-                prefetch(key_at(array, position), value_at(array, position));
-                entries += 1;
-            }
-            group = array.after(group);
-            groups += 1;
-        }
-        for _ in 0..groups {
-            self.sweep_group(array, &is_gone, gone);
-        }
-        groups
-    }
-
-    /// As [`sweep`](Self::sweep), of all groups.
-    pub(crate) fn sweep_all(
-        &mut self,
-        prefetch: impl Fn(usize, NonNull<N>),
-        is_gone: impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) {
-        let groups = self.shard.array.array().groups();
-        let mut swept = 0;
-        while swept < groups {
-            swept += self.sweep(MOST_GROUPS, &prefetch, &is_gone, gone);
-        }
-    }
-
-    /// Sweeps the group whose turn it is.
-    fn sweep_group(
-        &mut self,
-        array: Array<N>,
-        is_gone: &impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) {
-        let group = self.writer.cursor;
-        for index in 0..SLOTS {
-            let position = Position { group, index };
-            // What moves into the hole is looked at, too.
-            while let Some((key, value)) = occupant(array, position) {
-                if !is_gone(key, value) {
-                    break;
-                }
-                gone.push((key, value));
-                self.vacate(array, position);
-            }
-        }
-        self.writer.cursor = array.after(group);
-    }
-
-    /// Calls `visit` with every key and its value.
-    pub(crate) fn each(&self, mut visit: impl FnMut(usize, NonNull<N>)) {
-        let array = self.shard.array.array();
-        for group in 0..array.groups() {
-            for index in 0..SLOTS {
-                if let Some((key, value)) = occupant(array, Position { group, index }) {
-                    visit(key, value);
-                }
-            }
-        }
-    }
-
-    /// Makes a slot vacant that is not, and its group as full as it was, as long as there is something to move there (T2).
-    fn vacate(&mut self, array: Array<N>, position: Position) {
-        self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
-        let mut hole = position;
-        loop {
-            // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
-            // Acquire of `value_of`.
-            unsafe { array.slot(hole.group, hole.index) }.key.store(NOBODY, Ordering::Release);
-            // The tag stays until it is known that nothing moves here: a reader must not find room where T2 says there is
-            // none.
-            let seen = tags(array, hole.group);
-            let overflown = if seen.is_full() { overflown(array, hole.group) } else { None };
-            let Some((from, key, hash)) = overflown else {
-                let vacant = seen.without(hole.index);
-                // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after
-                // the count of moves; pairs with the Acquire of `look_in`.
-                unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
-                return;
-            };
-            fill(array, hole, seen, key, hash, value_at(array, from));
-            // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
-            self.shard
-                .upkeep
-                .moves
-                .store(self.shard.upkeep.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-            hole = from;
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self, from: Array<N>) -> Array<N> {
-        let bits = if from.is_empty() { 1 } else { from.groups().trailing_zeros() + 1 };
-        let to = Array::allocate(bits);
-        self.each(|key, value| put(to, key, super::hash(key), value));
-        // Release: pairs with the Acquire of `Shard::array`.
-        self.shard.array.0.store(to.into_raw(), Ordering::Release);
-        self.writer.most = to.groups() * SLOTS * 13 / 16;
-        self.writer.cursor = 0;
-        self.writer.left = to.groups();
-        if !from.is_empty() {
-            self.writer.replaced.push(from);
-        }
-        to
-    }
-}
-
-/// The tags of a group, for who holds the lock.
-fn tags<N>(array: Array<N>, group: usize) -> Tags {
-    // SAFETY: all groups that are asked for are there; by T4 the array is not freed. Relaxed: under the lock.
-    unsafe { array.tags(group, Ordering::Relaxed) }
-}
-
-/// Where a key is, for who holds the lock.
-fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
-    let mut group = array.home(hash);
-    for _ in 0..array.groups() {
-        let tags = tags(array, group);
-        // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
-        let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
-        if let Some(index) = tags.matches(hash).find(has_key) {
-            return Some(Position { group, index });
-        }
-        if !tags.is_full() {
-            return None;
-        }
-        group = array.after(group);
-    }
-    None
-}
-
-/// The key and the value in a slot, for who holds the lock.
-fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
-    let Position { group, index } = position;
-    tags(array, group).taken().find(|taken| *taken == index)?;
-    Some((key_at(array, position), value_at(array, position)))
-}
-
-/// The key in a slot that is not vacant, for who holds the lock.
-fn key_at<N>(array: Array<N>, Position { group, index }: Position) -> usize {
-    // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
-    unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed)
-}
-
-/// What is in a slot that is not vacant, for who holds the lock.
-fn value_at<N>(array: Array<N>, Position { group, index }: Position) -> NonNull<N> {
-    // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
-    let value = unsafe { array.slot(group, index) }.value.load(Ordering::Relaxed);
-    NonNull::new(value).expect("a slot that is not vacant has a value")
-}
-
-/// Puts a key at the first vacant slot from its home on.
-fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
-    let mut group = array.home(hash);
-    loop {
-        let seen = tags(array, group);
-        if let Some(index) = seen.vacant() {
-            return fill(array, Position { group, index }, seen, key, hash, value);
-        }
-        group = array.after(group);
-    }
-}
-
-/// Fills a slot of a group with these tags.
-fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, value: NonNull<N>) {
-    let Position { group, index } = at;
-    // SAFETY: the slot is there, and by T4 the array is not freed.
-    let slot = unsafe { array.slot(group, index) };
-    // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
-    slot.value.store(value.as_ptr(), Ordering::Release);
-    // Release: after the value; pairs with the Acquire of `value_of`.
-    slot.key.store(key, Ordering::Release);
-    // SAFETY: as above, and by T1 nobody else stores. Release: after the key, so that it is not looked at for nothing.
-    unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
-}
-
-/// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the
-/// key of one slot.
-fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
-    let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
-    let mut later = array.after(group);
-    while later != group {
-        for index in tags(array, later).taken() {
-            let key = key_at(array, Position { group: later, index });
-            let hash = super::hash(key);
-            if distance(array.home(hash), later) >= distance(group, later) {
-                return Some((Position { group: later, index }, key, hash));
-            }
-        }
-        if !tags(array, later).is_full() {
-            return None;
-        }
-        later = array.after(later);
-    }
-    None
-}
-
 impl<N> Shard<'_, N> {
     /// Frees all arrays, for the models: the tables of hosts stay.
     ///
@@ -605,232 +286,4 @@ impl<N> Shard<'_, N> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use super::*;
-    use crate::side_table::{SideTable, hash};
-
-    type Table = SideTable<usize, 1>;
-
-    /// A value that is told apart by its address, and is not looked at.
-    fn value(number: usize) -> NonNull<usize> {
-        NonNull::new(std::ptr::without_provenance_mut(8 * (number + 1))).expect("more than 0")
-    }
-
-    /// Numbers that look as if there were no order in them.
-    fn numbers() -> impl FnMut(usize) -> usize {
-        let mut state = 1_u64;
-        move |below| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(state >> 33).expect("31 bits") % below
-        }
-    }
-
-    fn everything(shard: Shard<'_, usize>) -> BTreeMap<usize, NonNull<usize>> {
-        let mut seen = BTreeMap::new();
-        shard.lock().each(|key, value| assert!(seen.insert(key, value).is_none(), "{key} is there twice"));
-        seen
-    }
-
-    /// T2, by the header's words; and that what is there is where it is looked for.
-    fn check(shard: Shard<'_, usize>, expected: &BTreeMap<usize, NonNull<usize>>) {
-        assert_eq!(everything(shard), *expected);
-        assert_eq!(shard.entries(), expected.len());
-        let array = shard.array.array();
-        for (&key, &there) in expected {
-            assert_eq!(shard.find(key, hash(key)), Some(there));
-            assert_eq!(shard.lock().find(key, hash(key)), Some(there));
-            let mut group = array.home(hash(key));
-            let at = position(array, key, hash(key)).expect("it is there").group;
-            while group != at {
-                assert!(tags(array, group).is_full(), "a group before that of a key has room");
-                group = array.after(group);
-            }
-        }
-    }
-
-    #[test]
-    fn a_shard_is_a_map() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        let mut expected = BTreeMap::new();
-        let mut random = numbers();
-        for step in 0..20_000 {
-            // Now few, now many.
-            let keys = if step / 4000 % 2 == 0 { 40 } else { 400 };
-            let key = 16 * random(keys);
-            let new = value(step);
-            match random(6) {
-                0 | 1 => {
-                    let there = shard.lock().insert_first(key, hash(key), new);
-                    assert_eq!(there, expected.get(&key).copied());
-                    expected.entry(key).or_insert(new);
-                }
-                2 => {
-                    shard.lock().replace(key, hash(key), new);
-                    expected.entry(key).and_modify(|there| *there = new);
-                }
-                3 => {
-                    assert_eq!(shard.lock().remove_if(key, hash(key), |_| false), None);
-                }
-                _ => {
-                    let expected = expected.remove(&key);
-                    let asked = |there| {
-                        assert_eq!(Some(there), expected);
-                        true
-                    };
-                    assert_eq!(shard.lock().remove_if(key, hash(key), asked), expected);
-                }
-            }
-            assert_eq!(shard.find(key, hash(key)), expected.get(&key).copied());
-            if step % 50 == 0 {
-                check(shard, &expected);
-            }
-        }
-    }
-
-    #[test]
-    fn a_shard_grows_when_it_is_almost_full_and_not_before() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        assert!(shard.array.array().is_empty());
-        let mut slots = 0;
-        for number in 0..500 {
-            shard.lock().insert(16 * number, hash(16 * number), value(number));
-            let entries = number + 1;
-            if entries * 16 > slots * 13 {
-                slots = if slots == 0 { 8 } else { 2 * slots };
-            }
-            assert_eq!(shard.array.array().groups() * SLOTS, slots, "of {entries} entries");
-        }
-        let replaced: usize = shard.lock().writer.replaced.iter().map(|array| array.groups()).sum();
-        assert_eq!(replaced, shard.array.array().groups() - 2, "each that was replaced, and not the empty one");
-    }
-
-    #[test]
-    fn a_sweep_takes_out_what_is_gone_and_only_that() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        let mut random = numbers();
-        let mut expected = BTreeMap::new();
-        for round in 0..200 {
-            while expected.len() < 300 {
-                let key = 16 * random(2000);
-                if shard.lock().insert_first(key, hash(key), value(round)).is_none() {
-                    expected.insert(key, value(round));
-                }
-            }
-            let dead: BTreeSet<_> = expected.keys().copied().filter(|_| random(3) == 0).collect();
-            let is_gone = |key: usize, there: NonNull<usize>| {
-                assert_eq!(expected.get(&key), Some(&there));
-                dead.contains(&key)
-            };
-            let mut gone = Vec::new();
-            shard.lock().sweep_all(|_, _| (), is_gone, &mut gone);
-            assert_eq!(gone.iter().map(|(key, _)| *key).collect::<BTreeSet<_>>(), dead);
-            assert_eq!(gone.len(), dead.len());
-            assert!(gone.iter().all(|(key, there)| expected.get(key) == Some(there)));
-            expected.retain(|key, _| !dead.contains(key));
-            check(shard, &expected);
-        }
-    }
-
-    #[test]
-    fn a_sweep_sees_a_few_entries_at_a_time_and_in_the_end_all() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        for number in 0..300 {
-            shard.lock().insert(16 * number, hash(16 * number), value(number));
-        }
-        let groups = shard.array.array().groups();
-        let seen = std::cell::RefCell::new(BTreeSet::new());
-        let (mut passed, mut sweeps) = (0, 0);
-        while passed < groups {
-            let before = seen.borrow().len();
-            let note = |key, _: NonNull<usize>| {
-                seen.borrow_mut().insert(key);
-                false
-            };
-            passed += shard.lock().sweep(4, |_, _| (), note, &mut Vec::new());
-            sweeps += 1;
-            let now = seen.borrow().len() - before;
-            assert!(now < 4 + SLOTS, "{now} at a time");
-            assert!(now >= 4 || passed >= groups, "{now} at a time");
-        }
-        assert_eq!(seen.borrow().len(), 300);
-        assert!(sweeps > 300 / 8, "{sweeps}");
-        assert_eq!(shard.entries(), 300);
-    }
-
-    #[test]
-    fn a_sweep_of_a_shard_that_is_almost_vacant_ends() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        for number in 0..3000 {
-            shard.lock().insert(16 * number, hash(16 * number), value(number));
-        }
-        shard.lock().sweep_all(|_, _| (), |key, _| key != 0, &mut Vec::new());
-        assert!(shard.array.array().groups() > MOST_GROUPS);
-        assert_eq!(shard.lock().sweep(100, |_, _| (), |_, _| false, &mut Vec::new()), MOST_GROUPS);
-    }
-
-    #[test]
-    fn a_round_has_seen_a_shard_when_it_has_seen_all_its_groups() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        for number in 0..300 {
-            shard.lock().insert(16 * number, hash(16 * number), value(number));
-        }
-        for round in 1..4 {
-            let seen = std::cell::RefCell::new(BTreeSet::new());
-            let mut sweeps = 0;
-            loop {
-                assert!(!shard.is_swept(round));
-                sweeps += 1;
-                let note = |key, _: NonNull<usize>| {
-                    seen.borrow_mut().insert(key);
-                    false
-                };
-                if shard.lock().sweep_round(round, 16, |_, _| (), note, &mut Vec::new()) {
-                    break;
-                }
-            }
-            assert!(shard.is_swept(round));
-            assert_eq!(seen.borrow().len(), 300, "from end to end");
-            assert!((300 / 20..=300 / 16 + 1).contains(&sweeps), "{sweeps}");
-            // It is said once.
-            assert!(!shard.lock().sweep_round(round, 16, |_, _| (), |_, _| unreachable!(), &mut Vec::new()));
-        }
-    }
-
-    #[test]
-    fn a_shard_that_has_grown_is_seen_from_end_to_end_again() {
-        let table = Table::new();
-        let shard = table.shard_at(0);
-        let mut count = 0;
-        let mut fill = |until: usize| {
-            while count < until {
-                shard.lock().insert(16 * count, hash(16 * count), value(count));
-                count += 1;
-            }
-        };
-        fill(100);
-        let sweep = |seen: &mut Vec<usize>| {
-            let seen = std::cell::RefCell::new(seen);
-            let note = |key, _: NonNull<usize>| {
-                seen.borrow_mut().push(key);
-                false
-            };
-            shard.lock().sweep_round(1, 16, |_, _| (), note, &mut Vec::new())
-        };
-        let mut seen = Vec::new();
-        while seen.len() < 50 {
-            assert!(!sweep(&mut seen));
-        }
-        fill(300);
-        seen.clear();
-        while !sweep(&mut seen) {}
-        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>().len(), 300);
-    }
-}
+mod tests;

@@ -1,0 +1,342 @@
+//! Who writes to a shard: puts keys in, takes them out, moves them, sweeps, and replaces the array.
+//!
+//! In: keys and values, under the shard's lock. Out: a shard that readers may look at meanwhile. Why they may, and what T1
+//! to T6 are, is in `../shard.rs`.
+
+use std::ptr::NonNull;
+
+use super::{NOBODY, Shard, look};
+use crate::side_table::array::{Array, SLOTS, Tags};
+use crate::side_table::hash;
+use crate::sync::{MutexGuard, Ordering};
+
+/// How many groups are swept at a time, where most are vacant.
+pub(super) const MOST_GROUPS: usize = 64;
+
+/// What only writers have of a shard.
+pub(super) struct Writer<N> {
+    /// The arrays that were replaced, and may still have readers.
+    pub(super) replaced: Vec<Array<N>>,
+    /// How many entries the array may have.
+    most: usize,
+    /// The group that is swept next.
+    cursor: usize,
+    /// The round of sweeping that is on, and how many groups of the shard it has still to see.
+    round: usize,
+    left: usize,
+}
+
+impl<N> Writer<N> {
+    pub(super) const fn new() -> Self {
+        Self { replaced: Vec::new(), most: 0, cursor: 0, round: 0, left: 0 }
+    }
+}
+
+// SAFETY: arrays are plain memory, which any thread may free. What the values point to is for the callers to argue.
+unsafe impl<N> Send for Writer<N> {}
+
+/// The right to write to a shard.
+pub(crate) struct Guard<'table, N> {
+    pub(super) shard: Shard<'table, N>,
+    pub(super) writer: MutexGuard<'table, Writer<N>>,
+}
+
+/// Where a key is.
+#[derive(Clone, Copy)]
+pub(super) struct Position {
+    pub(super) group: usize,
+    index: usize,
+}
+
+impl<N> Guard<'_, N> {
+    /// The value of `key`.
+    pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        look(self.shard.array.array(), key, hash)
+    }
+
+    /// Puts `value` there for `key`, which has none.
+    pub(crate) fn insert(&mut self, key: usize, hash: u64, value: NonNull<N>) {
+        debug_assert_ne!(key, NOBODY, "a caller looks for it");
+        let entries = self.shard.entries() + 1;
+        let mut array = self.shard.array.array();
+        if entries > self.writer.most {
+            array = self.grow(array);
+        }
+        put(array, key, hash, value);
+        self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
+    }
+
+    /// Puts `value` there for `key`, unless it has one, which is returned.
+    pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
+        let array = self.shard.array.array();
+        let seen = tags(array, array.home(hash));
+        // By T2, if there is room at home, the key is there or nowhere.
+        let is_absent = seen.matches(hash).next().is_none() && !seen.is_full();
+        if let Some(there) = if is_absent { None } else { look(array, key, hash) } {
+            return Some(there);
+        }
+        self.insert(key, hash, value);
+        None
+    }
+
+    /// Puts another value there for `key`.
+    pub(crate) fn replace(&mut self, key: usize, hash: u64, value: NonNull<N>) {
+        let array = self.shard.array.array();
+        if let Some(Position { group, index }) = position(array, key, hash) {
+            // SAFETY: the key is there. Release: as in `put`.
+            unsafe { array.slot(group, index) }.value.store(value.as_ptr(), Ordering::Release);
+        }
+    }
+
+    /// Takes `key` out, if its value `is_gone`: nobody looks for it, and nobody uses what it found (T5).
+    pub(crate) fn remove_if(
+        &mut self,
+        key: usize,
+        hash: u64,
+        is_gone: impl FnOnce(NonNull<N>) -> bool,
+    ) -> Option<NonNull<N>> {
+        let array = self.shard.array.array();
+        let position = position(array, key, hash)?;
+        let value = value_at(array, position);
+        is_gone(value).then(|| {
+            self.vacate(array, position);
+            value
+        })
+    }
+
+    /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen
+    /// this one.
+    pub(crate) fn sweep_round(
+        &mut self,
+        round: usize,
+        count: usize,
+        prefetch: impl Fn(usize, NonNull<N>),
+        is_gone: impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
+    ) -> bool {
+        if self.shard.is_swept(round) {
+            return false;
+        }
+        if self.writer.round != round {
+            self.writer.round = round;
+            self.writer.left = self.shard.array.array().groups();
+        }
+        let swept = self.sweep(count, prefetch, is_gone, gone);
+        self.writer.left = self.writer.left.saturating_sub(swept);
+        if self.writer.left == 0 {
+            self.shard.upkeep.swept.store(round, Ordering::Relaxed);
+        }
+        self.writer.left == 0
+    }
+
+    /// Takes out the keys and values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
+    /// [`MOST_GROUPS`], and returns how many groups there were. All of these are given to `prefetch` before the first is
+    /// asked about: what is known of them is all over the memory, and can be on its way at once.
+    pub(crate) fn sweep(
+        &mut self,
+        count: usize,
+        prefetch: impl Fn(usize, NonNull<N>),
+        is_gone: impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
+    ) -> usize {
+        let array = self.shard.array.array();
+        let most = array.groups().min(MOST_GROUPS);
+        let (mut groups, mut entries, mut group) = (0, 0, self.writer.cursor);
+        while groups < most && entries < count {
+            for index in tags(array, group).taken() {
+                let position = Position { group, index };
+                prefetch(key_at(array, position), value_at(array, position));
+                entries += 1;
+            }
+            group = array.after(group);
+            groups += 1;
+        }
+        for _ in 0..groups {
+            self.sweep_group(array, &is_gone, gone);
+        }
+        groups
+    }
+
+    /// As [`sweep`](Self::sweep), of all groups.
+    pub(crate) fn sweep_all(
+        &mut self,
+        prefetch: impl Fn(usize, NonNull<N>),
+        is_gone: impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
+    ) {
+        let groups = self.shard.array.array().groups();
+        let mut swept = 0;
+        while swept < groups {
+            swept += self.sweep(MOST_GROUPS, &prefetch, &is_gone, gone);
+        }
+    }
+
+    /// Sweeps the group whose turn it is.
+    fn sweep_group(
+        &mut self,
+        array: Array<N>,
+        is_gone: &impl Fn(usize, NonNull<N>) -> bool,
+        gone: &mut Vec<(usize, NonNull<N>)>,
+    ) {
+        let group = self.writer.cursor;
+        for index in 0..SLOTS {
+            let position = Position { group, index };
+            // What moves into the hole is looked at, too.
+            while let Some((key, value)) = occupant(array, position) {
+                if !is_gone(key, value) {
+                    break;
+                }
+                gone.push((key, value));
+                self.vacate(array, position);
+            }
+        }
+        self.writer.cursor = array.after(group);
+    }
+
+    /// Calls `visit` with every key and its value.
+    pub(crate) fn each(&self, mut visit: impl FnMut(usize, NonNull<N>)) {
+        let array = self.shard.array.array();
+        for group in 0..array.groups() {
+            for index in 0..SLOTS {
+                if let Some((key, value)) = occupant(array, Position { group, index }) {
+                    visit(key, value);
+                }
+            }
+        }
+    }
+
+    /// Makes a slot vacant that is not, and its group as full as it was, as long as there is something to move there (T2).
+    fn vacate(&mut self, array: Array<N>, position: Position) {
+        self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
+        let mut hole = position;
+        loop {
+            // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
+            // Acquire of `value_of`.
+            unsafe { array.slot(hole.group, hole.index) }.key.store(NOBODY, Ordering::Release);
+            // The tag stays until it is known that nothing moves here: a reader must not find room where T2 says there is
+            // none.
+            let seen = tags(array, hole.group);
+            let overflown = if seen.is_full() { overflown(array, hole.group) } else { None };
+            let Some((from, key, hash)) = overflown else {
+                let vacant = seen.without(hole.index);
+                // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after
+                // the count of moves; pairs with the Acquire of `look_in`.
+                unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
+                return;
+            };
+            fill(array, hole, seen, key, hash, value_at(array, from));
+            // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
+            self.shard
+                .upkeep
+                .moves
+                .store(self.shard.upkeep.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+            hole = from;
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, from: Array<N>) -> Array<N> {
+        let bits = if from.is_empty() { 1 } else { from.groups().trailing_zeros() + 1 };
+        let to = Array::allocate(bits);
+        self.each(|key, value| put(to, key, hash(key), value));
+        // Release: pairs with the Acquire of `Shard::array`.
+        self.shard.array.0.store(to.into_raw(), Ordering::Release);
+        self.writer.most = to.groups() * SLOTS * 13 / 16;
+        self.writer.cursor = 0;
+        self.writer.left = to.groups();
+        if !from.is_empty() {
+            self.writer.replaced.push(from);
+        }
+        to
+    }
+}
+
+/// The tags of a group, for who holds the lock.
+pub(super) fn tags<N>(array: Array<N>, group: usize) -> Tags {
+    // SAFETY: all groups that are asked for are there; by T4 the array is not freed. Relaxed: under the lock.
+    unsafe { array.tags(group, Ordering::Relaxed) }
+}
+
+/// Where a key is, for who holds the lock.
+pub(super) fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
+    let mut group = array.home(hash);
+    for _ in 0..array.groups() {
+        let tags = tags(array, group);
+        // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
+        let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
+        if let Some(index) = tags.matches(hash).find(has_key) {
+            return Some(Position { group, index });
+        }
+        if !tags.is_full() {
+            return None;
+        }
+        group = array.after(group);
+    }
+    None
+}
+
+/// The key and the value in a slot, for who holds the lock.
+fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
+    let Position { group, index } = position;
+    tags(array, group).taken().find(|taken| *taken == index)?;
+    Some((key_at(array, position), value_at(array, position)))
+}
+
+/// The key in a slot that is not vacant, for who holds the lock.
+fn key_at<N>(array: Array<N>, Position { group, index }: Position) -> usize {
+    // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
+    unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed)
+}
+
+/// What is in a slot that is not vacant, for who holds the lock.
+fn value_at<N>(array: Array<N>, Position { group, index }: Position) -> NonNull<N> {
+    // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
+    let value = unsafe { array.slot(group, index) }.value.load(Ordering::Relaxed);
+    NonNull::new(value).expect("a slot that is not vacant has a value")
+}
+
+/// Puts a key at the first vacant slot from its home on.
+fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
+    let mut group = array.home(hash);
+    loop {
+        let seen = tags(array, group);
+        if let Some(index) = seen.vacant() {
+            return fill(array, Position { group, index }, seen, key, hash, value);
+        }
+        group = array.after(group);
+    }
+}
+
+/// Fills a slot of a group with these tags.
+fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, value: NonNull<N>) {
+    let Position { group, index } = at;
+    // SAFETY: the slot is there, and by T4 the array is not freed.
+    let slot = unsafe { array.slot(group, index) };
+    // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
+    slot.value.store(value.as_ptr(), Ordering::Release);
+    // Release: after the value; pairs with the Acquire of `value_of`.
+    slot.key.store(key, Ordering::Release);
+    // SAFETY: as above, and by T1 nobody else stores. Release: after the key, so that it is not looked at for nothing.
+    unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
+}
+
+/// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the
+/// key of one slot.
+fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
+    let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
+    let mut later = array.after(group);
+    while later != group {
+        for index in tags(array, later).taken() {
+            let key = key_at(array, Position { group: later, index });
+            let hash = hash(key);
+            if distance(array.home(hash), later) >= distance(group, later) {
+                return Some((Position { group: later, index }, key, hash));
+            }
+        }
+        if !tags(array, later).is_full() {
+            return None;
+        }
+        later = array.after(later);
+    }
+    None
+}
