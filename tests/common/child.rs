@@ -4,11 +4,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use super::limit;
+
 /// Names the part to a child.
 const VARIABLE: &str = "SHADOW_FIELDS_PART";
-
-/// What a child may take before it counts as hanging.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// The part that this process has to play, if it is a child.
 pub(crate) fn part() -> Option<String> {
@@ -25,11 +24,11 @@ pub(crate) fn play(test: &str, part: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let start = Instant::now();
+    let (start, limit) = (Instant::now(), limit());
     while child.try_wait().unwrap().is_none() {
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > limit {
             child.kill().unwrap();
-            panic!("`{part}` hangs: it has not ended within {LIMIT:?}");
+            panic!("`{part}` hangs: it has not ended within {limit:?}");
         }
         thread::sleep(Duration::from_millis(1));
     }

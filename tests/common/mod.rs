@@ -13,19 +13,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{process, ptr, thread};
+use std::{env, process, ptr, thread};
 
-/// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong; where it takes much
+/// longer, as under a sanitizer, `SHADOW_TEST_SECONDS` says how long that is.
+pub(crate) fn limit() -> Duration {
+    let seconds = env::var("SHADOW_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}
 
 /// Runs `test`, and aborts the process with a message if it does not end: a deadlock must fail, not hang.
 pub(crate) fn never_hangs<R>(test: impl FnOnce() -> R) -> R {
     let name = thread::current().name().unwrap_or("a test").to_owned();
-    let (running, ended) = mpsc::channel::<()>();
+    let (limit, (running, ended)) = (limit(), mpsc::channel::<()>());
     let watchdog = thread::spawn(move || {
-        if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln!`, which the test harness keeps for a test that ends.
-            let _ = writeln!(io::stderr(), "`{name}` hangs: it has not ended within {LIMIT:?}");
+            let _ = writeln!(io::stderr(), "`{name}` hangs: it has not ended within {limit:?}");
             process::abort();
         }
     });
