@@ -178,6 +178,9 @@ fn zero_sized_objects_are_hosts_of_their_own() {
         byte.get_or_attach_number(&mut next);
     }
     assert_eq!(number, 300, "each of them attached a value of its own");
+    // What a `Weak` keeps of an object of no size is not found by a leak sanitizer: it points behind the memory.
+    drop((nothings, aligned));
+    registry().sweep();
 }
 
 #[test]
