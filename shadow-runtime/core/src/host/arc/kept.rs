@@ -96,5 +96,23 @@ fn is_gone<T: ?Sized>(weak: &Weak<T>) -> bool {
     let _ = weak.weak_count();
     // Acquire: pairs with the Release decrement of every `Arc` that was dropped.
     fence(Ordering::Acquire);
+    #[cfg(thread_sanitizer)]
+    acquire_strong_count(weak);
     true
+}
+
+/// Tells the thread sanitizer, which sees no fences, what the one in [`is_gone`] orders: what was done before the strong
+/// count was decremented. Only `.ci/sanitize` compiles it.
+#[cfg(thread_sanitizer)]
+fn acquire_strong_count<T: ?Sized>(weak: &Weak<T>) {
+    unsafe extern "C" {
+        fn __tsan_acquire(address: *mut ());
+    }
+    let object = weak.as_ptr();
+    // SAFETY: the memory stays as long as the `Weak`, and nothing of it is read but what the pointer itself says.
+    let align = align_of_val(unsafe { &*object });
+    // The memory begins with the strong count. Two counts, and what aligns the object, lie before it.
+    let strong_count = object.cast::<()>().wrapping_byte_sub(align.max(2 * size_of::<usize>()));
+    // SAFETY: it is the sanitizer's own, and only looks up what that has noted of the address.
+    unsafe { __tsan_acquire(strong_count.cast_mut()) };
 }
