@@ -75,11 +75,13 @@ impl<V> GetOrAttach<V> {
         }
         let room = self.value.get();
         // SAFETY: by O2 nobody else writes, and nobody reads yet.
-        let value = unsafe { (*room).write(value) };
+        unsafe { (*room).write(value) };
         // Release: pairs with every Acquire load of the state.
         self.state.store(ATTACHED, Ordering::Release);
         field.attached();
-        value
+        // What `write` returns is exclusive, and would not be any more: from the store on, others may change the value.
+        // SAFETY: it is attached, by O2 while `self` is borrowed, and by this thread.
+        unsafe { self.ready() }
     }
 
     #[cold]
