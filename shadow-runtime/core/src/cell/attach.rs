@@ -80,11 +80,13 @@ impl<V> Attach<V> {
         }
         let room = self.value.get();
         // SAFETY: by O1 nobody else writes, and nobody reads yet.
-        let value = unsafe { (*room).write(value) };
+        unsafe { (*room).write(value) };
         // Release: pairs with every Acquire load of the word.
         self.place.store(ptr::from_ref(place).cast_mut(), Ordering::Release);
         field.attached();
-        Ok(value)
+        // What `write` returns is exclusive, and would not be any more: from the store on, others may change the value.
+        // SAFETY: it is attached, by O1 while `self` is borrowed, and by this thread.
+        Ok(unsafe { self.ready() })
     }
 
     #[cold]
