@@ -281,7 +281,7 @@ fn an_initialiser_that_asks_for_its_own_field_panics_and_names_it() {
         let world = World::new();
         for (name, ask) in world.fields() {
             let message = panic_of(|| ask(&mut || ask(&mut || 1)));
-            assert!(message.contains(name), "{name}: {message}");
+            assert!(message.contains(name) && message.contains("by its own initialiser"), "{name}: {message}");
             assert_eq!(ask(&mut || 2), 2, "{name} can be attached afterwards");
         }
     });
