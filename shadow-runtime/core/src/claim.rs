@@ -227,8 +227,8 @@ impl Claims {
                 if let Ok(seen) = slot.compare_exchange(seen, listed, Ordering::Acquire, Ordering::Relaxed) {
                     // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
                     let record = unsafe { *seen };
-                    // SAFETY: nobody stores there.
                     #[cfg(loom)]
+                    // SAFETY: nobody stores there.
                     unsafe {
                         record.made.unsync_load()
                     };
