@@ -2,6 +2,7 @@
 //! the variables of a `macro_rules!`, under another name.
 
 #![allow(clippy::match_single_binding, clippy::no_effect, reason = "expressions of every kind")]
+#![allow(unused_parens, reason = "types of every kind")]
 
 use std::sync::Arc;
 
@@ -94,4 +95,23 @@ fn a_static_host_may_have_another_name() {
     assert_eq!(reference.by_alias(), &1);
     assert_eq!(reference.update_last(1), None);
     assert_eq!(reference.last(), Some(1));
+}
+
+shadow! {
+    trait ParenthesesFields for (&'static Config) {
+        get_or_attach in_parentheses: u32 = u32::from(self.0);
+    }
+}
+
+#[derive(Shadow)]
+#[shadow_field(get_or_attach hits: (u32))]
+struct Parenthesised {
+    shadow: (ShadowFields),
+}
+
+#[test]
+fn types_may_stand_in_parentheses() {
+    let value: &'static u32 = CONFIG.by_reference().in_parentheses();
+    assert_eq!(value, &1);
+    assert_eq!(Parenthesised { shadow: ShadowFields::new() }.hits(), &0);
 }

@@ -113,4 +113,26 @@ mod tests {
             assert_eq!(times("Of all.", &format!("/// Of all.\n {head} {{ attach one: u8; }}")), 1);
         }
     }
+
+    #[test]
+    fn an_empty_line_parts_what_stands_in_the_docs_and_nothing_else() {
+        for (field, empty_lines) in [
+            ("attach one: u8;", 1),
+            ("/// In my words.\n attach one: u8;", 5),
+            ("get_or_update one: u8;", 0),
+            ("/// In my words.\n get_or_update one: u8;", 5),
+        ] {
+            assert_eq!(times("# [doc = \"\"]", &format!("impl Task {{ {field} }}")), empty_lines, "{field}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_that_the_macro_would_write_is_left_to_who_writes_it() {
+        let plain = "impl Task { attach one: u8; }";
+        let inline = "impl Task { #[inline(never)] attach one: u8; }";
+        assert_eq!(times("# [inline", inline), times("# [inline", plain));
+        assert_eq!(times("# [inline (never)]", inline), 4);
+        assert_eq!(times("# [track_caller]", plain), 1);
+        assert_eq!(times("# [track_caller]", "impl Task { #[track_caller] attach one: u8; }"), 4);
+    }
 }

@@ -70,6 +70,8 @@ mod tests {
             "<T as Iterator>::Item",
             "*const ()",
             "dyn for<'a> Fn(&'a u8)",
+            "fn(u8) -> [u8; 4]",
+            "fn() -> &'static str",
         ] {
             assert_eq!(words(&TokenStream::from_str(text).unwrap()), text);
         }
