@@ -10,11 +10,19 @@ use shadow_runtime::{Shadow, ShadowFields, shadow};
 
 struct Sized<const N: usize>;
 
+trait Makes<T> {
+    type Output;
+}
+
 #[derive(Shadow)]
 #[shadow_field(attach block: [u8; { let a = 1; a + 1 }])]
 #[shadow_field(get_or_attach branch: [u8; if true { 3 } else { 4 }])]
 #[shadow_field(get_or_attach nested: Option<Arc<[[u8; 2]; match 1 { _ => 2 }]>> = None)]
 #[shadow_field(get_or_attach generic: Option<Arc<Sized<{ const X: usize = 3; X }>>>)]
+#[shadow_field(
+    get_or_attach arrow: Option<Box<dyn Makes<fn() -> [u8; if true { 3 } else { 4 }], Output = u8> + Send + Sync>> =
+        None
+)]
 #[shadow_field(get_or_attach function: Option<Arc<dyn Fn(u8) -> Vec<u8> + Send + Sync>>)]
 struct Odd {
     matched: [u8; match 1 {
@@ -31,6 +39,7 @@ fn constant_expressions_stand_in_types_of_fields_and_of_members() {
     assert_eq!(odd.attach_block([1, 2]).unwrap(), &[1, 2]);
     assert_eq!(odd.branch().len(), 3);
     assert!(odd.nested().is_none() && odd.generic().is_none() && odd.function().is_none());
+    assert!(odd.arrow().is_none());
     assert_eq!(odd.matched.len() + odd.indexed.len(), 3);
     assert!(odd.generic.is_none());
 }
@@ -114,4 +123,19 @@ fn types_may_stand_in_parentheses() {
     let value: &'static u32 = CONFIG.by_reference().in_parentheses();
     assert_eq!(value, &1);
     assert_eq!(Parenthesised { shadow: ShadowFields::new() }.hits(), &0);
+}
+
+#[derive(Shadow)]
+#[shadow_field(get_or_attach hits: u32)]
+struct Marked {
+    #[shadow { fields }]
+    marked: ShadowFields,
+    other: Option<ShadowFields>,
+}
+
+#[test]
+fn the_attribute_of_a_member_may_have_braces() {
+    let marked = Marked { marked: ShadowFields::new(), other: None };
+    assert_eq!(marked.hits(), &0);
+    assert!(marked.other.is_none());
 }

@@ -127,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_say_whether_a_getter_clones_or_copies() {
+        for (policy, clones, copies) in [("get_or_update", 1, 0), ("get_or_update(copy)", 0, 1)] {
+            let block = format!("impl Task {{ {policy} one: u8; }}");
+            assert_eq!([times("A clone of", &block), times("A copy of", &block)], [clones, copies], "{block}");
+        }
+    }
+
+    #[test]
     fn an_attribute_that_the_macro_would_write_is_left_to_who_writes_it() {
         let plain = "impl Task { attach one: u8; }";
         let inline = "impl Task { #[inline(never)] attach one: u8; }";
