@@ -10,7 +10,7 @@ use shadow_runtime::{Shadow, ShadowFields, shadow};
 
 struct Sized<const N: usize>;
 
-trait Makes<T> {
+trait Makes<T>: Send + Sync {
     type Output;
 }
 
@@ -19,10 +19,7 @@ trait Makes<T> {
 #[shadow_field(get_or_attach branch: [u8; if true { 3 } else { 4 }])]
 #[shadow_field(get_or_attach nested: Option<Arc<[[u8; 2]; match 1 { _ => 2 }]>> = None)]
 #[shadow_field(get_or_attach generic: Option<Arc<Sized<{ const X: usize = 3; X }>>>)]
-#[shadow_field(
-    get_or_attach arrow: Option<Box<dyn Makes<fn() -> [u8; if true { 3 } else { 4 }], Output = u8> + Send + Sync>> =
-        None
-)]
+#[shadow_field(attach arrow: &'static dyn Makes<fn() -> [u8; if true { 3 } else { 4 }], Output = u8>)]
 #[shadow_field(get_or_attach function: Option<Arc<dyn Fn(u8) -> Vec<u8> + Send + Sync>>)]
 struct Odd {
     matched: [u8; match 1 {
