@@ -11,12 +11,32 @@
 //! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be. `loom_readers.rs` has
 //! the orderings of `readers/mod.rs`.
 //!
-//! What fails, if one thing is weakened: without either fence for all, or the fence of a reader's light half, at an
-//! announcement or a withdrawal, the models of a cold cell; without the `full_fence` of a writer or of a reader, most of
-//! the others; with the cell of a slot `Relaxed`, stored or loaded, that of a reader of two fields; without a second look
-//! when a node is retired, or a look into the list by who has moved on, `a_read_inside_of_a_read`; if who has moved on
-//! withdraws without a fence, `two_readers_and_an_update`. Where `full_fence` stands beside a `SeqCst` operation, it hides
-//! the weakening of that alone, since it is a fence here and nothing otherwise.
+//! What fails, if one thing is weakened or left out:
+//!
+//! | weakened or left out | model that fails |
+//! |---|---|
+//! | `update`, the exchange, `SeqCst` to `Acquire` | `two_first_updates_of_the_field_with_the_mark` |
+//! | `exchange`, the same | `two_updates_that_are_made_of_the_one_before` |
+//! | the second look at a hot cell, `SeqCst` to `Relaxed` | `a_reader_and_two_updates` |
+//! | the second look at a cold cell, `Acquire` to `Relaxed` | `two_first_updates_of_the_field_with_the_mark` |
+//! | `put`, `SeqCst` to `Acquire` | `two_readers_and_an_update` |
+//! | `take`, `SeqCst` to `Release` | `a_read_inside_of_a_read_of_the_same_field` |
+//! | the `full_fence` of `hand_over`, of `withdraw`, of `put` | `a_reader_and_an_update` |
+//! | `withdraw_lightly`, its `light` | `a_reader_and_an_update_of_a_cold_cell` |
+//! | either fence for all; the `light` of an announcement | the models of a cold cell |
+//! | the cell of a slot, stored or loaded `Relaxed` | that of a reader of two fields and an update |
+//! | a second look when a node is retired; a look into the list by who has moved on | `a_read_inside_of_a_read` |
+//! | the fence of a withdrawal by who has moved on | `two_readers_and_an_update` |
+//!
+//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and the `full_fence` beside it is there for the rest, a fence
+//! here and nothing otherwise. It hides what is weakened right before or after it, so no model fails for these:
+//!
+//! - the exchanges of `update` and `exchange`, `SeqCst` to `Release`. Without `SeqCst`, such a writer and a reader of a hot
+//!   cell may miss one another (O5). `update` takes the node's value out, so it needs the `Acquire` (O3), too; `exchange`
+//!   has it from the second look.
+//! - `put`, `SeqCst` to `Release`; `take`, `SeqCst` to `Acquire`; `is_empty` and the last look of `Reading::drop`, `SeqCst`
+//!   to `Relaxed`. Without it, who retires a node may still see it announced, while its reader, which withdraws, does not
+//!   see that it was replaced, or not that it is in the list: then nobody drops it (E3).
 #![cfg(loom)]
 
 mod memory;
@@ -415,4 +435,60 @@ fn a_read_inside_of_a_read() {
             assert_eq!(model.alive.load(Relaxed), 2, "what was replaced is still alive");
         });
     }
+}
+
+/// A value that runs something when it is first cloned.
+struct Staged {
+    value: Value,
+    first: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Clone for Staged {
+    fn clone(&self) -> Self {
+        let first = self.first.lock().unwrap().take();
+        first.into_iter().for_each(|first| first());
+        Self { value: self.value.clone(), first: std::sync::Mutex::new(None) }
+    }
+}
+
+#[derive(Default, Shadow)]
+#[shadow_field(get_or_update staged: Staged)]
+struct Stage {
+    shadow: ShadowFields,
+}
+
+/// Outcomes: the inner read of two takes what its thread has retired for the outer, and with it, or not, what the writer
+/// retires meanwhile, which has cloned that before.
+#[test]
+fn a_read_inside_of_a_read_of_the_same_field() {
+    model(4, 0, |model| {
+        let stage = Arc::new(Stage::default());
+        let staged = |number, first: Box<dyn FnOnce() + Send>| Staged {
+            value: model.value(number),
+            first: std::sync::Mutex::new(Some(first)),
+        };
+        let writer = std::sync::Arc::new(std::sync::Mutex::new(None));
+        let third = staged(3, Box::new(|| ()));
+        let update = {
+            let (stage, writer) = (Arc::clone(&stage), std::sync::Arc::clone(&writer));
+            move || {
+                let update = move || assert_eq!(stage.update_staged(third).unwrap().value.number(), 2);
+                *writer.lock().unwrap() = Some(thread::spawn(update));
+                thread::yield_now();
+            }
+        };
+        let second = staged(2, Box::new(update));
+        let update_and_read = {
+            let stage = Arc::clone(&stage);
+            move || {
+                assert_eq!(stage.update_staged(second).unwrap().value.number(), 1);
+                assert_eq!(stage.staged().unwrap().value.number(), 2);
+            }
+        };
+        stage.update_staged(staged(1, Box::new(update_and_read)));
+        assert_eq!(stage.staged().unwrap().value.number(), 1);
+        let writer = writer.lock().unwrap().take().unwrap();
+        writer.join().unwrap();
+        assert_eq!(model.alive.load(Relaxed), 1, "what was replaced is still alive");
+    });
 }

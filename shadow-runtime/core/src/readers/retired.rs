@@ -136,7 +136,7 @@ impl<V> Retired<V> {
     /// Whether there is nothing in the list.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        // SeqCst: after the withdrawal, O5; and an Acquire of what came before a node was put there.
+        // SeqCst: after the withdrawal, O5. Who goes on to use what is there takes it, which is an Acquire.
         self.first.load(Ordering::SeqCst).is_null()
     }
 
