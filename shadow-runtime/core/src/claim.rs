@@ -327,3 +327,79 @@ fn this_thread() -> Thread {
     }
     MARK.with(|mark| ptr::from_ref(mark).addr())
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The records of three places that share a slot with one another, and with nothing else that is tested.
+    fn of_slot(id: usize) -> [Record; 3] {
+        [0, 1, 2].map(|round| Record::new(Place::Raw { object: 0, id: (id + round * SLOTS) as u64 }))
+    }
+
+    fn take(record: &Record) -> Claim<'_> {
+        Claim::take(record, &"value").expect("nobody else claims it")
+    }
+
+    fn word(record: &Record) -> *mut Record {
+        record.slot().record.load(Ordering::Relaxed)
+    }
+
+    fn listed_of(slot: &Slot) -> usize {
+        lock(&CLAIMS.table).listed.iter().filter(|listed| ptr::eq(listed.record.slot(), slot)).count()
+    }
+
+    /// It is free, and whoever claims one of its places next needs no table.
+    fn is_free_again(records: &[Record; 3]) {
+        for record in records {
+            assert_eq!(word(record), FREE);
+            assert_eq!(listed_of(record.slot()), 0);
+            let claim = take(record);
+            assert_eq!(claim.alone, None);
+            assert_eq!(word(record), ptr::from_ref(record).cast_mut());
+            assert_eq!(listed_of(record.slot()), 0);
+        }
+    }
+
+    #[test]
+    fn a_slot_is_free_again_when_its_last_claim_goes() {
+        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        for (id, order) in orders.into_iter().enumerate() {
+            let records = of_slot(id);
+            assert!(records.iter().all(|record| ptr::eq(record.slot(), records[0].slot())));
+            let mut claims = records.each_ref().map(|record| Some(take(record)));
+            assert!(claims[0].as_ref().is_some_and(|first| first.alone.is_none()));
+            assert!(claims[1..].iter().flatten().all(|claim| claim.alone.is_some()), "the slot was taken");
+            let listed = ptr::from_ref(&records[0]).cast_mut().map_addr(|address| address | LISTED);
+            for (left, goes) in [2, 1, 0].into_iter().zip(order) {
+                claims[goes] = None;
+                assert_eq!(listed_of(records[0].slot()), left);
+                let expected = match left {
+                    0 => FREE,
+                    _ if claims[0].is_some() => listed,
+                    _ => OVERFLOWN,
+                };
+                assert_eq!(word(&records[0]), expected, "after {goes} of {order:?}");
+            }
+            is_free_again(&records);
+        }
+    }
+
+    #[test]
+    fn who_claims_a_place_that_is_in_the_table_alone_waits() {
+        let records = of_slot(6);
+        let first = take(&records[0]);
+        let second = take(&records[1]);
+        drop(first);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| Claim::take(&Record::new(records[1].place), &"value").is_some());
+            while lock(&CLAIMS.table).waiting.is_empty() {
+                assert!(!other.is_finished(), "claimed by two");
+                std::thread::yield_now();
+            }
+            drop(second);
+            assert!(!other.join().unwrap(), "it is to look for the value again");
+        });
+        is_free_again(&records);
+    }
+}

@@ -414,6 +414,7 @@ impl<V> Cell for GetOrUpdate<V> {
 #[cfg(all(test, any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod tests {
     use std::panic::Location;
+    use std::sync::Arc;
 
     use super::*;
     use crate::policy::Policy;
@@ -448,5 +449,30 @@ mod tests {
         assert_eq!(heat(&cell), HOTTEST);
         assert!(cell.retired.is_empty(), "nobody else reads");
         assert_eq!(cell.detach(field).as_deref(), Some("2!"));
+    }
+
+    /// A read that announces a value, finds it replaced, and goes on to the next, as it is after that.
+    #[test]
+    fn an_update_that_had_moved_on_collects_what_was_left_to_it() {
+        let place = Location::caller();
+        let field: &'static Field =
+            Box::leak(Box::new(Field::declared_at(place, "Host", "field", "Arc<i32>", Policy::GetOrUpdate)));
+        let [first, second] = [1, 2].map(Arc::new);
+        let mut cell = GetOrUpdate::new();
+        assert_eq!(cell.update(field, Arc::clone(&first)), None);
+        let taken = readers::take();
+        taken.slot().announce(cell.address(), node_of(cell.word.load(Ordering::Relaxed)).cast());
+        let previous = cell.update(field, Arc::clone(&second));
+        assert_eq!(Arc::strong_count(&first), 3, "the one that was replaced stays, and what is returned is a clone");
+        drop(previous);
+
+        let reading = cell.read_on(taken.slot(), cell.word.load(Ordering::Relaxed)).expect("there is a value");
+        assert_eq!(**reading.value(), 2);
+        let collecting = reading.end();
+        assert_eq!(Arc::strong_count(&first), 2, "nobody has looked yet");
+        drop(collecting);
+        assert_eq!(Arc::strong_count(&first), 1);
+        assert!(cell.retired.is_empty());
+        assert_eq!(cell.detach(field), Some(second));
     }
 }
