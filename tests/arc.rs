@@ -447,3 +447,13 @@ fn a_value_that_holds_the_last_arc_of_another_host_lets_it_go() {
     let swept: usize = (0..10).map(|_| registry().sweep()).sum();
     assert_eq!((swept, census.dropped()), (10, 1));
 }
+
+#[test]
+fn a_first_attach_to_another_field_leaves_the_first_field_as_it_is() {
+    let _alone = alone();
+    let path = Arc::new(PathBuf::from("/etc"));
+    assert_eq!(path.length(), &4);
+    assert_eq!(path.origin(), None);
+    path.attach_origin("a user".to_owned()).unwrap();
+    assert_eq!((path.origin().map(String::as_str), path.peek_length()), (Some("a user"), Some(&4)));
+}

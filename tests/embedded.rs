@@ -224,3 +224,28 @@ fn a_host_goes_to_other_threads_with_its_fields() {
     .unwrap();
     assert_eq!(host.detach_note().as_deref(), Some("there"));
 }
+
+/// What a host notes about its first field makes reading it fast; of the others it notes nothing.
+#[test]
+fn a_first_attach_to_another_field_leaves_the_first_field_as_it_is() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach first: String)]
+    #[shadow_field(attach second: u8)]
+    #[shadow_field(get_or_attach third: u8)]
+    struct ByAttach {
+        shadow: ShadowFields,
+    }
+    let host = ByAttach::default();
+    host.attach_second(2).unwrap();
+    assert_eq!(host.first(), None);
+    let host = ByAttach::default();
+    assert_eq!(host.get_or_attach_third(|| 3), &3);
+    assert_eq!(host.first(), None);
+    host.attach_first("first".to_owned()).unwrap();
+    assert_eq!((host.first().map(String::as_str), host.peek_third()), (Some("first"), Some(&3)));
+
+    let host = Clock { shadow: ShadowFields::new() };
+    host.attach_name("tower").unwrap();
+    assert!(host.peek_ticks().is_none());
+    assert_eq!(host.ticks().load(Ordering::Relaxed), 0);
+}

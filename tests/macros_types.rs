@@ -99,6 +99,8 @@ shadow! {
 fn a_static_host_may_have_another_name() {
     let reference: Reference = &CONFIG;
     assert_eq!(reference.by_alias(), &1);
+    let copy: Reference = reference;
+    assert_eq!(copy.get_or_attach_by_alias(|| unreachable!("it is the same host")), &1);
     assert_eq!(reference.update_last(1), None);
     assert_eq!(reference.last(), Some(1));
 }

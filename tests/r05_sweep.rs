@@ -3,6 +3,8 @@
 //!
 //! The table of `Arc` hosts is one for the process, so these tests take turns.
 
+use std::mem;
+use std::panic::{catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -26,6 +28,23 @@ impl Drop for Asks {
 /// Holds another host.
 struct Holds(Option<Arc<u16>>);
 
+/// Panics when it is dropped, with something that panics when it is dropped.
+struct Throws;
+
+struct Thrown;
+
+impl Drop for Throws {
+    fn drop(&mut self) {
+        panic_any(Thrown);
+    }
+}
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        panic!("the payload panics");
+    }
+}
+
 shadow! {
     trait ByteFields for Arc<u8> {
         get_or_attach answer: usize;
@@ -34,6 +53,9 @@ shadow! {
     }
     trait ChainFields for Arc<u16> {
         attach next: Holds;
+    }
+    trait ThrowingFields for Arc<u32> {
+        attach throws: Throws;
     }
 }
 
@@ -115,4 +137,20 @@ fn a_failed_initialiser_leaves_nothing_in_the_table() {
     assert_eq!(Arc::weak_count(&host), 0);
     drop(host);
     assert_eq!(registry().sweep(), 0);
+}
+
+#[test]
+fn a_panic_whose_payload_panics_is_not_for_who_attaches_either() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    let host = Arc::new(4_u32);
+    assert!(host.attach_throws(Throws).is_ok());
+    drop(host);
+    let swept = catch_unwind(|| {
+        let others: Vec<_> = (0..=255).map(Arc::<u8>::new).collect();
+        assert!(others.iter().all(|other| other.attach_plain(1).is_ok()));
+    });
+    // Not dropped: the test would not end by that.
+    assert!(swept.map_err(mem::forget).is_ok());
+    assert_eq!(registry().sweep(), 256);
 }
