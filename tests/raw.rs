@@ -615,3 +615,22 @@ fn the_error_of_an_initialiser_is_the_source_of_nothing_but_itself() {
     let failed: Box<dyn Error> = failed.into();
     assert!(failed.source().is_none(), "it speaks for the inner error, and so does not point at it");
 }
+
+#[test]
+fn the_source_of_a_failed_initialiser_is_that_of_the_inner_error() {
+    use std::error::Error;
+    #[derive(Debug)]
+    struct Outer(std::fmt::Error);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("outer")
+        }
+    }
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let failed = InitError::Init(Outer(std::fmt::Error));
+    assert!(failed.source().is_some_and(<dyn Error>::is::<std::fmt::Error>));
+}
