@@ -90,7 +90,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 mod common;
 
 use common::memory::{Counting, allocations};
-use common::{never_hangs, panic_of};
+use common::{forever, never_hangs, panic_of};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -236,7 +236,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { task: Task::default(), owned: Shadowed::new(1), shared: Arc::new(1), fixed: Box::leak(Box::new(1)) }
+        Self { task: Task::default(), owned: Shadowed::new(1), shared: Arc::new(1), fixed: forever(1) }
     }
 
     /// With all fields attached; and this thread has set up what threads do once.
@@ -615,11 +615,12 @@ fn an_update_clones_what_is_being_read_and_nothing_else() {
     // An attempt that is lost is dropped, and the closure runs again. The update that came between has handed out a clone,
     // since the closure was looking at the value, which is dropped when that is done.
     let mut attempts = vec![Noting::default(), five];
+    let mut kept = Vec::new();
     let (counted, previous) = ran(|| {
         task.update_newest_with(|_| {
             note(CLOSURE);
             if attempts.len() == 2 {
-                std::mem::forget(task.update_newest(Noting::default()));
+                kept.push(task.update_newest(Noting::default()));
             }
             attempts.pop().unwrap()
         })
