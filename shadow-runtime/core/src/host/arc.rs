@@ -4,10 +4,10 @@
 //!
 //! # Identity and its reuse
 //!
-//! The key is the address of the `T` in the allocation. An entry keeps a `Weak` (`arc/kept.rs`), so the allocation,
-//! and with it the address, is not given to anybody else before the entry is gone. Two allocations cannot have the same key, also for
-//! zero-sized types: the two counts of an `Arc` stand right before its `T`, so the bytes before the key belong to one
-//! allocation alone. No other kind of host shares this table.
+//! The key is an address in the allocation, a little before its `T` (`arc/kept.rs`). An entry keeps a `Weak`, so the
+//! allocation, and with it the address, is not given to anybody else before the entry is gone. Two allocations cannot have
+//! the same key, also for zero-sized types: the two counts of an `Arc` stand before its `T`, so the bytes at the key belong
+//! to one allocation alone. No other kind of host shares this table.
 //!
 //! # Invariants
 //!
@@ -37,7 +37,7 @@ use crate::fields::{First, Link, Owner, read};
 use crate::host::{Host, Identity};
 use crate::side_table::{SideTable, hash};
 use crate::sync::{Arc, Weak, shared};
-use kept::{Keeps, Thin, is_thin};
+use kept::{Keeps, Thin, is_thin, key_of};
 use sweep::sweep_for;
 pub(crate) use sweep::{sweep, sweep_owed};
 
@@ -112,17 +112,13 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
 
     fn identity(host: &Self) -> Identity {
         // Its type plays no part: as `Arc<dyn Trait>` it is the same host, and has the same field sets.
-        Identity { address: key_of(host), object: None }
+        Identity { address: Arc::as_ptr(host).addr(), object: None }
     }
 
     #[inline]
     fn after_attach(host: &Self) {
         sweep_for(key_of(host));
     }
-}
-
-fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
-    Arc::as_ptr(host).addr()
 }
 
 /// Gives `host` the field set `S`, which it did not have when it was looked for.

@@ -3,22 +3,24 @@
 //! In: a hash. Out: the tags and the slots of its group. This is the only file that owns such memory.
 //!
 //! A group is four slots, each a key and a value, which fill one cache line. Its tags are one byte for each slot: 0 if the
-//! slot is vacant, otherwise the high bit and seven bits of the key's hash. They are apart from the groups, so that the
+//! slot is vacant, otherwise seven bits of the key's hash and one added. They are apart from the groups, so that the
 //! tags of 64 slots share a cache line; whoever looks for what is not there mostly touches nothing else.
 //!
 //! # One word for all
 //!
-//! A reader has to get the array and its size at once, so both are in one pointer: it points behind the tags, which is
-//! where the groups begin, and its low six bits are the number of bits by which a hash is shifted to the right to give
-//! its group.
+//! A reader has to get the array and its size at once, so both are in one pointer: it points to the tags, before which
+//! the groups lie, and its low six bits are the number of bits by which a hash is shifted to the right to give its group.
 //!
 //! ```text
-//!     … tags of group 2 | tags of group 1 | tags of group 0 | group 0 | group 1 | group 2 …
-//!                                                           ^
+//!     … group 2 | group 1 | group 0 | tags of group 0 | tags of group 1 | tags of group 2 …
+//!                                   ^
 //! ```
 //!
+//! The tags go up, since a processor adds a scaled number to an address but does not take one away from it, and their
+//! address is needed first.
+//!
 //! - **M1** The pointer of an `Array` comes from `allocate`, or is the one of `EMPTY`. From it, `groups` words of tags
-//!   lie before and, but for `EMPTY`, as many groups behind, all made. It is not freed.
+//!   lie behind and, but for `EMPTY`, as many groups before, all made. It is not freed.
 
 #[cfg(not(loom))]
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
@@ -79,8 +81,8 @@ static EMPTY: Empty = Empty([const { AtomicU32::new(0) }; LINE / size_of::<Atomi
 impl<N> Array<N> {
     /// An array of two groups without slots, whose tags stay vacant. Allocates nothing.
     pub(super) const fn empty() -> Self {
-        let packed = (&raw const EMPTY.0).cast::<u8>().wrapping_add(LINE + (LINE - 1)).cast_mut();
-        // It is not null, being inside of a static, or right behind it.
+        let packed = (&raw const EMPTY.0).cast::<u8>().wrapping_add(LINE - 1).cast_mut();
+        // It is not null, being inside of a static.
         Self { packed: NonNull::new(packed.cast()).expect("not null") }
     }
 
@@ -91,21 +93,21 @@ impl<N> Array<N> {
 
     /// An array of two to the power of `bits` groups, all vacant. `bits` is at least 1.
     pub(super) fn allocate(bits: u32) -> Self {
-        let (layout, tags) = Self::layout(bits);
+        let (layout, groups) = Self::layout(bits);
         // SAFETY: its size is not 0. Zeros are vacant tags, and slots that are not looked at.
         let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {
             handle_alloc_error(layout);
         }
-        let packed = start.wrapping_add(tags + (u64::BITS - bits) as usize);
+        let packed = start.wrapping_add(groups + (u64::BITS - bits) as usize);
         Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") }
     }
 
-    /// The memory of an array, and how much of it is for tags.
+    /// The memory of an array, and how much of it is for groups.
     fn layout(bits: u32) -> (Layout, usize) {
-        let tags = (size_of::<AtomicU32>() << bits).next_multiple_of(LINE);
-        let size = tags + (size_of::<Group<N>>() << bits);
-        (Layout::from_size_align(size, LINE).expect("it fits the address space"), tags)
+        let groups = size_of::<Group<N>>() << bits;
+        let size = groups + (size_of::<AtomicU32>() << bits);
+        (Layout::from_size_align(size, LINE).expect("it fits the address space"), groups)
     }
 
     #[inline]
@@ -115,10 +117,10 @@ impl<N> Array<N> {
         shift
     }
 
-    /// Where the groups begin, and the tags end.
+    /// Where the tags begin, and the groups end.
     #[inline]
     fn base(self) -> *mut Group<N> {
-        self.packed.as_ptr().wrapping_byte_sub(self.packed.addr().get() % LINE)
+        self.packed.as_ptr().map_addr(|address| address & !(LINE - 1))
     }
 
     /// # Safety
@@ -127,7 +129,7 @@ impl<N> Array<N> {
     #[inline]
     unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
         // SAFETY: by M1 and the caller's promise the word is there.
-        unsafe { &*self.base().cast::<AtomicU32>().wrapping_sub(group + 1) }
+        unsafe { &*self.base().cast::<AtomicU32>().wrapping_add(group) }
     }
 
     /// # Safety
@@ -136,7 +138,22 @@ impl<N> Array<N> {
     #[inline]
     pub(super) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
         // SAFETY: by M1 and the caller's promise the slot is there.
-        unsafe { &*self.base().wrapping_add(group).cast::<Slot<N>>().wrapping_add(index) }
+        unsafe { &*self.base().wrapping_sub(group).wrapping_sub(1).cast::<Slot<N>>().wrapping_add(index) }
+    }
+
+    /// The first of the slots of a group.
+    ///
+    /// # Safety
+    ///
+    /// There are slots of that group, `slots` are some of them, and the array is not freed during `'array`.
+    #[inline]
+    pub(super) unsafe fn first_of<'array>(self, group: usize, slots: &Matches) -> &'array Slot<N> {
+        // The bit of slot `n` is `8 * n + 7`, from which it is one step less to where the slot is than to `n`.
+        let scale = size_of::<Slot<N>>() / 8;
+        let group = self.base().wrapping_sub(group).wrapping_sub(1).cast::<Slot<N>>();
+        let slot = group.wrapping_byte_add(slots.0.trailing_zeros() as usize * scale).wrapping_byte_sub(7 * scale);
+        // SAFETY: by M1 and the caller's promise the slot is there.
+        unsafe { &*slot }
     }
 }
 
@@ -145,7 +162,7 @@ impl<N> Array<N> {
 mod modelled {
     use std::ptr::NonNull;
 
-    use super::{Array, AtomicPtr, AtomicU32, AtomicUsize, LINE, SLOTS, Slot};
+    use super::{Array, AtomicPtr, AtomicU32, AtomicUsize, LINE, Matches, SLOTS, Slot};
 
     #[repr(align(64))]
     struct Boxed<N> {
@@ -199,6 +216,11 @@ mod modelled {
         pub(in crate::side_table) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
             // SAFETY: the caller says that it is not freed.
             &unsafe { &*self.base() }.slots[group * SLOTS + index]
+        }
+
+        pub(in crate::side_table) unsafe fn first_of<'array>(self, group: usize, slots: &Matches) -> &'array Slot<N> {
+            // SAFETY: the caller says that it is not freed.
+            unsafe { self.slot(group, slots.0.trailing_zeros() as usize / 8) }
         }
     }
 }
@@ -259,43 +281,45 @@ impl<N> Array<N> {
 }
 
 impl Tags {
-    /// The tag of a hash. Neither the shard nor the group is chosen by these bits.
+    /// The tags of a hash: each slot has another, so that none has to be copied to all. Neither the shard nor the group is
+    /// chosen by these bits.
     #[inline]
-    fn of(hash: u64) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
-        let bits = (hash >> super::SHARD_BITS) as u32 & 0x7f;
-        bits | 0x80
+    const fn of(hash: u64) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "seven bits for each slot")]
+        let bits = (hash >> super::SHARD_BITS) as u32 & (HIGH - LOW);
+        bits + LOW
     }
 
     /// Which slots may have a key with this hash: the high bit of each such byte.
     ///
-    /// A byte after one that matches may be there without a match, by the borrow; the key decides anyway.
+    /// A slot may be there without a match: if its tag is 128, or the wanted one is, or if the one before matches. The key
+    /// decides anyway.
     #[inline]
     pub(super) fn matches(self, hash: u64) -> Matches {
-        let different = self.0 ^ Self::of(hash).wrapping_mul(LOW);
-        Matches(different.wrapping_sub(LOW) & !different & HIGH)
+        let different = self.0 ^ Self::of(hash);
+        Matches(different.wrapping_sub(LOW) & HIGH)
     }
 
     /// A slot that is vacant, if there is one.
     #[inline]
     pub(super) fn vacant(self) -> Option<usize> {
-        Matches(!self.0 & HIGH).next()
+        Matches(!self.taken().0 & HIGH).next()
     }
 
     #[inline]
     pub(super) fn is_full(self) -> bool {
-        self.0 & HIGH == HIGH
+        self.taken().0 == HIGH
     }
 
     /// The slots that are not vacant.
     #[inline]
     pub(super) fn taken(self) -> Matches {
-        Matches(self.0 & HIGH)
+        Matches(self.0.wrapping_add(HIGH - LOW) & HIGH)
     }
 
     #[must_use]
     pub(super) fn with(self, index: usize, hash: u64) -> Self {
-        Self(self.0 | Self::of(hash) << (8 * index))
+        Self(self.0 | Self::of(hash) & 0xff << (8 * index))
     }
 
     #[must_use]
@@ -307,12 +331,19 @@ impl Tags {
 /// Slots of a group, one after the other.
 pub(super) struct Matches(u32);
 
+impl Matches {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl Iterator for Matches {
     type Item = usize;
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.0 == 0 {
+        if self.is_empty() {
             return None;
         }
         let index = self.0.trailing_zeros() as usize / 8;
@@ -325,47 +356,70 @@ impl Iterator for Matches {
 mod tests {
     use super::*;
 
+    /// A hash with this tag in every slot.
     fn with_tag(tag: u64) -> u64 {
-        tag << crate::side_table::SHARD_BITS
+        ((tag - 1) * u64::from(LOW)) << crate::side_table::SHARD_BITS
     }
 
     #[test]
     fn tags_say_which_slots_are_taken() {
-        let mut tags = Tags(0);
-        for index in 0..SLOTS {
-            assert!(!tags.is_full());
-            assert_eq!(tags.vacant(), Some(index));
-            assert!(tags.taken().eq(0..index));
-            tags = tags.with(index, with_tag(index as u64));
-        }
-        assert!(tags.is_full());
-        assert_eq!(tags.vacant(), None);
-        assert!(tags.taken().eq(0..SLOTS));
-        for index in 0..SLOTS {
-            let rest = tags.without(index);
-            assert!(!rest.is_full());
-            assert_eq!(rest.vacant(), Some(index));
-            assert!(rest.taken().eq((0..SLOTS).filter(|other| *other != index)));
+        for tag in [1, 2, 0x7f, 0x80] {
+            let mut tags = Tags(0);
+            for index in 0..SLOTS {
+                assert!(!tags.is_full());
+                assert_eq!(tags.vacant(), Some(index));
+                assert!(tags.taken().eq(0..index));
+                tags = tags.with(index, with_tag(tag));
+            }
+            assert!(tags.is_full());
+            assert_eq!(tags.vacant(), None);
+            assert!(tags.taken().eq(0..SLOTS));
+            for index in 0..SLOTS {
+                let rest = tags.without(index);
+                assert!(!rest.is_full());
+                assert_eq!(rest.vacant(), Some(index));
+                assert!(rest.taken().eq((0..SLOTS).filter(|other| *other != index)));
+            }
         }
     }
 
     #[test]
     fn tags_say_which_slots_may_have_a_key() {
-        for tag in 0..0x80 {
-            let other = tag ^ 0x55;
-            for index in 0..SLOTS {
-                let mut tags = Tags(0);
-                for slot in 0..SLOTS {
-                    tags = tags.with(slot, with_tag(if slot == index { tag } else { other }));
+        for tag in 1..=0x80 {
+            for other in (1..=0x80).filter(|other| *other != tag) {
+                for index in 0..SLOTS {
+                    let mut tags = Tags(0);
+                    for slot in 0..SLOTS {
+                        tags = tags.with(slot, with_tag(if slot == index { tag } else { other }));
+                    }
+                    // The bits of a shard, and those of a group, play no part.
+                    for hash in [with_tag(tag), with_tag(tag) | 0x7f | u64::MAX << 39] {
+                        assert!(tags.matches(hash).any(|seen| seen == index));
+                        assert!(!Tags(0).with(index, hash).without(index).matches(hash).any(|seen| seen == index));
+                    }
+                    assert!(
+                        (0..SLOTS).all(|slot| slot == index || tags.matches(with_tag(other)).any(|seen| seen == slot))
+                    );
+                    if tag < 0x80 && other < 0x80 {
+                        assert_eq!(tags.matches(with_tag(tag)).next(), Some(index));
+                        assert_eq!(Tags(0).with(index, with_tag(other)).matches(with_tag(tag)).next(), None);
+                    }
                 }
-                assert_eq!(tags.matches(with_tag(tag)).next(), Some(index));
-                // The bits of a shard, and those of a group, play no part.
-                assert_eq!(tags.matches(with_tag(tag) | 0x7f | 1 << 63).next(), Some(index));
-                assert!((0..SLOTS).all(|slot| slot == index || tags.matches(with_tag(other)).any(|seen| seen == slot)));
-                assert_eq!(tags.matches(with_tag(tag ^ 0x2a)).next(), None);
-                assert_eq!(tags.without(index).matches(with_tag(tag)).next(), None);
             }
             assert_eq!(Tags(0).matches(with_tag(tag)).next(), None);
+        }
+    }
+
+    #[test]
+    fn each_slot_has_a_tag_of_its_own() {
+        for index in 0..SLOTS {
+            for bit in 0..7 {
+                let hash = 1 << (crate::side_table::SHARD_BITS as usize + 8 * index + bit);
+                for slot in 0..SLOTS {
+                    let differs = Tags(0).with(slot, hash).0 != Tags(0).with(slot, 0).0;
+                    assert_eq!(differs, slot == index);
+                }
+            }
         }
     }
 
@@ -375,9 +429,9 @@ mod tests {
             let array = Array::<u8>::allocate(bits);
             assert!(!array.is_empty());
             assert_eq!(array.groups(), 1 << bits);
-            let (layout, tags) = Array::<u8>::layout(bits);
-            assert_eq!(tags % LINE, 0);
-            assert!(layout.size() < 17 * SLOTS * array.groups() + LINE, "{layout:?}");
+            let (layout, groups) = Array::<u8>::layout(bits);
+            assert_eq!(groups % LINE, 0);
+            assert_eq!(layout.size(), 17 * SLOTS * array.groups());
             for group in 0..array.groups() {
                 // SAFETY: there is such a group, nobody else stores, and it is not freed.
                 unsafe { array.set_tags(group, Tags(u32::MAX - u32::try_from(group).unwrap()), Ordering::Relaxed) };

@@ -11,7 +11,7 @@ mod prefetch;
 mod shard;
 
 pub(crate) use prefetch::prefetch;
-use shard::{Current, Upkeep};
+use shard::{Current, Not, Upkeep};
 pub(crate) use shard::{NOBODY, Shard};
 
 #[cfg(loom)]
@@ -44,14 +44,24 @@ impl<N, const COUNT: usize> SideTable<N, COUNT> {
     #[inline]
     pub(crate) fn find(&self, key: usize) -> Option<NonNull<N>> {
         let hash = hash(key);
-        self.shard(hash).find(key, hash)
+        match self.arrays[shard_number(hash) % COUNT].look_at_home(key, hash) {
+            Ok(value) => Some(value),
+            Err(Not::There) => None,
+            Err(Not::AtHome) => self.search(key, hash),
+        }
+    }
+
+    /// Goes on from the hash, so that whoever finds what it looks for at home keeps nothing for this.
+    #[cold]
+    #[inline(never)]
+    fn search(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        self.shard(hash).search(key, hash)
     }
 
     /// The shard of a hash.
     #[inline]
     pub(crate) fn shard(&self, hash: u64) -> Shard<'_, N> {
-        #[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
-        self.shard_at(hash as usize)
+        self.shard_at(shard_number(hash))
     }
 
     /// The shard of a number, however large.
@@ -66,8 +76,16 @@ impl<N, const COUNT: usize> SideTable<N, COUNT> {
     }
 }
 
+/// The number of a hash's shard, from the low bits, of which few are left.
+#[inline]
+const fn shard_number(hash: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
+    let number = hash as usize;
+    number
+}
+
 /// Multiplies by 2^64 divided by the golden ratio, to 128 bits, and folds the halves: real addresses are strided, and both
-/// ends of the hash are used, the low for the shard and the tag, the high for the group.
+/// ends of the hash are used, the low for the shard and the tags, the high for the group.
 #[inline]
 pub(crate) fn hash(key: usize) -> u64 {
     let product = (key as u128) * 0x9E37_79B9_7F4A_7C15;
@@ -91,7 +109,14 @@ mod tests {
     fn addresses_are_spread_over_the_shards_the_tags_and_the_groups_whatever_their_stride() {
         for stride in [8, 16, 48, 64, 80, 1024, 4096, 4112, 1 << 21] {
             let keys = || (1..=128 * 64).map(|number| 0x7f00_0000_0000 + number * stride);
-            for part in [|hash| hash, |hash| hash >> SHARD_BITS, |hash| hash >> 57] {
+            for part in [
+                |hash| hash,
+                |hash| hash >> 7,
+                |hash| hash >> 15,
+                |hash| hash >> 23,
+                |hash| hash >> 31,
+                |hash| hash >> 57,
+            ] {
                 let most = fullest(keys(), part);
                 assert!(most < 64 * 2, "{most} for a stride of {stride}");
             }

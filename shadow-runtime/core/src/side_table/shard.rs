@@ -26,11 +26,15 @@
 //! matches, load the key, the value, and the key again; if both are the wanted one, the value is its value. If the
 //! group has a vacant tag, the key is not there: load the count of moves again, and if it has changed, look again.
 //!
-//! Mostly the home group is all there is to see, and then the count need not be loaded. A hit there needs the key but
-//! once: by T5 and T6 it stays, so the value is its value. And for a miss one load of the home's tags is enough: when
+//! Mostly the home group is all there is to see, and is looked at first, without the count. A hit there needs the key but
+//! once: by T5 and T6 it stays, so the value, which is loaded after it, is its value. And for a miss one load of the home's tags is enough: when
 //! they had this value, with a vacant one, the key was, by T2, at home or nowhere, and its tag was not there. So a hit
 //! touches a line of tags, which 16 groups share, and the line of its slot, which is touched while the tags are still on
 //! their way, so that the two waits are one; and a miss the line of tags.
+//!
+//! In a table that is larger than the caches, a reader's time is the time that lines take to come, divided by how many
+//! reads the processor has begun at once: as many as fit the some three hundred instructions that it looks ahead. So each
+//! instruction of this path counts, however quick it is by itself; without its lines, it is some 30.
 //!
 //! # Writer's path
 //!
@@ -129,6 +133,34 @@ impl<N> Current<N> {
         // Acquire: pairs with the Release of `grow`. SAFETY: nothing else is ever in this word.
         unsafe { Array::from_raw(self.0.load(Ordering::Acquire)) }
     }
+
+    /// The value of `key`, if it can be told from its home group.
+    #[inline]
+    pub(super) fn look_at_home(&self, key: usize, hash: u64) -> Result<NonNull<N>, Not> {
+        let array = self.array();
+        let group = array.home(hash);
+        // Relaxed: a hit is decided by the key, and a miss by this one word: see the header.
+        // SAFETY: a home is a group, and by T4 the array is not freed.
+        let tags = unsafe { array.tags(group, Ordering::Relaxed) };
+        let matches = tags.matches(hash);
+        if matches.is_empty() {
+            return Err(if tags.is_full() { Not::AtHome } else { Not::There });
+        }
+        // SAFETY: the tag says that there are slots; by T4 the array is not freed.
+        let first = unsafe { array.slot(group, 0) };
+        // Only to have the line on its way: which slot it will be is known when the tags are. Relaxed: not used.
+        first.key.load(Ordering::Relaxed);
+        // SAFETY: as above, and there is one.
+        unsafe { array.first_of(group, &matches) }.value_at_home(key).ok_or(Not::AtHome)
+    }
+}
+
+/// Where a key is not.
+pub(super) enum Not {
+    /// Not in its home group: it may be in another.
+    AtHome,
+    /// Nowhere.
+    There,
 }
 
 impl<N> Upkeep<N> {
@@ -153,33 +185,16 @@ impl<'table, N> Shard<'table, N> {
     /// The value of `key`.
     #[inline]
     pub(crate) fn find(self, key: usize, hash: u64) -> Option<NonNull<N>> {
-        let array = self.array.array();
-        let group = array.home(hash);
-        // Relaxed: a hit is decided by the key, and a miss by this one word: see the header.
-        // SAFETY: a home is a group, and by T4 the array is not freed.
-        let tags = unsafe { array.tags(group, Ordering::Relaxed) };
-        if let Some(index) = tags.matches(hash).next() {
-            // SAFETY: the tag says that there are slots; by T4 the array is not freed.
-            let first = unsafe { array.slot(group, 0) };
-            // Only to have the line on its way: which slot it will be is known when the tags are. Relaxed: not used.
-            first.key.load(Ordering::Relaxed);
-            // SAFETY: as above.
-            if let Some(value) = unsafe { array.slot(group, index) }.value_at_home(key) {
-                return Some(value);
-            }
-        } else if !tags.is_full() {
-            return None;
+        match self.array.look_at_home(key, hash) {
+            Ok(value) => Some(value),
+            Err(Not::There) => None,
+            Err(Not::AtHome) => self.search(key, hash),
         }
-        self.search(array, key, hash)
     }
 
-    /// As [`find`](Self::find), from home on, as far as it takes.
-    #[inline(never)]
-    fn search(self, array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
-        // A hit says by itself that it is one, and most that are not at home are next to it.
-        if let Some(value) = look_in(array, array.after(array.home(hash)), key, hash).1 {
-            return Some(value);
-        }
+    /// As [`find`](Self::find), as far as it takes.
+    #[inline]
+    pub(super) fn search(self, key: usize, hash: u64) -> Option<NonNull<N>> {
         loop {
             // Acquire: pairs with the Release of `Guard::vacate`.
             let moves = self.upkeep.moves.load(Ordering::Acquire);
@@ -243,12 +258,12 @@ impl<N> Slot<N> {
     #[inline]
     fn value_at_home(&self, key: usize) -> Option<NonNull<N>> {
         // Acquire: pairs with the Release of `fill`.
-        if self.key.load(Ordering::Acquire) != key {
-            return None;
-        }
-        // Acquire: pairs with the Release of `fill` and `replace`. SAFETY: the value was stored before the key, and is not
-        // null.
-        Some(unsafe { NonNull::new_unchecked(self.value.load(Ordering::Acquire)) })
+        let seen = self.key.load(Ordering::Acquire);
+        // Acquire: pairs with the Release of `fill` and `replace`. Loaded whosever it is, which is one address less to
+        // calculate.
+        let value = self.value.load(Ordering::Acquire);
+        // SAFETY: the value was stored before the key, and is not null.
+        (seen == key).then(|| unsafe { NonNull::new_unchecked(value) })
     }
 
     /// The value, if it is that of `key`.

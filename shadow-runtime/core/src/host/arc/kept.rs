@@ -2,7 +2,7 @@
 //!
 //! In: an `Arc`. Out: an [`Owner`] for the first node of its fields, that counts as one `Weak`. Neighbour: `../arc.rs`.
 //!
-//! A `Weak` of a sized type is the address that is the entry's key, so the node need not have it once more: [`Thin`] is
+//! A `Weak` of a sized type is known by the entry's key, so the node need not have it once more: [`Thin`] is
 //! of no size. A node with a small value is then a quarter smaller, and lies in one cache line. A `Weak` of an unsized
 //! type has more to it than the address, and is kept as it is.
 //!
@@ -23,6 +23,16 @@ use std::ptr;
 
 use crate::fields::Owner;
 use crate::sync::{Arc, Ordering, Weak, fence};
+
+/// How far before the object the key is: where the counts are, or what aligns the object, which is the allocation's alone.
+const BEFORE: usize = 2 * size_of::<usize>();
+
+/// The number by which the table knows the allocation of `host`. It is a little before the object, which for most is
+/// where the `Arc` itself points to, so that there is nothing to calculate.
+#[inline]
+pub(super) fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
+    Arc::as_ptr(host).addr().wrapping_sub(BEFORE)
+}
 
 /// What keeps the allocation of an `Arc<T>`.
 pub(super) trait Keeps<T: ?Sized>: Owner {
@@ -50,10 +60,10 @@ impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
     ///
     /// # Safety
     ///
-    /// `key` is the address of the `T` of the `Arc` that is kept.
+    /// `key` is that of the `Arc` that is kept.
     unsafe fn weak(key: usize) -> ManuallyDrop<Weak<T>> {
         assert!(is_thin::<T>(), "there is more to it than its key");
-        let pointer = ptr::with_exposed_provenance::<()>(key);
+        let pointer = ptr::with_exposed_provenance::<()>(key.wrapping_add(BEFORE));
         // SAFETY: both are one address, as is asserted.
         let pointer = unsafe { mem::transmute_copy::<*const (), *const T>(&pointer) };
         // SAFETY: the caller says that this is the pointer that `keep` has exposed.

@@ -158,11 +158,11 @@ fn is_gone(key: usize, link: NonNull<Link>) -> bool {
     unsafe { first.is_gone(key) }
 }
 
-/// Has on its way what [`is_gone`] will read: the node, and the counts of the `Arc`, which are right before most values.
+/// Has on its way what [`is_gone`] will read: the node, and the counts of the `Arc`, where the key of most is.
 /// In a table that is larger than the cache, a sweep does little but wait for these.
 fn fetch(key: usize, link: NonNull<Link>) {
     prefetch(link.addr().get());
-    prefetch(key.wrapping_sub(2 * size_of::<usize>()));
+    prefetch(key);
 }
 
 /// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
