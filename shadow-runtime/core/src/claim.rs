@@ -265,9 +265,9 @@ impl Claims {
         // L2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
         // slot, are in this one only if it is theirs.
         let others = table.listed.iter().any(|listed| ptr::eq(listed.record.slot(), slot));
-        // Relaxed: under the lock nobody but the owner of what is in the slot changes it, and only if it is not listed.
-        let in_slot = slot.record.load(Ordering::Relaxed);
-        if alone.is_none() || (in_slot == OVERFLOWN && !others) {
+        // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a record
+        // that is in the slot is listed.
+        if alone.is_none() || !others {
             // Release: as in `Claim::drop`.
             slot.record.store(if others { OVERFLOWN } else { FREE }, Ordering::Release);
         }
