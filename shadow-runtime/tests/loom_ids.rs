@@ -11,7 +11,7 @@
 //! | left out | model that fails |
 //! |---|---|
 //! | `Id::claim`, the second look | `two_threads_attach` |
-//! | the fence of `Leaving` of `newest.rs` | `an_object_is_detached_while_a_field_is_read` |
+//! | the fence of `reclaim` of `newest.rs` | `an_object_is_detached_while_a_field_is_read` |
 //! | `Table::take`, the object's lock around the table's | `all_are_detached_while_one_is_updated` |
 //! | `kind::name`, the look under the lock | `two_threads_name_a_number` |
 #![cfg(loom)]

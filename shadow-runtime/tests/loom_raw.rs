@@ -10,8 +10,7 @@
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
-//! | the fence of `hand_over`, also if `AcqRel` | `a_value_is_read_while_it_is_replaced` |
-//! | the fence of `Leaving` | `an_object_is_detached_while_a_field_is_read` of `loom_ids.rs` |
+//! | the fence of `reclaim`, also if `AcqRel` | `a_value_is_read_while_it_is_replaced` |
 //! | the second look-up; a look into the list by who has moved on | `a_value_is_read_while_it_is_replaced` |
 //! | whose the node is | `a_value_is_read_while_another_object_gets_its_memory_and_its_place` |
 #![cfg(loom)]

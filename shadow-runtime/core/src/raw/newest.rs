@@ -59,7 +59,7 @@ use std::ptr::NonNull;
 
 use crate::raw::kind::{Known, Values};
 use crate::raw::table::Table;
-use crate::readers::retired::{Node, Retired, Seen};
+use crate::readers::retired::{Node, Retired, Retiring, Seen};
 use crate::readers::{self, Slot};
 use crate::sync::{Ordering, fence};
 
@@ -91,6 +91,9 @@ struct Leaving<V: 'static> {
     object: usize,
     node: NonNull<Node<Kept<V>>>,
 }
+
+/// What [`Newest::reclaim`] says of a node.
+type Reclaimed<'values, V, F> = Result<NonNull<Node<Kept<V>>>, Retiring<'values, Kept<V>, F>>;
 
 impl<V: Clone + 'static> Known<Newest<V>> {
     /// Replaces the value of `object`, or attaches it, and returns the previous one, or a clone of it if somebody is
@@ -155,13 +158,29 @@ impl<V> Newest<V> {
     where
         V: Clone,
     {
-        fence(Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same. By N1 and the fence its readers are seen.
-        match unsafe { self.retired.reclaim(self.address(), node, Seen::AtOnce, |kept| kept.object == object) } {
+        // SAFETY: the caller's promise is the same.
+        match unsafe { self.reclaim(object, node) } {
             // SAFETY: it is this thread's alone.
             Ok(node) => unsafe { Node::unmake(node) }.value,
             Err(retiring) => retiring.leave(|kept| kept.value.clone()),
         }
+    }
+
+    /// A node that was taken out, once it is the caller's alone; or else what retires it, whose panics are the caller's
+    /// own if they are of values of this object.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's, who hands it over.
+    unsafe fn reclaim(
+        &self,
+        object: usize,
+        node: NonNull<Node<Kept<V>>>,
+    ) -> Reclaimed<'_, V, impl Fn(&Kept<V>) -> bool> {
+        let is_own = move |kept: &Kept<V>| kept.object == object;
+        fence(Ordering::SeqCst);
+        // SAFETY: the caller's promise is the same. By N1 and the fence its readers are seen.
+        unsafe { self.retired.reclaim(self.address(), node, Seen::AtOnce, is_own) }
     }
 
     /// What announcements call it.
@@ -220,12 +239,101 @@ impl<V> Drop for Reading<'_, V> {
 impl<V> Drop for Leaving<V> {
     fn drop(&mut self) {
         let Self { values, object, node } = *self;
-        fence(Ordering::SeqCst);
-        // SAFETY: it was taken out of the table for this, which happens once. By N1 and the fence its readers are seen.
-        match unsafe { values.retired.reclaim(values.address(), node, Seen::AtOnce, |kept| kept.object == object) } {
+        // SAFETY: it was taken out of the table for this, which happens once.
+        match unsafe { values.reclaim(object, node) } {
             // SAFETY: it is this thread's alone.
             Ok(node) => unsafe { Node::end(node) },
             Err(retiring) => drop(retiring),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::raw::kind::{self, Wanted};
+    use crate::readers::Taken;
+
+    fn values<V: Send + Sync + 'static>(number: u64) -> Known<Newest<V>> {
+        let wanted = Wanted::new::<V>(Policy::GetOrUpdate, Location::caller());
+        kind::name(number, wanted).expect("each test has a number of its own")
+    }
+
+    fn reading<V>(values: &'static Newest<V>, object: usize, taken: &Taken) -> Reading<'static, V> {
+        let node = values.table.find(object).expect("it is attached");
+        values.read(object, node, taken.slot()).expect("it stays")
+    }
+
+    /// What a reader finds when it is slow: a node that has been taken out since, or that is another object's by now.
+    #[test]
+    fn a_node_is_only_looked_at_if_it_is_there_and_its_value_only_if_it_is_of_this_object() {
+        let Known { values, .. } = values::<u8>(1);
+        let taken = readers::take();
+        let is_found = |node| Reading { values, slot: taken.slot(), object: 1, node, has_moved_on: false }.announce();
+        let [own, other] = [1, 2].map(|object| Node::make(Kept { object, value: 0 }));
+        assert!(!is_found(own), "it may be gone");
+        values.table.insert(1, own);
+        assert!(is_found(own));
+        assert_eq!(values.table.replace(1, other), Some(own));
+        assert!(!is_found(other), "it is another's");
+        assert_eq!(values.table.remove(1), Some(other));
+        for node in [own, other] {
+            // SAFETY: it is in no table, and nobody reads it any more.
+            unsafe { Node::end(node) };
+        }
+    }
+
+    #[test]
+    fn a_reader_whose_node_stays_leaves_the_list_to_those_who_are_waited_for() {
+        let known = values::<Arc<()>>(2);
+        let values = known.values;
+        let (count, taken) = (Arc::new(()), readers::take());
+        assert!(known.update(1, Arc::clone(&count)).is_none());
+        let slow = reading(values, 1, &taken);
+        assert!(known.update(1, Arc::new(())).is_some());
+        // It is about to look into the list.
+        slow.slot.withdraw();
+        assert!(values.get(1).is_some());
+        assert_eq!(Arc::strong_count(&count), 2);
+        assert!(!values.retired.is_empty());
+        drop(slow);
+        assert_eq!(Arc::strong_count(&count), 1);
+        assert!(values.retired.is_empty());
+        assert!(known.detach(1).is_some());
+    }
+
+    /// The reader of the one withdraws just before its node is left to it; that of the other has withdrawn, and is about to
+    /// look into the list. So who takes the one out drops both, of which one panics.
+    #[test]
+    fn who_takes_a_value_out_gets_its_panics_and_no_others() {
+        /// Panics when it is dropped, if it is to.
+        #[derive(Clone)]
+        struct Bomb(bool);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(!self.0, "boom");
+            }
+        }
+        let known = values::<Bomb>(3);
+        let values = known.values;
+        for (own, other) in [(true, false), (false, true)] {
+            assert!(known.update(1, Bomb(own)).is_none() && known.update(2, Bomb(other)).is_none());
+            let taken = [readers::take(), readers::take()];
+            let [first, second] = [reading(values, 1, &taken[0]), reading(values, 2, &taken[1])];
+            drop(known.kind.take(2));
+            second.slot.withdraw();
+            let node = values.table.take(known.kind, 1).expect("it is there");
+            // SAFETY: it was in the table until now.
+            let Err(retiring) = (unsafe { values.reclaim(1, node) }) else { panic!("it is announced") };
+            first.slot.withdraw();
+            assert!(!values.retired.is_empty());
+            let panics = catch_unwind(AssertUnwindSafe(|| drop(retiring))).is_err();
+            assert_eq!(panics, own);
+            assert!(values.retired.is_empty(), "both are dropped");
         }
     }
 }
