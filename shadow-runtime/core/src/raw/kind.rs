@@ -154,3 +154,20 @@ fn of_number(first: Option<NonNull<Kind>>, number: u64) -> Option<&'static Kind>
     }
     next
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{NOBODY, key_of};
+
+    /// Those that have one in common are looked through one after the other.
+    #[test]
+    fn the_first_numbers_and_the_last_have_keys_of_their_own() {
+        let numbers = (0..1000).chain(u64::MAX - 1000..u64::MAX);
+        let keys: BTreeSet<_> = numbers.map(key_of).collect();
+        assert_eq!(keys.len(), 2000);
+        assert!(!keys.contains(&NOBODY));
+        assert_eq!(key_of(u64::MAX), key_of(0), "one is left that has to");
+    }
+}
