@@ -6,16 +6,16 @@
 //!
 //! **Where a count is**: a field has a number, from its first attach on. A thread has a block of counters, of which the
 //! one with this number is the field's. A field's count is the sum of it over all blocks, and of what is kept in the
-//! field itself: what blocks held when they were given back, and what could not be counted in a block.
+//! field itself, since it could not be counted in a block. What was counted in a block stays there when it is given back.
 //!
 //! **Counting** is a look at the thread's block, and an addition that need not be atomic, because no other thread
 //! writes there. If the block is too short, or there is none, the thread takes another in [`lengthen`]. Where it cannot,
 //! the count goes to the field itself, by an atomic addition: for fields of a number too large, so that a block stays
 //! small; in an allocator that counts while a block is made; in destructors that run when the block is given back.
 //!
-//! **Invariant B**: only the thread that has taken a block writes to it, and one that nobody has taken is all zeros.
-//! Blocks are taken and given back under the registry's lock, which a report holds while it adds up: so it finds each
-//! count either in a block or in its field, never in both and never in neither.
+//! **Invariant B**: only the thread that has taken a block writes to it. Blocks are made known, taken, and given back
+//! under the registry's lock: so who takes one goes on from where the thread before it stopped, and a report, which holds
+//! the lock while it adds up, looks at every block that anybody has counted in.
 //!
 //! **Memory**: a block is leaked, and used again by a later thread. So there are at most as many of each length as
 //! threads once had at the same time. A reference to a leaked block is never dangling, and nothing here is unsafe.
@@ -169,7 +169,7 @@ impl Counts {
     #[cold]
     fn count_slowly(&self, event: Event) {
         if !(lengthen(self.number.load(Ordering::Relaxed)) && self.count_in_block(event)) {
-            self.own.add(event, 1);
+            self.own.add(event);
         }
     }
 }
@@ -190,19 +190,9 @@ impl Counters {
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    fn add(&self, event: Event, count: u64) {
-        self.0[event as usize].fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Moves all counts over to `self`, where others may count meanwhile; nobody does at `from`.
-    fn take_from(&self, from: &Self) {
-        for event in [Event::Attached, Event::Detached, Event::Updated, Event::Duplicate] {
-            let count = from.get(event);
-            if count > 0 {
-                from.0[event as usize].store(0, Ordering::Relaxed);
-                self.add(event, count);
-            }
-        }
+    /// Adds one, where others may do so at the same time.
+    fn add(&self, event: Event) {
+        self.0[event as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -210,17 +200,10 @@ impl Block {
     /// A block for fields of up to this number, and for twice as many as a shorter one had, so that few are made.
     fn leak(number: usize) -> &'static mut Self {
         let length = (number + 1).next_power_of_two().max(SHORTEST);
-        let counters = iter::repeat_with(Counters::new).take(MARGIN + length + MARGIN).collect::<Vec<_>>().leak();
+        let [before, own, behind] = [MARGIN, length, MARGIN].map(|count| iter::repeat_with(Counters::new).take(count));
+        let counters = before.chain(own).chain(behind).collect::<Vec<_>>().leak();
         let counters = &counters[MARGIN..MARGIN + length];
         Box::leak(Box::new(Self { counters, taken: AtomicBool::new(true), next: None }))
-    }
-
-    /// Moves what was counted to the fields, and leaves the block to other threads. Not while anybody counts in it.
-    fn give_back(&self, entered: &Entered) {
-        for (field, counters) in entered.fields().zip(self.counters) {
-            field.counts().own.take_from(counters);
-        }
-        self.taken.store(false, Ordering::Relaxed);
     }
 }
 
@@ -269,11 +252,11 @@ impl Taken {
         self.set(block, &entered);
     }
 
-    /// Counts in `block` from now on, and gives the block before back.
-    fn set(&self, block: Option<&'static Block>, entered: &Entered) {
+    /// Counts in `block` from now on, and gives the block before back, under the lock.
+    fn set(&self, block: Option<&'static Block>, _: &Entered) {
         let _ = COUNTERS.try_with(|counters| counters.set(block.map_or(&[], |block| block.counters)));
         if let Some(before) = self.0.replace(block) {
-            before.give_back(entered);
+            before.taken.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -281,5 +264,27 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.set(None, &lock(&ENTERED));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Each thread finds the counters of those before it, which are too short.
+    #[test]
+    fn a_thread_gets_counters_for_every_number_that_is_not_too_large() {
+        for number in [0, SHORTEST - 1, SHORTEST, SHORTEST + 1, 2 * SHORTEST - 1, 2 * SHORTEST, LONGEST - 1] {
+            let thread = thread::spawn(move || {
+                assert!(lengthen(number));
+                COUNTERS.get().len()
+            });
+            let length = thread.join().expect("it holds");
+            assert!(length > number && length <= LONGEST, "{length} for {number}");
+        }
+        assert!(!lengthen(LONGEST));
+        assert!(!lengthen(NONE));
     }
 }
