@@ -95,3 +95,21 @@ impl fmt::Display for Field {
         write!(formatter, "shadow field `{}` of `{}`", self.name, self.host)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Field;
+    use crate::policy::Policy;
+
+    #[test]
+    fn a_field_is_debugged_as_it_was_declared_and_without_those_behind_it() {
+        static FIRST: Field = Field::new("Host", "first", "Vec<u8>", Policy::GetOrAttach);
+        static SECOND: Field = Field::new("Host", "second", "u8", Policy::Attach);
+        FIRST.next().set(&SECOND).expect("nothing was behind it");
+        let declared =
+            r#"Field { host: "Host", name: "first", value_type: "Vec<u8>", policy: GetOrAttach, declared_at: "#;
+        let debug = format!("{FIRST:?}");
+        assert!(debug.starts_with(declared) && debug.contains(file!()) && debug.ends_with(", .. }"), "{debug}");
+        assert!(!debug.contains("second"), "{debug}");
+    }
+}

@@ -143,7 +143,21 @@ fn short(number: u64) -> String {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{columns, cut_end, cut_start, short, without_paths};
+    use super::{WIDTH, columns, cut_end, cut_start, fit, short, without_paths};
+
+    #[test]
+    fn columns_are_cut_where_they_are_widest_and_only_as_far_as_the_line_is_too_long() {
+        // Nine gaps of two columns are between these.
+        let fitting = [10, 20, 8, 10, 8, 8, 8, 8, 8, 14];
+        assert_eq!(fitting.iter().sum::<usize>() + 18, WIDTH);
+        let mut widths = fitting;
+        fit(&mut widths);
+        assert_eq!(widths, fitting);
+        widths[0] = 24;
+        widths[9] = 17;
+        fit(&mut widths);
+        assert_eq!(widths, [15, 15, 8, 10, 8, 8, 8, 8, 8, 14]);
+    }
 
     #[test]
     fn wide_characters_count_for_two() {
