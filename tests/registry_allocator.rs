@@ -60,7 +60,7 @@ unsafe impl GlobalAlloc for Instrumented {
 }
 
 #[test]
-fn an_allocator_may_count_while_counters_are_made() {
+fn an_allocator_may_count_while_counters_and_reports_are_made() {
     #[derive(Shadow, Default)]
     #[shadow_field(attach one: u8)]
     #[shadow_field(attach two: u8)]
@@ -80,8 +80,18 @@ fn an_allocator_may_count_while_counters_are_made() {
     // The first makes its counters in the middle of the attach; it meets two fields that nobody has attached before.
     let threads = never_hangs(|| [(); 4].map(|()| thread::spawn(watched)).map(|thread| thread.join().unwrap()));
     assert!(threads.iter().all(|&allocations| allocations > 0));
+    // This one makes its counters in the middle of a report, which takes the registry's lock.
+    let reporting = || {
+        WATCHED.set(true);
+        let report = registry().report();
+        WATCHED.set(false);
+        drop(report);
+        ALLOCATIONS.get()
+    };
+    let by_report = never_hangs(|| thread::spawn(reporting).join().unwrap());
+    assert!(by_report > 0);
     let report = registry().report();
     let row = |field| report.iter().find(|row: &&Row| row.field() == field).unwrap();
-    assert_eq!(row("allocation").duplicates(), threads.iter().sum::<u64>());
+    assert_eq!(row("allocation").duplicates(), threads.iter().sum::<u64>() + by_report);
     assert_eq!(["one", "two"].map(|field| (row(field).attached(), row(field).live())), [(4, 0); 2]);
 }
