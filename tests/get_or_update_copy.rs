@@ -13,6 +13,9 @@ mod common;
 
 use common::{AtEnd, memory};
 
+/// How often writers write beside readers. Miri takes a thousand times as long for each.
+const WRITES: u64 = if cfg!(miri) { 200 } else { 20_000 };
+
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;
 
@@ -336,7 +339,6 @@ fn a_value_is_in_the_one_allocation_of_its_field_set() {
 
 #[test]
 fn readers_see_a_whole_value_while_writers_write() {
-    const ROUNDS: u64 = 20_000;
     let task = Task::default();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -356,7 +358,7 @@ fn readers_see_a_whole_value_while_writers_write() {
             for writer in 0..2 {
                 let task = &task;
                 scope.spawn(move || {
-                    for round in 0..ROUNDS {
+                    for round in 0..WRITES {
                         let [first, rest @ ..] = if round % 4 == 0 {
                             task.update_block_with(|_| [round * 2 + writer; 4]).unwrap_or_default()
                         } else {
@@ -373,19 +375,18 @@ fn readers_see_a_whole_value_while_writers_write() {
 #[test]
 fn a_reader_never_sees_an_older_value_than_before() {
     fn never_back(read: impl Fn() -> Option<u64> + Sync, write: impl Fn(u64)) {
-        const ROUNDS: u64 = 20_000;
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     let mut last = 0;
-                    while last < ROUNDS {
+                    while last < WRITES {
                         let next = read().unwrap_or(0);
                         assert!(next >= last, "{next} after {last}");
                         last = next;
                     }
                 });
             }
-            (1..=ROUNDS).for_each(write);
+            (1..=WRITES).for_each(write);
         });
     }
     let task = Task::default();
