@@ -372,7 +372,7 @@ impl<'cell, V> Reading<'cell, V> {
     /// Ends it, for who has replaced the node. If another was announced before, what is returned looks into the list.
     fn end(self) -> Option<Collecting<'cell, V>> {
         self.withdraw();
-        let collecting = self.has_moved_on.then_some(Collecting { cell: self.cell });
+        let collecting = self.has_moved_on.then(|| Collecting { cell: self.cell });
         mem::forget(self);
         collecting
     }
@@ -413,7 +413,7 @@ impl<V> Cell for GetOrUpdate<V> {
 
 #[cfg(all(test, any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod tests {
-    use std::panic::Location;
+    use std::panic::{AssertUnwindSafe, Location, catch_unwind};
     use std::sync::Arc;
 
     use super::*;
@@ -474,5 +474,41 @@ mod tests {
         assert_eq!(Arc::strong_count(&first), 1);
         assert!(cell.retired.is_empty());
         assert_eq!(cell.detach(field), Some(second));
+    }
+
+    /// A reader has withdrawn, and is about to look into the list, when somebody updates who has announced nothing before.
+    #[test]
+    fn an_update_leaves_the_list_to_those_who_are_waited_for_and_gets_no_panics_of_what_is_there() {
+        /// Panics when it is dropped, if it is to; its clones do not.
+        struct Bomb(bool, Arc<()>);
+        impl Clone for Bomb {
+            fn clone(&self) -> Self {
+                Self(false, Arc::clone(&self.1))
+            }
+        }
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(!self.0, "boom");
+            }
+        }
+        let place = Location::caller();
+        let field: &'static Field =
+            Box::leak(Box::new(Field::declared_at(place, "Host", "field", "Bomb", Policy::GetOrUpdate)));
+        let [first, second, third] = [(); 3].map(Arc::new);
+        let mut cell = GetOrUpdate::new();
+        assert!(cell.update(field, Bomb(true, Arc::clone(&first))).is_none());
+        let taken = readers::take();
+        taken.slot().announce(cell.address(), node_of(cell.word.load(Ordering::Relaxed)).cast());
+        drop(cell.update(field, Bomb(false, Arc::clone(&second))));
+        taken.slot().withdraw();
+
+        let previous = cell.update_with(field, |_| Bomb(false, Arc::clone(&third)));
+        assert!(previous.is_some_and(|previous| Arc::ptr_eq(&previous.1, &second)));
+        assert_eq!(Arc::strong_count(&second), 1, "nothing of it is left behind");
+        assert_eq!(Arc::strong_count(&first), 2, "it is there for the reader");
+        let look = AssertUnwindSafe(|| cell.retired.collect(cell.address(), |_| true));
+        assert!(catch_unwind(look).is_err());
+        assert!(cell.retired.is_empty());
+        assert!(cell.detach(field).is_some_and(|last| Arc::ptr_eq(&last.1, &third)));
     }
 }
