@@ -10,7 +10,8 @@
 //! | weakened or left out | model that fails |
 //! |---|---|
 //! | `announce_lightly`, `announce_by_fence`, the node, `Release` to `Relaxed` | `a_node_is_announced_for_another_cell` |
-//! | `announce`, the exchange, `SeqCst` to `Acquire`; its `full_fence` | that, and `a_reader_or_a_writer_sees_the_other` |
+//! | `announce`, the exchange, `SeqCst` to `Acquire` | `a_node_is_announced_for_another_cell` |
+//! | `announce`, its `full_fence` | `a_reader_or_a_writer_sees_the_other` |
 //! | `announce_by_fence`, the fence | `a_value_is_read_while_it_is_replaced` of `loom_raw.rs` |
 //! | `tell`, `Release` to `Relaxed` | `a_node_is_announced_for_another_cell` |
 //! | `is_announced`, the second look at the node | `a_node_is_announced_for_another_cell` |
