@@ -26,6 +26,7 @@
 //! | either fence for all; the `light` of an announcement | the models of a cold cell |
 //! | the cell of a slot, stored or loaded `Relaxed` | that of a reader of two fields and an update |
 //! | a second look when a node is retired; a look into the list by a reader who has moved on | `a_read_inside_of_a_read` |
+//! | a look into the list by a writer who has moved on | `an_update_and_one_that_is_made_of_the_one_before` |
 //! | the fence of a withdrawal by who has moved on | `two_readers_and_an_update` |
 //!
 //! Loom takes a `SeqCst` operation for `AcqRel` or its half, and the `full_fence` beside it is there for the rest, a fence

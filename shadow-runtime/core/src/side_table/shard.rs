@@ -269,11 +269,11 @@ impl<N> Slot<N> {
     /// The value, if it is that of `key`.
     #[inline]
     fn value_of(&self, key: usize) -> Option<NonNull<N>> {
-        // Acquire: pairs with the Release of `put`, and of `NOBODY` in `vacate`.
+        // Acquire: pairs with the Release of `fill`, and of `NOBODY` in `vacate`.
         if self.key.load(Ordering::Acquire) != key {
             return None;
         }
-        // Acquire: pairs with the Release of `put`.
+        // Acquire: pairs with the Release of `fill`.
         let value = self.value.load(Ordering::Acquire);
         // Acquire: pairs with the Release of `NOBODY` in `vacate`; the miss that follows has to see the count of moves.
         if self.key.load(Ordering::Acquire) != key {

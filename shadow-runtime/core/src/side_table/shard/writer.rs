@@ -83,7 +83,7 @@ impl<N> Guard<'_, N> {
     pub(crate) fn replace(&mut self, key: usize, hash: u64, value: NonNull<N>) {
         let array = self.shard.array.array();
         if let Some(Position { group, index }) = position(array, key, hash) {
-            // SAFETY: the key is there. Release: as in `put`.
+            // SAFETY: the key is there. Release: as in `fill`.
             unsafe { array.slot(group, index) }.value.store(value.as_ptr(), Ordering::Release);
         }
     }
@@ -239,7 +239,7 @@ impl<N> Guard<'_, N> {
         let bits = if from.is_empty() { 1 } else { from.groups().trailing_zeros() + 1 };
         let to = Array::allocate(bits);
         self.each(|key, value| put(to, key, hash(key), value));
-        // Release: pairs with the Acquire of `Shard::array`.
+        // Release: pairs with the Acquire of `Current::array`.
         self.shard.array.0.store(to.into_raw(), Ordering::Release);
         self.writer.most = to.groups() * SLOTS * 13 / 16;
         self.writer.cursor = 0;
