@@ -132,8 +132,9 @@ pub(super) fn name<T: Values>(number: u64, wanted: Wanted) -> Result<Known<T>, T
 #[inline]
 fn key_of(number: u64) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "less than `NOBODY`")]
-    let key = (number % NOBODY as u64) as usize;
-    key
+    let key = (number % (NOBODY as u64 - 1)) as usize;
+    // Nobody looks for 0, either.
+    key + 1
 }
 
 #[inline]
@@ -164,10 +165,10 @@ mod tests {
     /// Those that have one in common are looked through one after the other.
     #[test]
     fn the_first_numbers_and_the_last_have_keys_of_their_own() {
-        let numbers = (0..1000).chain(u64::MAX - 1000..u64::MAX);
+        let numbers = (0..1000).chain(u64::MAX - 1001..u64::MAX - 1);
         let keys: BTreeSet<_> = numbers.map(key_of).collect();
         assert_eq!(keys.len(), 2000);
-        assert!(!keys.contains(&NOBODY));
-        assert_eq!(key_of(u64::MAX), key_of(0), "one is left that has to");
+        assert!(!keys.contains(&NOBODY) && !keys.contains(&0));
+        assert_eq!([key_of(u64::MAX - 1), key_of(u64::MAX)], [key_of(0), key_of(1)], "two are left that have to");
     }
 }

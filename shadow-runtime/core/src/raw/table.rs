@@ -55,6 +55,11 @@ use crate::side_table::{NOBODY, Shard, SideTable, hash};
 /// How many shards a table has: so many may attach at the same time, and growth copies this part of it at a time.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 8 };
 
+/// The two addresses that cannot be keys have that of another, each in a shard where that is not.
+const LENT: usize = NOBODY - 1;
+const FIRST: usize = 0;
+const LAST: usize = SHARDS - 1;
+
 /// From objects to nodes.
 pub(super) struct Table<N> {
     shards: SideTable<N, SHARDS>,
@@ -74,9 +79,9 @@ impl<N> Table<N> {
 
     #[inline]
     fn place(&self, object: usize) -> Place<'_, N> {
-        if object == NOBODY {
-            // The one address that cannot be a key has that of another, which is in the first shard.
-            return Place { shard: self.shards.shard_at(SHARDS - 1), key: 0, hash: hash(0) };
+        if object == NOBODY || object == 0 {
+            let shard = if object == 0 { FIRST } else { LAST };
+            return Place { shard: self.shards.shard_at(shard), key: LENT, hash: hash(LENT) };
         }
         let hash = hash(object);
         Place { shard: self.shards.shard(hash), key: object, hash }
@@ -152,8 +157,12 @@ impl<N> Table<N> {
         let mut count = 0;
         for (index, shard) in self.shards.shards().enumerate() {
             let mut objects = Vec::with_capacity(shard.entries());
-            // As in `place`: the last shard has no object at 0.
-            let object_of = |key| if key == 0 && index == SHARDS - 1 { NOBODY } else { key };
+            let object_of = |key| match (key, index) {
+                // As in `place`.
+                (LENT, FIRST) => 0,
+                (LENT, LAST) => NOBODY,
+                _ => key,
+            };
             shard.lock().each(|key, _| objects.push(object_of(key)));
             for object in objects {
                 panics.contain(|| {
@@ -166,5 +175,31 @@ impl<N> Table<N> {
         }
         panics.raise();
         count
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_a_place_of_its_own() {
+        let table = Table::<u8>::new();
+        let shard = |object| {
+            table
+                .shards
+                .shards()
+                .position(|shard| shard.lock().find(LENT, hash(LENT)).is_some_and(|node| node.addr().get() == object))
+        };
+        for (number, object) in [0, NOBODY, LENT].into_iter().enumerate() {
+            let node = ptr::without_provenance_mut(number + 1);
+            table.insert(object, NonNull::new(node).expect("not null"));
+        }
+        let shards = [1, 2, 3].map(|number| shard(number).expect("it is there"));
+        assert_eq!(shards[..2], [FIRST, LAST]);
+        assert!(!shards[..2].contains(&shards[2]));
+        for (number, object) in [0, NOBODY, LENT].into_iter().enumerate() {
+            assert_eq!(table.find(object).map(|node| node.addr().get()), Some(number + 1));
+        }
     }
 }

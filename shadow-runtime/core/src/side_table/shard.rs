@@ -90,7 +90,8 @@ use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn, lock};
 pub(crate) use writer::Guard;
 use writer::Writer;
 
-/// A key that is nobody's: no caller looks for it.
+/// A key that is nobody's: no caller looks for it, nor for 0, which a slot has that was never filled. A reader may see the
+/// tag of such a slot before its key.
 pub(crate) const NOBODY: usize = usize::MAX;
 
 /// A part of a table.
