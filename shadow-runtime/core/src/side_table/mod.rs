@@ -96,6 +96,8 @@ pub(crate) fn hash(key: usize) -> u64 {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::ptr;
+
     use super::*;
 
     /// How many of the keys are in the fullest of 128 parts.
@@ -133,5 +135,18 @@ mod tests {
             assert_eq!(table.shard_at(number + 4).entries(), 1);
             assert!((number + 1..4).all(|later| table.shard_at(later).entries() == 0));
         }
+    }
+
+    #[test]
+    fn what_is_put_in_is_found_at_home_and_elsewhere_and_in_every_shard() {
+        let table = SideTable::<u8, 4>::new();
+        let keys = || (1..=2000).map(|number| 16 * number);
+        let value = |key| NonNull::new(ptr::without_provenance_mut::<u8>(key));
+        for key in keys() {
+            assert_eq!(table.find(key), None);
+            table.shard(hash(key)).lock().insert(key, hash(key), value(key).expect("not null"));
+        }
+        assert!(keys().all(|key| table.find(key) == value(key)));
+        assert!(table.shards().all(|shard| shard.entries() > 400));
     }
 }
