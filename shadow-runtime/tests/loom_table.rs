@@ -18,6 +18,7 @@
 //! | `value_of`, key, `Acquire`; `vacate`, `NOBODY`, `Release` | `a_key_is_looked_for_while_it_moves_back` |
 //! | `value_of`, value, `Acquire`; `fill`, value, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
 //! | `value_of`, the key again, `Acquire` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
+//! | `put`, tags, `Release` | `a_key_is_looked_for_while_the_group_that_it_has_left_is_passed` |
 //! | `fill`, tags, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
 #![cfg(loom)]
 
@@ -154,6 +155,28 @@ fn a_slot_is_looked_at_while_it_gets_another_key() {
         writer.join().unwrap();
         reader.join().unwrap();
         assert!(finds(&shard, moved) && finds(&shard, other));
+    });
+}
+
+/// Outcomes: a key that moves back is found, also by who sees of the group that it has left only that this was passed
+/// after that.
+#[test]
+fn a_key_is_looked_for_while_the_group_that_it_has_left_is_passed() {
+    model(|| {
+        // For more than six there are four groups. The fifth key of the first fills the second, with three of its own.
+        let (first, second) = (Shard::keys_of_four(5, 0), Shard::keys_of_four(5, 1));
+        let shard = with(&[&first[..], &second[..3]].concat());
+        let (gone, moved) = (first[0], first[4]);
+        let (fills, passes) = (second[3], second[4]);
+        let writer = beside(&shard, move |shard| {
+            assert!(shard.remove(gone).is_some());
+            shard.insert(fills, Value::of(fills));
+            shard.insert(passes, Value::of(passes));
+        });
+        let reader = beside(&shard, move |shard| assert!(finds(shard, moved)));
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(finds(&shard, moved) && finds(&shard, fills) && finds(&shard, passes) && !finds(&shard, gone));
     });
 }
 

@@ -6,11 +6,13 @@
 //! # What is where
 //!
 //! Open addressing with groups of four slots and their tags (`array.rs`). A key is in its home group, or, if that was
-//! full, in the next that was not, and so on. What is removed leaves no tombstone: what comes after moves back. So the
-//! table never has to be rebuilt at one size, and its time and memory stay as they are however much comes and goes.
+//! full, in the next that was not, and so on; each group that it could not stay in is marked as passed. What is removed
+//! leaves no tombstone: what comes after moves back, and if there is nothing, the mark goes. So the table never has to be
+//! rebuilt at one size, and its time and memory stay as they are however much comes and goes.
 //!
 //! - **T1** Only who holds the lock stores anything.
-//! - **T2** If a key is in a group other than its home, all groups from its home to that one are full.
+//! - **T2** If a key is in a group other than its home, all groups from its home to that one are marked as passed, and
+//!   a group that is marked is full.
 //! - **T3** An array that has been replaced is not stored to any more.
 //! - **T4** An array is not freed.
 //! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see
@@ -24,13 +26,14 @@
 //!
 //! Load the count of moves (`Acquire`), and the array. From the home group on: load the tags; of each slot whose tag
 //! matches, load the key, the value, and the key again; if both are the wanted one, the value is its value. If the
-//! group has a vacant tag, the key is not there: load the count of moves again, and if it has changed, look again.
+//! group was not passed, the key is not there: load the count of moves again, and if it has changed, look again.
 //!
 //! Mostly the home group is all there is to see, and is looked at first, without the count. A hit there needs the key but
-//! once: by T5 and T6 it stays, so the value, which is loaded after it, is its value. And for a miss one load of the home's tags is enough: when
-//! they had this value, with a vacant one, the key was, by T2, at home or nowhere, and its tag was not there. So a hit
-//! touches a line of tags, which 16 groups share, and the line of its slot, which is touched while the tags are still on
-//! their way, so that the two waits are one; and a miss the line of tags.
+//! once: by T5 and T6 it stays, so the value, which is loaded after it, is its value. And for a miss one load of the home's
+//! tags is enough: when they had this value, without the mark, the key was, by T2, at home or nowhere, and its tag was not
+//! there. So a hit touches a line of tags, which 16 groups share, and the line of its slot, which is touched while the tags
+//! are still on their way, so that the two waits are one; and a miss the line of tags. The mark is what makes that so for
+//! most misses in a table that is almost full: then every other group is full, but few of them were passed.
 //!
 //! In a table that is larger than the caches, a reader's time is the time that lines take to come, divided by how many
 //! reads the processor has begun at once: as many as fit the some three hundred instructions that it looks ahead. So each
@@ -38,10 +41,12 @@
 //!
 //! # Writer's path
 //!
-//! *Insert*: at the first vacant slot from the home group on, store the value, the key, the tag. *Remove*: store
-//! [`NOBODY`] for the key. If the group is full, something may have been put further on for want of room here: the
-//! first such is copied into the hole as by an insert, the count of moves goes up by one, and it is removed from where
-//! it was, by the same path. If there is no such, store the vacant tag; not before, so that T2 holds at any time.
+//! *Insert*: at the first vacant slot from the home group on, store the value, the key, the tag; before that, mark the
+//! groups before it as passed. *Remove*: store [`NOBODY`] for the key. If the group was passed, something may have been put
+//! further on for want of room here: the first such is copied into the hole as by an insert, the count of moves goes up by
+//! one, and it is removed from where it was, by the same path. If there is no such, store the vacant tag, and with it that
+//! the group was not passed; not before, so that T2 holds at any time. So a mark that is not needed any more stays no
+//! longer than until something of its group is removed.
 //! *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of twice the size, and store that. The
 //! old one stays as it is, for those who are in it.
 //!
@@ -57,8 +62,8 @@
 //!   inserted anew meanwhile.
 //! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was
 //!   when it is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; both
-//!   the `NOBODY` and the vacant tag are stored by `Release`, and loaded by `Acquire`: a reader who has seen either
-//!   finds the count changed. If it has loaded the new count from the start, by `Acquire`, it sees the copy, or a
+//!   the `NOBODY` and the tags, then and later, are stored by `Release`, and loaded by `Acquire`: a reader who has seen
+//!   either finds the count changed. If it has loaded the new count from the start, by `Acquire`, it sees the copy, or a
 //!   later count.
 //! - *Reader and growth.* The array is stored by `Release` and loaded by `Acquire`. Who still has the old one finds in
 //!   it what was there when it was replaced, which includes, by T5, the key that it looks for, if that was there. If
@@ -78,8 +83,9 @@
 //!
 //! Groups in a cache line, reads without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency",
 //! ASPLOS 2015). Tags that are compared several at once: Swiss tables (Kulukundis, `CppCon` 2017), which papaya and
-//! hashbrown have. Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without
-//! are those of `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
+//! hashbrown have. That a group says whether it was passed: F14 (Bronson and Shi, 2019), which counts how often. Removal
+//! by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those of
+//! `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
 
 mod writer;
 
@@ -145,7 +151,7 @@ impl<N> Current<N> {
         let tags = unsafe { array.tags(group, Ordering::Relaxed) };
         let matches = tags.matches(hash);
         if matches.is_empty() {
-            return Err(if tags.is_full() { Not::AtHome } else { Not::There });
+            return Err(if tags.was_passed() { Not::AtHome } else { Not::There });
         }
         // SAFETY: the tag says that there are slots; by T4 the array is not freed.
         let first = unsafe { array.slot(group, 0) };
@@ -232,7 +238,7 @@ fn look<N>(array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
     let mut group = array.home(hash);
     for _ in 0..array.groups() {
         let (tags, value) = look_in(array, group, key, hash);
-        if value.is_some() || !tags.is_full() {
+        if value.is_some() || !tags.was_passed() {
             return value;
         }
         group = array.after(group);

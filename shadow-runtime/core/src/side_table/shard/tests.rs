@@ -40,9 +40,12 @@ fn check(shard: Shard<'_, usize>, expected: &BTreeMap<usize, NonNull<usize>>) {
         let mut group = array.home(hash(key));
         let at = position(array, key, hash(key)).expect("it is there").group;
         while group != at {
-            assert!(tags(array, group).is_full(), "a group before that of a key has room");
+            assert!(tags(array, group).was_passed(), "a group before that of a key does not say so");
             group = array.after(group);
         }
+    }
+    for tags in (0..array.groups()).map(|group| tags(array, group)).filter(|tags| tags.was_passed()) {
+        assert_eq!(tags.vacant(), None, "a group that was passed has room");
     }
 }
 
@@ -84,6 +87,33 @@ fn a_shard_is_a_map() {
             check(shard, &expected);
         }
     }
+}
+
+#[test]
+fn nothing_is_marked_as_passed_when_what_has_passed_it_is_back() {
+    let table = Table::new();
+    let shard = table.shard_at(0);
+    let mut random = numbers();
+    let passed = |shard: Shard<'_, usize>| {
+        let array = shard.array.array();
+        (0..array.groups()).filter(|group| tags(array, *group).was_passed()).count()
+    };
+    let mut most = 0;
+    for _ in 0..20 {
+        let mut keys = BTreeSet::new();
+        while keys.len() < 400 {
+            keys.insert(16 * random(10_000));
+        }
+        for &key in &keys {
+            shard.lock().insert(key, hash(key), value(key));
+        }
+        most = most.max(passed(shard));
+        for key in keys {
+            assert!(shard.lock().remove_if(key, hash(key), |_| true).is_some());
+        }
+        assert_eq!(passed(shard), 0);
+    }
+    assert!(most > 20, "{most} of {}", shard.array.array().groups());
 }
 
 #[test]

@@ -70,8 +70,8 @@ impl<N> Guard<'_, N> {
     pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
         let array = self.shard.array.array();
         let seen = tags(array, array.home(hash));
-        // By T2, if there is room at home, the key is there or nowhere.
-        let is_absent = seen.matches(hash).next().is_none() && !seen.is_full();
+        // By T2, if home was not passed, the key is there or nowhere.
+        let is_absent = seen.matches(hash).next().is_none() && !seen.was_passed();
         if let Some(there) = if is_absent { None } else { look(array, key, hash) } {
             return Some(there);
         }
@@ -205,7 +205,7 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    /// Makes a slot vacant that is not, and its group as full as it was, as long as there is something to move there (T2).
+    /// Makes a slot vacant that is not, unless there is something to move there, and so on (T2).
     fn vacate(&mut self, array: Array<N>, position: Position) {
         self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
         let mut hole = position;
@@ -213,12 +213,11 @@ impl<N> Guard<'_, N> {
             // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
             // Acquire of `value_of`.
             unsafe { array.slot(hole.group, hole.index) }.key.store(NOBODY, Ordering::Release);
-            // The tag stays until it is known that nothing moves here: a reader must not find room where T2 says there is
-            // none.
+            // The mark and the tag stay until it is known that nothing moves here, so that T2 holds for a reader.
             let seen = tags(array, hole.group);
-            let overflown = if seen.is_full() { overflown(array, hole.group) } else { None };
+            let overflown = if seen.was_passed() { overflown(array, hole.group) } else { None };
             let Some((from, key, hash)) = overflown else {
-                let vacant = seen.without(hole.index);
+                let vacant = seen.not_passed().without(hole.index);
                 // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after
                 // the count of moves; pairs with the Acquire of `look_in`.
                 unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
@@ -267,7 +266,7 @@ pub(super) fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Posi
         if let Some(index) = tags.matches(hash).find(has_key) {
             return Some(Position { group, index });
         }
-        if !tags.is_full() {
+        if !tags.was_passed() {
             return None;
         }
         group = array.after(group);
@@ -295,7 +294,7 @@ fn value_at<N>(array: Array<N>, Position { group, index }: Position) -> NonNull<
     NonNull::new(value).expect("a slot that is not vacant has a value")
 }
 
-/// Puts a key at the first vacant slot from its home on.
+/// Puts a key at the first vacant slot from its home on, and marks what it passes.
 fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
     let mut group = array.home(hash);
     loop {
@@ -303,6 +302,9 @@ fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
         if let Some(index) = seen.vacant() {
             return fill(array, Position { group, index }, seen, key, hash, value);
         }
+        // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: whoever loads this
+        // instead of what `vacate` has stored sees the count of moves all the same.
+        unsafe { array.set_tags(group, seen.passed(), Ordering::Release) };
         group = array.after(group);
     }
 }
@@ -320,8 +322,7 @@ fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, val
     unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
 }
 
-/// The first key after `group` that would be in it, or before it, if there had been room. `group` is full, but for the
-/// key of one slot.
+/// The first key after `group` that would be in it, or before it, if there had been room.
 fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
     let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
     let mut later = array.after(group);
@@ -333,7 +334,7 @@ fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)>
                 return Some((Position { group: later, index }, key, hash));
             }
         }
-        if !tags(array, later).is_full() {
+        if !tags(array, later).was_passed() {
             return None;
         }
         later = array.after(later);
