@@ -71,6 +71,8 @@ type Thread = usize;
 #[repr(align(8))]
 pub(crate) struct Record {
     place: Place,
+    /// Where the claim is, by a hash of the place.
+    slot: &'static Slot,
     owner: Thread,
     /// Written where the record is made, and read by who lists it.
     #[cfg(loom)]
@@ -150,6 +152,7 @@ impl Record {
     pub(crate) fn new(place: Place) -> Self {
         Self {
             place,
+            slot: &CLAIMS.slots[place.hash() % SLOTS],
             owner: this_thread(),
             #[cfg(loom)]
             made: {
@@ -158,10 +161,6 @@ impl Record {
                 made
             },
         }
-    }
-
-    fn slot(&self) -> &'static Slot {
-        &CLAIMS.slots[self.place.hash() % SLOTS]
     }
 }
 
@@ -175,7 +174,7 @@ impl<'record> Claim<'record> {
     #[inline]
     pub(crate) fn take(record: &'record Record, field: &dyn fmt::Display) -> Option<Self> {
         let mine = ptr::from_ref(record).cast_mut();
-        let alone = match record.slot().record.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Relaxed) {
+        let alone = match record.slot.record.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => None,
             Err(_) => CLAIMS.take(record, field)?,
         };
@@ -189,7 +188,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         HELD.with(|held| held.set(held.get() - 1));
         let mine = ptr::from_ref(self.record).cast_mut();
-        let slot = &self.record.slot().record;
+        let slot = &self.record.slot.record;
         if self.alone.is_some() || slot.compare_exchange(mine, FREE, Ordering::Release, Ordering::Relaxed).is_err() {
             CLAIMS.let_go(self.record, self.alone);
         }
@@ -202,7 +201,7 @@ impl Claims {
     #[cold]
     #[expect(clippy::option_option, reason = "three outcomes, told apart where it is called")]
     fn take(&self, record: &Record, field: &dyn fmt::Display) -> Option<Option<u64>> {
-        let slot = &record.slot().record;
+        let slot = &record.slot.record;
         let mut table = lock(&self.table);
         loop {
             if let Some(there) = table.listed.iter().find(|listed| listed.record.place == record.place) {
@@ -254,7 +253,7 @@ impl Claims {
     /// The cold way of letting go, for a claim that is listed.
     #[cold]
     fn let_go(&self, record: &Record, alone: Option<u64>) {
-        let slot = record.slot();
+        let slot = record.slot;
         let mut table = lock(&self.table);
         let is_it = |listed: &Listed| match alone {
             Some(number) => listed.number == number,
@@ -264,7 +263,7 @@ impl Claims {
         table.listed.swap_remove(position);
         // L2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
         // slot, are in this one only if it is theirs.
-        let others = table.listed.iter().any(|listed| ptr::eq(listed.record.slot(), slot));
+        let others = table.listed.iter().any(|listed| ptr::eq(listed.record.slot, slot));
         // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a record
         // that is in the slot is listed.
         if alone.is_none() || !others {
@@ -342,22 +341,22 @@ mod tests {
     }
 
     fn word(record: &Record) -> *mut Record {
-        record.slot().record.load(Ordering::Relaxed)
+        record.slot.record.load(Ordering::Relaxed)
     }
 
     fn listed_of(slot: &Slot) -> usize {
-        lock(&CLAIMS.table).listed.iter().filter(|listed| ptr::eq(listed.record.slot(), slot)).count()
+        lock(&CLAIMS.table).listed.iter().filter(|listed| ptr::eq(listed.record.slot, slot)).count()
     }
 
     /// It is free, and whoever claims one of its places next needs no table.
     fn is_free_again(records: &[Record; 3]) {
         for record in records {
             assert_eq!(word(record), FREE);
-            assert_eq!(listed_of(record.slot()), 0);
+            assert_eq!(listed_of(record.slot), 0);
             let claim = take(record);
             assert_eq!(claim.alone, None);
             assert_eq!(word(record), ptr::from_ref(record).cast_mut());
-            assert_eq!(listed_of(record.slot()), 0);
+            assert_eq!(listed_of(record.slot), 0);
         }
     }
 
@@ -366,14 +365,14 @@ mod tests {
         let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
         for (id, order) in orders.into_iter().enumerate() {
             let records = of_slot(id);
-            assert!(records.iter().all(|record| ptr::eq(record.slot(), records[0].slot())));
+            assert!(records.iter().all(|record| ptr::eq(record.slot, records[0].slot)));
             let mut claims = records.each_ref().map(|record| Some(take(record)));
             assert!(claims[0].as_ref().is_some_and(|first| first.alone.is_none()));
             assert!(claims[1..].iter().flatten().all(|claim| claim.alone.is_some()), "the slot was taken");
             let listed = ptr::from_ref(&records[0]).cast_mut().map_addr(|address| address | LISTED);
             for (left, goes) in [2, 1, 0].into_iter().zip(order) {
                 claims[goes] = None;
-                assert_eq!(listed_of(records[0].slot()), left);
+                assert_eq!(listed_of(records[0].slot), left);
                 let expected = match left {
                     0 => FREE,
                     _ if claims[0].is_some() => listed,
