@@ -230,6 +230,39 @@ fn a_round_has_seen_a_shard_when_it_has_seen_all_its_groups() {
     }
 }
 
+/// However many rounds have been since: a thread may rest for long between its look at which round is on and the shard. If
+/// it had a round that is over begin again, that would be counted once too often, and there would never be another round.
+#[test]
+fn who_is_late_with_a_round_sweeps_nothing_and_counts_nothing() {
+    // Also where the number of rounds wraps around.
+    for before in [0, usize::MAX - 3] {
+        let table = Table::new();
+        let shard = table.shard_at(0);
+        for number in 0..100 {
+            shard.lock().insert(16 * number, hash(16 * number), value(number));
+        }
+        shard.upkeep.swept.store(before, Ordering::Relaxed);
+        let sweep = |round| shard.lock().sweep_round(round, 16, |_, _| (), |_, _| false, &mut Vec::new());
+        let rounds = (1..8).map(|number| before.wrapping_add(number));
+        for (over, round) in rounds.clone().enumerate() {
+            let nobody_is_late = || {
+                for late in rounds.clone().take(over) {
+                    assert!(shard.is_swept(late), "{late} is over in {round}");
+                    let seen = |_, _| unreachable!("{late} is over in {round}");
+                    assert!(!shard.lock().sweep_round(late, 16, |_, _| (), seen, &mut Vec::new()));
+                }
+            };
+            nobody_is_late();
+            assert!(!sweep(round), "a part of it is still to be seen");
+            nobody_is_late();
+            assert!(!shard.is_swept(round));
+            assert!((0..100).any(|_| sweep(round)), "it is seen to the end");
+            nobody_is_late();
+            assert!(shard.is_swept(round));
+        }
+    }
+}
+
 #[test]
 fn a_shard_that_has_grown_is_seen_from_end_to_end_again() {
     let table = Table::new();
