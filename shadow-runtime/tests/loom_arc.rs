@@ -228,7 +228,9 @@ fn two_arcs_are_dropped_while_the_table_is_swept() {
     with_hosts(3, |new| {
         let host = with_first(new);
         let (users, sweeper) = ([Arc::clone(&host), host].map(last_use), sweeper());
-        users.into_iter().for_each(|user| user.join().unwrap());
+        for user in users {
+            user.join().unwrap();
+        }
         let swept = sweeper.join().unwrap();
         assert_eq!(swept + registry().sweep(), 1);
     });

@@ -72,7 +72,9 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 /// These objects, whose values have the number 1.
 fn with(objects: &[usize]) -> Arc<Objects> {
     let values = Objects::default();
-    objects.iter().for_each(|&object| assert!(values.update(object, Value::of(object, 1)).is_none()));
+    for &object in objects {
+        assert!(values.update(object, Value::of(object, 1)).is_none());
+    }
     Arc::new(values)
 }
 
@@ -92,7 +94,9 @@ fn beside(values: &Arc<Objects>, run: impl FnOnce(&Objects) + 'static) -> thread
 /// Takes out what is left. Nothing is kept for a reader, since there is none any more.
 fn end(values: &Objects, objects: &[usize]) {
     assert!(!values.is_anything_retired());
-    objects.iter().for_each(|&object| drop(values.detach(object)));
+    for &object in objects {
+        drop(values.detach(object));
+    }
 }
 
 /// Outcomes: the old or the new, and the old comes out once.
@@ -165,7 +169,9 @@ fn two_read_while_one_replaces_and_detaches() {
         });
         drop(values.update(1, Value::of(1, 2)));
         drop(values.detach(1));
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         end(&values, &[]);
     });
 }
@@ -181,7 +187,9 @@ fn two_objects_are_read_while_both_are_detached() {
             .map(|object| beside(&values, move |values| assert!(get(values, object).is_none_or(|number| number == 1))));
         drop(values.detach(1));
         drop(values.detach(2));
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         end(&values, &[]);
     });
 }

@@ -55,7 +55,9 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 /// A shard with these keys.
 fn with(keys: &[usize]) -> Arc<Shard> {
     let shard = Shard::default();
-    keys.iter().for_each(|&key| shard.insert(key, Value::of(key)));
+    for &key in keys {
+        shard.insert(key, Value::of(key));
+    }
     Arc::new(shard)
 }
 

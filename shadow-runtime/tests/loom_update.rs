@@ -447,7 +447,9 @@ struct Staged {
 impl Clone for Staged {
     fn clone(&self) -> Self {
         let first = self.first.lock().unwrap().take();
-        first.into_iter().for_each(|first| first());
+        if let Some(first) = first {
+            first();
+        }
         Self { value: self.value.clone(), first: std::sync::Mutex::new(None) }
     }
 }

@@ -152,7 +152,7 @@ impl Record {
     pub(crate) fn new(place: Place) -> Self {
         Self {
             place,
-            slot: &CLAIMS.slots[place.hash() % SLOTS],
+            slot: &CLAIMS.slots[place.hash() % CLAIMS.slots.len()],
             owner: this_thread(),
             #[cfg(loom)]
             made: {

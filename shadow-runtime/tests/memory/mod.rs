@@ -39,6 +39,7 @@ fn exchange(layout: Layout, next: impl FnOnce(*mut u8) -> *mut u8) -> Option<*mu
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: what is in a list begins with the address of the next.
+        #[expect(clippy::cast_ptr_alignment, reason = "it is aligned as nodes are")]
         let next = |first: *mut u8| if first.is_null() { first } else { unsafe { first.cast::<*mut u8>().read() } };
         match exchange(layout, next) {
             Some(first) if !first.is_null() => first,
@@ -48,6 +49,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        #[expect(clippy::cast_ptr_alignment, reason = "it is aligned as nodes are")]
         let next = |first| {
             // SAFETY: nobody has it any more, and it has room for an address.
             unsafe { block.cast::<*mut u8>().write(first) };

@@ -211,7 +211,7 @@ impl<V> Latch<V> {
     /// Waits for this thread's turn to write, with the room that is then needed.
     fn take_turn(&self) -> MutexGuard<'static, ()> {
         loop {
-            let turn = lock(&ALL_TURNS[ptr::from_ref(self).addr() / align_of::<Turn>() % TURNS].0);
+            let turn = lock(&ALL_TURNS[ptr::from_ref(self).addr() / align_of::<Turn>() % ALL_TURNS.len()].0);
             // Relaxed: under the lock.
             let needs_spare = !Self::ONE_WORD && self.sequence.load(Ordering::Relaxed) >= FIRST;
             if !needs_spare || self.rest().is_some() {

@@ -157,10 +157,10 @@ impl<N> Table<N> {
         let mut count = 0;
         for (index, shard) in self.shards.shards().enumerate() {
             let mut objects = Vec::with_capacity(shard.entries());
-            let object_of = |key| match (key, index) {
+            let object_of = |key| match key {
                 // As in `place`.
-                (LENT, FIRST) => 0,
-                (LENT, LAST) => NOBODY,
+                LENT if index == FIRST => 0,
+                LENT if index == LAST => NOBODY,
                 _ => key,
             };
             shard.lock().each(|key, _| objects.push(object_of(key)));

@@ -210,7 +210,9 @@ mod modelled {
         }
 
         pub(super) fn shift(self) -> u32 {
-            (self.packed.addr().get() % LINE) as u32
+            #[expect(clippy::cast_possible_truncation, reason = "less than 64")]
+            let shift = (self.packed.addr().get() % LINE) as u32;
+            shift
         }
 
         fn base(self) -> *mut Boxed<N> {

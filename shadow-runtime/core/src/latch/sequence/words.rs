@@ -53,7 +53,7 @@ pub(super) struct Words<V> {
     room: std::cell::UnsafeCell<Room<V>>,
     /// The words of the model checker are not as large as a word.
     #[cfg(loom)]
-    words: Vec<AtomicPtr<()>>,
+    all: Vec<AtomicPtr<()>>,
     /// Written where the words are made, and read where they are used.
     #[cfg(loom)]
     made: crate::sync::UnsafeCell<()>,
@@ -72,8 +72,8 @@ impl<V> Words<V> {
 
     #[cfg(loom)]
     pub(super) fn new() -> Self {
-        let words = (0..Self::COUNT).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-        Self { words, made: crate::sync::UnsafeCell::new(()), value: std::marker::PhantomData }
+        let all = (0..Self::COUNT).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+        Self { all, made: crate::sync::UnsafeCell::new(()), value: std::marker::PhantomData }
     }
 
     /// Makes the words: all of them null.
@@ -108,7 +108,7 @@ impl<V> Words<V> {
     #[cfg(loom)]
     unsafe fn words(&self) -> &[AtomicPtr<()>] {
         self.made.with(|_| ());
-        &self.words
+        &self.all
     }
 
     /// Stores a value, word by word.
