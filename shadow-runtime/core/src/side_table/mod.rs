@@ -9,6 +9,7 @@
 mod array;
 mod prefetch;
 mod shard;
+mod tags;
 
 pub(crate) use prefetch::prefetch;
 use shard::{Current, Not, Upkeep};

@@ -5,7 +5,7 @@
 //!
 //! # What is where
 //!
-//! Open addressing with groups of four slots and their tags (`array.rs`). A key is in its home group, or, if that was
+//! Open addressing with groups of four slots (`array.rs`) and their tags (`tags.rs`). A key is in its home group, or, if that was
 //! full, in the next that was not, and so on; each group that it could not stay in is marked as passed. What is removed
 //! leaves no tombstone: what comes after moves back, and if there is nothing, the mark goes. So the table never has to be
 //! rebuilt at one size, and its time and memory stay as they are however much comes and goes.
@@ -91,7 +91,8 @@ mod writer;
 
 use std::ptr::NonNull;
 
-use crate::side_table::array::{Array, Slot, Tags};
+use crate::side_table::array::{Array, Slot};
+use crate::side_table::tags::Tags;
 use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn, lock};
 pub(crate) use writer::Guard;
 use writer::Writer;

@@ -6,8 +6,9 @@
 use std::ptr::NonNull;
 
 use super::{NOBODY, Shard, look};
-use crate::side_table::array::{Array, SLOTS, Tags};
+use crate::side_table::array::{Array, SLOTS};
 use crate::side_table::hash;
+use crate::side_table::tags::Tags;
 use crate::sync::{MutexGuard, Ordering};
 
 /// How many groups are swept at a time, where most are vacant.
