@@ -6,7 +6,7 @@
 //!
 //! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before it
 //! is made is an error. A reader that finds the value of another key fails an assertion. Each `Acquire` and each `Release`
-//! of `side_table/shard.rs`, weakened to `Relaxed` alone, fails one of these models:
+//! of `side_table/shard.rs` and `shard/writer.rs`, weakened to `Relaxed` alone, fails one of these models:
 //!
 //! | ordering | model that fails |
 //! |---|---|
@@ -160,8 +160,8 @@ fn a_slot_is_looked_at_while_it_gets_another_key() {
     });
 }
 
-/// Outcomes: a key that moves back is found, also by who sees of the group that it has left only that this was passed
-/// after that.
+/// Outcomes: a key that moves back is always found, also by a reader to whom the group that it has left shows no more
+/// than the mark of another key, which has passed it later.
 #[test]
 fn a_key_is_looked_for_while_the_group_that_it_has_left_is_passed() {
     model(|| {

@@ -5,14 +5,14 @@
 //!
 //! # What is where
 //!
-//! Open addressing with groups of four slots (`array.rs`) and their tags (`tags.rs`). A key is in its home group, or, if that was
-//! full, in the next that was not, and so on; each group that it could not stay in is marked as passed. What is removed
+//! Open addressing with groups of four slots (`array.rs`) and their tags (`tags.rs`). A key is in its home group, or, if
+//! that was full, in the next that was not; each group that it could not stay in is marked as passed. What is removed
 //! leaves no tombstone: what comes after moves back, and if there is nothing, the mark goes. So the table never has to be
 //! rebuilt at one size, and its time and memory stay as they are however much comes and goes.
 //!
 //! - **T1** Only who holds the lock stores anything.
-//! - **T2** If a key is in a group other than its home, all groups from its home to that one are marked as passed, and
-//!   a group that is marked is full.
+//! - **T2** If a key is not in its home, each group from there to the one before the key's is marked as passed. A group
+//!   that is marked is full: none of its tags is vacant.
 //! - **T3** An array that has been replaced is not stored to any more.
 //! - **T4** An array is not freed.
 //! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see
@@ -33,7 +33,8 @@
 //! tags is enough: when they had this value, without the mark, the key was, by T2, at home or nowhere, and its tag was not
 //! there. So a hit touches a line of tags, which 16 groups share, and the line of its slot, which is touched while the tags
 //! are still on their way, so that the two waits are one; and a miss the line of tags. The mark is what makes that so for
-//! most misses in a table that is almost full: then every other group is full, but few of them were passed.
+//! more of the misses in a table that is almost full, where about half of the groups are full. Addresses at a stride, as
+//! allocators give them, have passed few of those; random ones have passed most, and every other miss goes on from its home.
 //!
 //! In a table that is larger than the caches, a reader's time is the time that lines take to come, divided by how many
 //! reads the processor has begun at once: as many as fit the some three hundred instructions that it looks ahead. So each
@@ -61,10 +62,10 @@
 //!   slot that it has left: within an array keys only move back, towards their home, and by T5 it is not removed and
 //!   inserted anew meanwhile.
 //! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was
-//!   when it is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; both
-//!   the `NOBODY` and the tags, then and later, are stored by `Release`, and loaded by `Acquire`: a reader who has seen
-//!   either finds the count changed. If it has loaded the new count from the start, by `Acquire`, it sees the copy, or a
-//!   later count.
+//!   when it is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; the
+//!   `NOBODY`, the tags, and all that is stored in their places later are stored by `Release`, and loaded by `Acquire`:
+//!   a reader who has seen any of it finds the count changed. If it has loaded the new count from the start, by
+//!   `Acquire`, it sees the copy, or a later count.
 //! - *Reader and growth.* The array is stored by `Release` and loaded by `Acquire`. Who still has the old one finds in
 //!   it what was there when it was replaced, which includes, by T5, the key that it looks for, if that was there. If
 //!   that is not, it was not there when the array was loaded.

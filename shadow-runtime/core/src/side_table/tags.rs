@@ -3,8 +3,9 @@
 //! In: a hash. Out: the slots to look at. Neighbours: `array.rs`, which has a word of tags for each group; `shard.rs`, which
 //! says what a group that was passed is (T2).
 //!
-//! There is one byte for each slot: 0 if the slot is vacant, otherwise seven bits of the key's hash and one added. The
-//! first has six bits, since the lowest bit of the word says whether the group was passed. All four are compared at once.
+//! There is one byte for each slot: 0 if the slot is vacant, otherwise one more than seven bits of the key's hash, so 128
+//! at most. The first has only the upper six of the seven, and two added: its lowest bit says whether the group was
+//! passed. All four are compared at once.
 #![forbid(unsafe_code)]
 
 use crate::side_table::SHARD_BITS;
@@ -27,7 +28,7 @@ impl Tags {
     /// chosen by these bits.
     #[inline]
     const fn of(hash: u64) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "seven bits for each slot")]
+        #[expect(clippy::cast_possible_truncation, reason = "no more than seven bits for each slot")]
         let bits = (hash >> SHARD_BITS) as u32 & (HIGH - LEAST);
         bits + LEAST
     }
@@ -35,7 +36,7 @@ impl Tags {
     /// Which slots may have a key with this hash: the high bit of each such byte.
     ///
     /// A slot may be there without a match: if its tag is 128, or the wanted one is, or if the one before matches. The key
-    /// decides anyway.
+    /// decides anyway. The mark changes none of this: two is taken from its byte, for which the lowest bit does not matter.
     #[inline]
     pub(super) fn matches(self, hash: u64) -> Matches {
         let different = self.0 ^ Self::of(hash);
@@ -64,7 +65,7 @@ impl Tags {
         Self(self.0 & !PASSED)
     }
 
-    /// The slots that are not vacant.
+    /// The slots that are not vacant. Nothing is carried from one to the next, since a tag is 128 at most.
     #[inline]
     pub(super) fn taken(self) -> Matches {
         Matches(((self.0 & !PASSED) + !HIGH) & HIGH)

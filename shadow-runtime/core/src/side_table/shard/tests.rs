@@ -90,7 +90,7 @@ fn a_shard_is_a_map() {
 }
 
 #[test]
-fn nothing_is_marked_as_passed_when_what_has_passed_it_is_back() {
+fn no_mark_is_left_when_everything_is_removed() {
     let table = Table::new();
     let shard = table.shard_at(0);
     let mut random = numbers();

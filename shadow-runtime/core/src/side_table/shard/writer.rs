@@ -206,7 +206,8 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    /// Makes a slot vacant that is not, unless there is something to move there, and so on (T2).
+    /// Takes the key out of a slot. If something was put further on for want of room here, that moves into the slot, and
+    /// leaves its own to what was put further on from there, and so on; the last slot becomes vacant (T2).
     fn vacate(&mut self, array: Array<N>, position: Position) {
         self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
         let mut hole = position;
@@ -319,11 +320,12 @@ fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, val
     slot.value.store(value.as_ptr(), Ordering::Release);
     // Release: after the value; pairs with the Acquire of `value_of`.
     slot.key.store(key, Ordering::Release);
-    // SAFETY: as above, and by T1 nobody else stores. Release: after the key, so that it is not looked at for nothing.
+    // SAFETY: as above, and by T1 nobody else stores. Release: as in `put`.
     unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
 }
 
-/// The first key after `group` that would be in it, or before it, if there had been room.
+/// The first key after `group` that would be in it, or before it, if there had been room. By T2 there is none beyond a
+/// group that was not passed.
 fn overflown<N>(array: Array<N>, group: usize) -> Option<(Position, usize, u64)> {
     let distance = |from: usize, to: usize| to.wrapping_sub(from) % array.groups();
     let mut later = array.after(group);
