@@ -20,6 +20,8 @@
 //! | `value_of`, the key again, `Acquire` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
 //! | `put`, tags, `Release` | `a_key_is_looked_for_while_the_group_that_it_has_left_is_passed` |
 //! | `fill`, tags, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
+//!
+//! If `fill` stores the key before the tags, `a_key_that_was_found_while_it_is_inserted_is_found_again` fails.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -84,6 +86,24 @@ fn a_key_is_looked_for_while_it_is_inserted() {
             finds(shard, new);
         });
         assert!(finds(&shard, there));
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert!(finds(&shard, new));
+    });
+}
+
+/// Outcomes: whoever has found a key finds it from then on, also who has seen the tag that its slot had before, and so has
+/// found it before the insert was done.
+#[test]
+fn a_key_that_was_found_while_it_is_inserted_is_found_again() {
+    model(|| {
+        let [gone, new] = Shard::keys_alike();
+        let shard = with(&[gone]);
+        let writer = beside(&shard, move |shard| {
+            assert!(shard.remove(gone).is_some());
+            shard.insert(new, Value::of(new));
+        });
+        let reader = beside(&shard, move |shard| assert!(!finds(shard, new) || finds(shard, new)));
         writer.join().unwrap();
         reader.join().unwrap();
         assert!(finds(&shard, new));

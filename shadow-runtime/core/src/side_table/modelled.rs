@@ -93,6 +93,14 @@ impl<V> Table<V> {
         (1..).map(|number| number * 16).filter(is_one).take(count).collect()
     }
 
+    /// Two keys whose home is the first of two groups, and whose tags of its first slot are the same.
+    pub fn keys_alike() -> [usize; 2] {
+        let tags = |key: usize| hash(key) & 0x7e;
+        let keys = Self::keys(200, false);
+        let alike = keys[1..].iter().find(|key| tags(**key) == tags(keys[0]));
+        [keys[0], *alike.expect("there are 64 tags")]
+    }
+
     /// The first `count` keys whose home is this one of four groups.
     pub fn keys_of_four(count: usize, group: u64) -> Vec<usize> {
         (1..).map(|number| number * 16).filter(|key| hash(*key) >> 62 == group).take(count).collect()

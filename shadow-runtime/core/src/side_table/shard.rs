@@ -42,7 +42,7 @@
 //!
 //! # Writer's path
 //!
-//! *Insert*: at the first vacant slot from the home group on, store the value, the key, the tag; before that, mark the
+//! *Insert*: at the first vacant slot from the home group on, store the value, the tag, the key; before that, mark the
 //! groups before it as passed. *Remove*: store [`NOBODY`] for the key. If the group was passed, something may have been put
 //! further on for want of room here: the first such is copied into the hole as by an insert, the count of moves goes up by
 //! one, and it is removed from where it was, by the same path. If there is no such, store the vacant tag, and with it that
@@ -54,8 +54,9 @@
 //! # Who races with what
 //!
 //! - *Reader and insert.* The value is stored before the key, by `Release`; who loads the key by `Acquire` loads that
-//!   value, and sees what it points to as it was made. A tag that is seen early or late only means that the key is
-//!   looked at for nothing, or that the insert has not been yet.
+//!   value, and sees what it points to as it was made. A tag that is seen early only means that the key is looked at for
+//!   nothing. The key comes last, since a reader may look at it by the tag of another key that its slot had before: whoever
+//!   then hears of it from that reader has to find it, too, by the marks and the tag.
 //! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored:
 //!   its key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`;
 //!   so whoever loads the new value finds at its second look that the key is not there. A key does not come back to a

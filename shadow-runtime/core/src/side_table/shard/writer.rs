@@ -318,10 +318,10 @@ fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, val
     let slot = unsafe { array.slot(group, index) };
     // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
     slot.value.store(value.as_ptr(), Ordering::Release);
-    // Release: after the value; pairs with the Acquire of `value_of`.
-    slot.key.store(key, Ordering::Release);
     // SAFETY: as above, and by T1 nobody else stores. Release: as in `put`.
     unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
+    // Release: after the value and the tag; pairs with the Acquire of `value_of` and of `value_at_home`.
+    slot.key.store(key, Ordering::Release);
 }
 
 /// The first key after `group` that would be in it, or before it, if there had been room. By T2 there is none beyond a
