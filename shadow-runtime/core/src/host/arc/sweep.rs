@@ -283,11 +283,15 @@ impl Sweeps {
         let shard = self.advance();
         let entries = shard.entries();
         if entries > 0 {
-            let all = self.all.get().max(entries);
-            let count = ((TURN_STRIDE * SHARDS).saturating_mul(entries) / all).max(TURN_STRIDE);
+            let count = count_of_turn(entries, self.all.get().max(entries));
             shard.lock().sweep(count, fetch, is_gone, gone);
         }
     }
+}
+
+/// How many entries a turn sees of a shard that has `entries` of `all`.
+fn count_of_turn(entries: usize, all: usize) -> usize {
+    ((TURN_STRIDE * SHARDS).saturating_mul(entries) / all).max(TURN_STRIDE)
 }
 
 fn take_if_gone(key: usize) -> Option<(usize, NonNull<Link>)> {
@@ -336,7 +340,7 @@ fn end(gone: impl IntoIterator<Item = (usize, NonNull<Link>)>, panics: &mut Pani
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::{BTreeSet, VecDeque};
     use std::sync::Arc;
 
     use super::*;
@@ -378,5 +382,31 @@ mod tests {
         let entries = all_entries();
         assert!(entries < 2000, "{entries} are kept of {}", alive.len());
         assert_eq!(PACE.unswept.load(Ordering::Relaxed), 1, "the round is still on");
+    }
+
+    /// As where each attaches once: if they were all at a few shards, what is dead in the others would stay for as long as
+    /// the table does not grow.
+    #[test]
+    fn threads_that_take_a_turn_at_their_first_attach_begin_at_every_shard() {
+        SWEEPS.with(|sweeps| {
+            let mut begun = BTreeSet::new();
+            // Twice, since the thread of another test may take a number.
+            for _ in 0..2 * TURN * SHARDS {
+                sweeps.begin();
+                if (sweeps.attaches.get() + 1) % TURN == 0 {
+                    begun.insert(sweeps.next.get() % SHARDS);
+                }
+            }
+            assert_eq!(begun.len(), SHARDS);
+        });
+    }
+
+    #[test]
+    fn a_turn_sees_as_many_times_more_of_a_shard_as_it_has_more_than_its_part() {
+        let all = 1000 * SHARDS;
+        for times in [1, 2, 7, SHARDS] {
+            assert_eq!(count_of_turn(1000 * times, all), TURN_STRIDE * times);
+        }
+        assert_eq!(count_of_turn(10, all), TURN_STRIDE, "and no fewer of one that has less");
     }
 }
