@@ -110,8 +110,10 @@ fn a_signal_handler_may_look_at_fields_that_are_written_once_and_at_copied_ones(
                 thread::yield_now();
             };
             let begin = Instant::now();
-            for round in 0..20_000 {
-                if begin.elapsed() > Duration::from_secs(2) {
+            for round in 0.. {
+                // On a busy machine each look takes a while, and fewer have to do; but some have to find something.
+                let enough = round >= 20_000 || begin.elapsed() > Duration::from_secs(2);
+                if enough && round > 5 && FOUND.load(Ordering::Relaxed) > 5 {
                     break;
                 }
                 // SAFETY: the thread is running: it goes on until it is told not to, further down.
@@ -125,6 +127,4 @@ fn a_signal_handler_may_look_at_fields_that_are_written_once_and_at_copied_ones(
     });
     let [looks, found, wrong] = [&LOOKS, &FOUND, &WRONG].map(|count| count.load(Ordering::Relaxed));
     assert_eq!(wrong, 0, "of {looks} looks, which found {found}");
-    // On a busy machine each look takes a while, and fewer have to do.
-    assert!(looks > 5 && found > 5, "{looks} looks, which found {found}");
 }

@@ -1,7 +1,7 @@
 //! Rule R10: reads take no lock, of embedded hosts and of `Shadowed`: a thread that is stopped anywhere, in the middle of
 //! whatever it does with a host, keeps nobody from reading it. `r10_raw.rs` has the same for raw objects.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -133,7 +133,7 @@ mod stopping {
     use std::sync::atomic::AtomicUsize;
 
     use super::common::stopping::stopped_anywhere;
-    use super::{AtomicBool, AtomicU32, CopiedFields, Later, Ordering, OwnedFields, Pair, Shadowed, Task};
+    use super::{AtomicU32, CopiedFields, Later, Ordering, OwnedFields, Pair, Shadowed, Task};
 
     struct World {
         task: Task,
@@ -165,29 +165,25 @@ mod stopping {
             world
         }
 
-        /// Everything that can be done with a shared host, over and over.
-        fn work(&self, running: &AtomicBool) {
-            let mut round = 0;
-            while running.load(Ordering::Relaxed) {
-                round += 1;
-                self.task.update_newest(Pair(round, round));
-                self.owned.update_newest(Pair(round, round));
-                self.task.update_copied([round.into(); 4]);
-                self.task.update_copied_with(|_| [round.into(); 4]);
-                self.owned.update_copied([round.into(); 4]);
-                self.owned.update_word(round);
-                self.task.update_newest_with(|_| Pair(round, round));
-                assert!(self.task.attach_once(9).is_err() && self.task.attach_later(9).is_err());
-                self.read();
-                let next = self.next.load(Ordering::Relaxed);
-                if let Some(task) = self.fresh.get(next) {
-                    task.attach_later(5).unwrap();
-                    task.made();
-                    task.update_newest(Pair(round, round));
-                    task.update_copied([round.into(); 4]);
-                    task.attach_once(6).unwrap();
-                    self.next.store(next + 1, Ordering::Relaxed);
-                }
+        /// Everything that can be done with a shared host.
+        fn work(&self, round: u32) {
+            self.task.update_newest(Pair(round, round));
+            self.owned.update_newest(Pair(round, round));
+            self.task.update_copied([round.into(); 4]);
+            self.task.update_copied_with(|_| [round.into(); 4]);
+            self.owned.update_copied([round.into(); 4]);
+            self.owned.update_word(round);
+            self.task.update_newest_with(|_| Pair(round, round));
+            assert!(self.task.attach_once(9).is_err() && self.task.attach_later(9).is_err());
+            self.read();
+            let next = self.next.load(Ordering::Relaxed);
+            if let Some(task) = self.fresh.get(next) {
+                task.attach_later(5).unwrap();
+                task.made();
+                task.update_newest(Pair(round, round));
+                task.update_copied([round.into(); 4]);
+                task.attach_once(6).unwrap();
+                self.next.store(next + 1, Ordering::Relaxed);
             }
         }
 
@@ -225,8 +221,9 @@ mod stopping {
     #[test]
     fn a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading() {
         let world = World::new();
+        let mut rounds = 1..;
         stopped_anywhere(
-            |running| world.work(running),
+            || rounds.next().into_iter().for_each(|round| world.work(round)),
             || {
                 world.read();
                 world.look();

@@ -2,8 +2,8 @@
 
 use std::os::unix::thread::RawPthread;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{AtEnd, never_hangs};
@@ -28,55 +28,69 @@ extern "C" fn stop(_: i32) {
     STOPPED.store(false, Ordering::SeqCst);
 }
 
-fn wait_until(stopped: bool) {
+/// Waits until the worker has stopped, or goes on, and says whether it did: when it panics, it does neither.
+fn wait_until(stopped: bool, worker: &ScopedJoinHandle<'_, ()>) -> bool {
     while STOPPED.load(Ordering::SeqCst) != stopped {
+        if worker.is_finished() {
+            return false;
+        }
         thread::yield_now();
     }
+    true
 }
 
-/// Runs `work` in another thread for as long as what it is given is true, stops it again and again, and each time calls
-/// `meanwhile`, which must not allocate: the thread may have been stopped inside of the allocator. One test of a binary may
-/// use it.
-pub(crate) fn stopped_anywhere(work: impl FnOnce(&AtomicBool) + Send, meanwhile: impl Fn()) {
+/// Runs `work` over and over in another thread, stops it again and again, and each time calls `meanwhile`, which must not
+/// allocate: the thread may have been stopped inside of the allocator. One test of a binary may use it.
+pub(crate) fn stopped_anywhere(mut work: impl FnMut() + Send, meanwhile: impl Fn()) {
     never_hangs(|| {
         // SAFETY: the handler does only what a handler may, and no other part of this program uses the signal.
         unsafe { signal(SIGUSR1, stop) };
-        let (running, worker) = (AtomicBool::new(true), OnceLock::new());
+        let (running, thread, turns) = (AtomicBool::new(true), OnceLock::new(), AtomicUsize::new(0));
         // The first read in a thread may set something up in it.
         meanwhile();
         thread::scope(|scope| {
-            let _end = AtEnd(|| {
+            let end = AtEnd(|| {
                 running.store(false, Ordering::Relaxed);
                 MAY_GO_ON.store(true, Ordering::SeqCst);
             });
-            scope.spawn(|| {
-                worker.set(pthread_self()).unwrap();
-                work(&running);
+            let worker = scope.spawn(|| {
+                thread.set(pthread_self()).unwrap();
+                while running.load(Ordering::Relaxed) {
+                    work();
+                    turns.fetch_add(1, Ordering::Relaxed);
+                }
             });
-            let worker = loop {
-                if let Some(worker) = worker.get() {
-                    break *worker;
+            let thread = loop {
+                if let Some(thread) = thread.get() {
+                    break *thread;
                 }
                 thread::yield_now();
             };
-            // On a busy machine each stop takes a while, and fewer have to do.
             let begin = Instant::now();
-            for round in 0..5000 {
-                if begin.elapsed() > Duration::from_secs(2) {
+            for stops in 0_u64.. {
+                // On a busy machine each stop takes a while, and fewer have to do; but the worker has to get on.
+                let enough = stops >= 5000 || begin.elapsed() > Duration::from_secs(2);
+                if enough && turns.load(Ordering::Relaxed) > 100 {
                     break;
                 }
                 // So that it is stopped somewhere else each time.
-                for _ in 0..round * 7919 % 4000 {
+                for _ in 0..stops * 7919 % 4000 {
                     std::hint::spin_loop();
                 }
                 MAY_GO_ON.store(false, Ordering::SeqCst);
-                // SAFETY: the thread is running: it goes on until it is told not to, further down.
-                assert_eq!(unsafe { pthread_kill(worker, SIGUSR1) }, 0);
-                wait_until(true);
+                // SAFETY: the thread has not been joined, nor detached, since its handle is still here.
+                assert_eq!(unsafe { pthread_kill(thread, SIGUSR1) }, 0);
+                if !wait_until(true, &worker) {
+                    break;
+                }
                 meanwhile();
                 MAY_GO_ON.store(true, Ordering::SeqCst);
-                wait_until(false);
+                if !wait_until(false, &worker) {
+                    break;
+                }
             }
+            drop(end);
+            worker.join().unwrap();
         });
     });
 }
