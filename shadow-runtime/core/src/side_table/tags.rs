@@ -71,11 +71,20 @@ impl Tags {
         Matches(((self.0 & !PASSED) + !HIGH) & HIGH)
     }
 
+    /// Whether this slot is not vacant.
+    #[inline]
+    pub(super) fn is_taken(self, index: usize) -> bool {
+        self.taken().0 & 0x80 << (8 * index) != 0
+    }
+
+    /// These, and of a slot that is vacant that of this hash.
+    #[inline]
     #[must_use]
     pub(super) fn with(self, index: usize, hash: u64) -> Self {
         Self(self.0 | Self::of(hash) & 0xff << (8 * index))
     }
 
+    #[inline]
     #[must_use]
     pub(super) fn without(self, index: usize) -> Self {
         Self(self.0 & (!(0xff << (8 * index)) | PASSED))

@@ -125,8 +125,6 @@ struct Sweeps {
     attaches: Cell<usize>,
     /// The shard that is swept next, in a round and otherwise.
     next: Cell<usize>,
-    /// How many entries are in the shards that were counted since the first was.
-    entries: Cell<usize>,
     /// About how many entries there were when that was last known.
     all: Cell<usize>,
     /// How many sweeps wait for the end of an initialiser.
@@ -141,15 +139,17 @@ local! {
         recent: [const { Cell::new(NOBODY) }; RECENT],
         attaches: Cell::new(0),
         next: Cell::new(0),
-        entries: Cell::new(0),
         all: Cell::new(0),
         owed: Cell::new(0),
         is_sweeping: Cell::new(false),
     };
 }
 
+/// A key and what is kept for it.
+type Entry = (usize, NonNull<Link>);
+
 /// What was taken out of the table, to be dropped under no lock.
-type Gone = Vec<(usize, NonNull<Link>)>;
+type Gone = Vec<Entry>;
 
 fn is_gone(key: usize, link: NonNull<Link>) -> bool {
     // SAFETY: by A2 it is a host's.
@@ -168,10 +168,13 @@ fn fetch(key: usize, link: NonNull<Link>) {
 /// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
 pub(super) fn sweep_for(key: usize) {
     SWEEPS.with(|sweeps| {
+        if !sweeps.has_begun.replace(true) {
+            sweeps.begin();
+        }
         if claim::is_initialising() && sweeps.owed.get() < MOST_OWED {
             sweeps.owed.set(sweeps.owed.get() + 1);
-        } else {
-            sweeps.sweep(|gone| sweeps.look_around(key, gone));
+        } else if !sweeps.is_sweeping.get() {
+            sweeps.look_around(key);
             sweep_owed();
         }
     });
@@ -190,32 +193,11 @@ pub(crate) fn sweep_owed() {
 impl Sweeps {
     #[cold]
     fn pay(&self) {
-        for _ in 0..self.owed.take() {
-            self.sweep(|gone| {
-                self.take_turn(gone);
-                None
-            });
+        if !self.is_sweeping.get() {
+            for _ in 0..self.owed.take() {
+                self.take_turn();
+            }
         }
-    }
-
-    /// Drops the hosts that `look` has found.
-    fn sweep(&self, look: impl FnOnce(&mut Gone) -> Option<(usize, NonNull<Link>)>) {
-        if self.is_sweeping.replace(true) {
-            return;
-        }
-        if !self.has_begun.replace(true) {
-            self.begin();
-        }
-        let mut gone = Gone::new();
-        let one = look(&mut gone);
-        if one.is_some() || !gone.is_empty() {
-            let mut panics = Panics::none();
-            end(one, &mut panics);
-            end(gone, &mut panics);
-            // These are other hosts' destructors: their panics are not the caller's (R5).
-            panics.discard();
-        }
-        self.is_sweeping.set(false);
     }
 
     /// Has the thread begin where the one before it did not.
@@ -227,34 +209,42 @@ impl Sweeps {
         self.all.set(PACE.limit.load(Ordering::Relaxed));
         // Also those threads whose numbers give them a turn at once begin at shards that differ.
         self.next.set(number.wrapping_add(number / TURN));
-        // A thread that ends before it has counted all shards does not see whether the table has grown.
-        if number % TURN == 0 {
-            PACE.begin(all_entries());
-        }
     }
 
-    /// What one attach sweeps. The recent host is returned by itself: mostly it is all there is, and needs no vector.
-    fn look_around(&self, key: usize, gone: &mut Gone) -> Option<(usize, NonNull<Link>)> {
+    /// What one attach sweeps.
+    fn look_around(&self, key: usize) {
         let attaches = self.attaches.get().wrapping_add(1);
         self.attaches.set(attaches);
         #[cfg_attr(loom, expect(clippy::modulo_one, reason = "there is one shard"))]
-        let is_first = attaches % SHARDS == 0;
-        self.count(TABLE.shard_at(attaches), is_first);
-        if let Some(round) = PACE.round() {
-            self.sweep_round(round, gone);
-        } else if attaches % TURN == 0 || self.all.get() <= SMALL {
-            self.take_turn(gone);
+        if attaches % SHARDS == 0 {
+            self.count();
         }
-        take_if_gone(self.recent[attaches % RECENT].replace(key))
+        if let Some(round) = PACE.round() {
+            self.sweep_round(round);
+        } else if attaches % TURN == 0 || self.all.get() <= SMALL {
+            self.take_turn();
+        }
+        // Mostly this one is all there is.
+        if let Some(gone) = take_if_gone(self.recent[attaches % RECENT].replace(key)) {
+            self.end([gone]);
+        }
     }
 
-    /// Counts the entries of one shard after each attach, which costs next to nothing, and is soon done.
-    fn count(&self, shard: Shard<'_, Link>, is_first: bool) {
-        if is_first {
-            self.all.set(self.entries.take());
-            PACE.begin(self.all.get());
-        }
-        self.entries.set(self.entries.get() + shard.entries());
+    /// Drops hosts that are gone.
+    fn end(&self, gone: impl IntoIterator<Item = Entry>) {
+        self.is_sweeping.set(true);
+        let mut panics = Panics::none();
+        end(gone, &mut panics);
+        // These are other hosts' destructors: their panics are not the caller's (R5).
+        panics.discard();
+        self.is_sweeping.set(false);
+    }
+
+    /// Counts the entries of all shards, once in as many attaches as there are shards.
+    #[cold]
+    fn count(&self) {
+        self.all.set(all_entries());
+        PACE.begin(self.all.get());
     }
 
     /// The next shard.
@@ -267,24 +257,28 @@ impl Sweeps {
     /// Sweeps a part of the next shard that the round has not seen to the end. If there is none near by, it is a turn: in
     /// the child of a `fork`, a round may be on for ever, whose last shard was seen to the end, and not yet counted, by a
     /// thread that only the parent has.
-    fn sweep_round(&self, round: usize, gone: &mut Gone) {
-        match (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round)) {
-            Some(shard) => {
-                if shard.lock().sweep_round(round, ROUND_STRIDE, fetch, is_gone, gone) {
-                    PACE.swept();
-                }
-            }
-            None => self.take_turn(gone),
+    #[cold]
+    fn sweep_round(&self, round: usize) {
+        let Some(shard) = (0..MOST_PASSED).map(|_| self.advance()).find(|shard| !shard.is_swept(round)) else {
+            return self.take_turn();
+        };
+        let mut gone = Gone::new();
+        if shard.lock().sweep_round(round, ROUND_STRIDE, fetch, is_gone, &mut gone) {
+            PACE.swept();
         }
+        self.end(gone);
     }
 
     /// Sweeps a part of the next shard.
-    fn take_turn(&self, gone: &mut Gone) {
+    #[inline(never)]
+    fn take_turn(&self) {
         let shard = self.advance();
         let entries = shard.entries();
         if entries > 0 {
             let count = count_of_turn(entries, self.all.get().max(entries));
-            shard.lock().sweep(count, fetch, is_gone, gone);
+            let mut gone = Gone::new();
+            shard.lock().sweep(count, fetch, is_gone, &mut gone);
+            self.end(gone);
         }
     }
 }
@@ -294,7 +288,8 @@ fn count_of_turn(entries: usize, all: usize) -> usize {
     ((TURN_STRIDE * SHARDS).saturating_mul(entries) / all).max(TURN_STRIDE)
 }
 
-fn take_if_gone(key: usize) -> Option<(usize, NonNull<Link>)> {
+#[inline]
+fn take_if_gone(key: usize) -> Option<Entry> {
     if key == NOBODY {
         return None;
     }
@@ -329,7 +324,7 @@ pub(crate) fn sweep() -> usize {
 }
 
 /// Drops what was taken out of the table, under no lock.
-fn end(gone: impl IntoIterator<Item = (usize, NonNull<Link>)>, panics: &mut Panics) {
+fn end(gone: impl IntoIterator<Item = Entry>, panics: &mut Panics) {
     for (key, link) in gone {
         // SAFETY: by A2 it is a host's.
         let first = unsafe { First::from_raw(link) };

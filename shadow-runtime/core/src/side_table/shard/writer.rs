@@ -63,16 +63,17 @@ impl<N> Guard<'_, N> {
         if entries > self.writer.most {
             array = self.grow(array);
         }
-        put(array, key, hash, value);
         self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
+        put(array, key, hash, value);
     }
 
     /// Puts `value` there for `key`, unless it has one, which is returned.
     pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
         let array = self.shard.array.array();
-        let seen = tags(array, array.home(hash));
+        let home = array.home(hash);
+        let seen = tags(array, home);
         // By T2, if home was not passed, the key is there or nowhere.
-        let is_absent = seen.matches(hash).next().is_none() && !seen.was_passed();
+        let is_absent = seen.matches(hash).is_empty() && !seen.was_passed();
         if let Some(there) = if is_absent { None } else { look(array, key, hash) } {
             return Some(there);
         }
@@ -206,31 +207,35 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    /// Takes the key out of a slot. If something was put further on for want of room here, that moves into the slot, and
-    /// leaves its own to what was put further on from there, and so on; the last slot becomes vacant (T2).
+    /// Takes the key out of a slot.
+    #[inline]
     fn vacate(&mut self, array: Array<N>, position: Position) {
         self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
-        let mut hole = position;
+        take_away(array, position);
+        let seen = tags(array, position.group);
+        if seen.was_passed() {
+            self.move_back(array, position);
+        } else {
+            make_vacant(array, position, seen);
+        }
+    }
+
+    /// If something was put further on for want of room in the group of a slot whose key was taken out, moves that into
+    /// the slot, and into its own what was put further on from there, and so on; the last slot becomes vacant (T2).
+    #[cold]
+    fn move_back(&self, array: Array<N>, mut hole: Position) {
         loop {
-            // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
-            // Acquire of `value_of`.
-            unsafe { array.slot(hole.group, hole.index) }.key.store(NOBODY, Ordering::Release);
             // The mark and the tag stay until it is known that nothing moves here, so that T2 holds for a reader.
             let seen = tags(array, hole.group);
             let overflown = if seen.was_passed() { overflown(array, hole.group) } else { None };
             let Some((from, key, hash)) = overflown else {
-                let vacant = seen.not_passed().without(hole.index);
-                // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after
-                // the count of moves; pairs with the Acquire of `look_in`.
-                unsafe { array.set_tags(hole.group, vacant, Ordering::Release) };
-                return;
+                return make_vacant(array, hole, seen);
             };
-            fill(array, hole, seen, key, hash, value_at(array, from));
+            fill(array, hole, seen.without(hole.index), key, hash, value_at(array, from));
             // Relaxed load: under the lock. Release: after the copy, and before the key is taken away.
-            self.shard
-                .upkeep
-                .moves
-                .store(self.shard.upkeep.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+            let moves = &self.shard.upkeep.moves;
+            moves.store(moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+            take_away(array, from);
             hole = from;
         }
     }
@@ -258,29 +263,43 @@ pub(super) fn tags<N>(array: Array<N>, group: usize) -> Tags {
     unsafe { array.tags(group, Ordering::Relaxed) }
 }
 
-/// Where a key is, for who holds the lock.
+/// Where a key is, for who holds the lock. Mostly it is at home.
+#[inline]
 pub(super) fn position<N>(array: Array<N>, key: usize, hash: u64) -> Option<Position> {
-    let mut group = array.home(hash);
-    for _ in 0..array.groups() {
-        let tags = tags(array, group);
-        // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
-        let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
-        if let Some(index) = tags.matches(hash).find(has_key) {
-            return Some(Position { group, index });
-        }
-        if !tags.was_passed() {
-            return None;
+    let home = array.home(hash);
+    let seen = tags(array, home);
+    match position_in(array, home, seen, key, hash) {
+        None if seen.was_passed() => position_from(array, array.after(home), key, hash),
+        position => position,
+    }
+}
+
+/// As [`position`], from a group on.
+#[cold]
+fn position_from<N>(array: Array<N>, mut group: usize, key: usize, hash: u64) -> Option<Position> {
+    for _ in 1..array.groups() {
+        let seen = tags(array, group);
+        let position = position_in(array, group, seen, key, hash);
+        if position.is_some() || !seen.was_passed() {
+            return position;
         }
         group = array.after(group);
     }
     None
 }
 
+/// Where in a group with these tags a key is, for who holds the lock.
+#[inline]
+fn position_in<N>(array: Array<N>, group: usize, tags: Tags, key: usize, hash: u64) -> Option<Position> {
+    // SAFETY: the tag says that there are slots; by T4 the array is not freed. Relaxed: under the lock.
+    let has_key = |index: &usize| unsafe { array.slot(group, *index) }.key.load(Ordering::Relaxed) == key;
+    tags.matches(hash).find(has_key).map(|index| Position { group, index })
+}
+
 /// The key and the value in a slot, for who holds the lock.
 fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
     let Position { group, index } = position;
-    tags(array, group).taken().find(|taken| *taken == index)?;
-    Some((key_at(array, position), value_at(array, position)))
+    tags(array, group).is_taken(index).then(|| (key_at(array, position), value_at(array, position)))
 }
 
 /// The key in a slot that is not vacant, for who holds the lock.
@@ -305,13 +324,14 @@ fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
             return fill(array, Position { group, index }, seen, key, hash, value);
         }
         // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: whoever loads this
-        // instead of what `vacate` has stored sees the count of moves all the same.
+        // instead of what `make_vacant` has stored sees the count of moves all the same.
         unsafe { array.set_tags(group, seen.passed(), Ordering::Release) };
         group = array.after(group);
     }
 }
 
-/// Fills a slot of a group with these tags.
+/// Fills a slot, which is vacant by the tags of its group.
+#[inline]
 fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, value: NonNull<N>) {
     let Position { group, index } = at;
     // SAFETY: the slot is there, and by T4 the array is not freed.
@@ -319,9 +339,26 @@ fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, val
     // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
     slot.value.store(value.as_ptr(), Ordering::Release);
     // SAFETY: as above, and by T1 nobody else stores. Release: as in `put`.
-    unsafe { array.set_tags(group, tags.without(index).with(index, hash), Ordering::Release) };
+    unsafe { array.set_tags(group, tags.with(index, hash), Ordering::Release) };
     // Release: after the value and the tag; pairs with the Acquire of `value_of` and of `value_at_home`.
     slot.key.store(key, Ordering::Release);
+}
+
+/// Takes the key away from a slot.
+#[inline]
+fn take_away<N>(array: Array<N>, Position { group, index }: Position) {
+    // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the Acquire
+    // of `value_of`.
+    unsafe { array.slot(group, index) }.key.store(NOBODY, Ordering::Release);
+}
+
+/// Makes a slot vacant whose group has these tags, and that nothing moves into: the group was not passed any more.
+#[inline]
+fn make_vacant<N>(array: Array<N>, Position { group, index }: Position, tags: Tags) {
+    let vacant = tags.not_passed().without(index);
+    // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after the count of
+    // moves; pairs with the Acquire of `look_in`.
+    unsafe { array.set_tags(group, vacant, Ordering::Release) };
 }
 
 /// The first key after `group` that would be in it, or before it, if there had been room. By T2 there is none beyond a
