@@ -13,16 +13,17 @@
 //!    that shard, which the allocator gives to the next hosts; sweeping one shard after the other would move all hosts to
 //!    where it has just been.
 //! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the table is
-//!    small, after every [`TURN`]th when it is not. So what is dead is found even if nothing grows.
+//!    small; when it is not, after every [`TURN`]th, or every [`LONG_TURN`]th as long as none is found. So what is dead is
+//!    found even if nothing grows.
 //!
 //! A turn sees [`TURN_STRIDE`] entries, or as many times more as the shard has more than its part: what is taken out of one
 //! shard at a time leaves addresses of that shard to the next hosts, so that many may come to be in few shards. Where there
-//! are fewer, it ends with as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So it takes about
-//! `TURN` attaches of one thread for each shard, `TURN / TURN_STRIDE` for each entry, and one for each group of slots, to
-//! see all shards from end to end, if the groups are spread evenly over shards. Within so many a host that is gone is
-//! dropped, or within twice as many, if it was moved back past where the sweep was; and the memory of hosts and values is
-//! bounded by what is alive (R7). Groups do not become fewer: a table that was large once takes longer, by a part that is
-//! small beside what it keeps.
+//! are fewer, it ends with as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So it takes at most
+//! about `LONG_TURN` attaches of one thread for each shard, `LONG_TURN / TURN_STRIDE` for each entry, and four for each
+//! group of slots, to see all shards from end to end, if the groups are spread evenly over shards. Within so many a host
+//! that is gone is dropped, or within twice as many, if it was moved back past where the sweep was; and the memory of hosts
+//! and values is bounded by what is alive (R7). Groups do not become fewer: a table that was large once takes longer, by a
+//! part that is small beside what it keeps.
 //!
 //! A thread begins where its number among all threads says: at another shard than the one before it, and at another place
 //! of a turn. So many threads that each attach a few times see all shards, as one does that attaches often.
@@ -52,8 +53,10 @@ const TURN_STRIDE: usize = 4;
 /// How many shards are passed, to find one that the round has not seen from end to end.
 const MOST_PASSED: usize = 16;
 
-/// How many attaches there are for each turn, where the table is not small.
+/// How many attaches there are for each turn, where the table is not small, and at most while turns find nothing: to look at
+/// an entry that nobody else has looked at for long takes as long as an attach. Powers of two.
 const TURN: usize = 64;
+const LONG_TURN: usize = 256;
 
 /// How many entries a small table has.
 const SMALL: usize = 64 * SHARDS;
@@ -123,6 +126,8 @@ struct Sweeps {
     recent: [Cell<usize>; RECENT],
     /// How many attaches there were, and the thread's number.
     attaches: Cell<usize>,
+    /// How many attaches there are for each turn now.
+    turn: Cell<usize>,
     /// The shard that is swept next, in a round and otherwise.
     next: Cell<usize>,
     /// About how many entries there were when that was last known.
@@ -138,6 +143,7 @@ local! {
         has_begun: Cell::new(false),
         recent: [const { Cell::new(NOBODY) }; RECENT],
         attaches: Cell::new(0),
+        turn: Cell::new(TURN),
         next: Cell::new(0),
         all: Cell::new(0),
         owed: Cell::new(0),
@@ -221,7 +227,7 @@ impl Sweeps {
         }
         if let Some(round) = PACE.round() {
             self.sweep_round(round);
-        } else if attaches % TURN == 0 || self.all.get() <= SMALL {
+        } else if attaches & (self.turn.get() - 1) == 0 || self.all.get() <= SMALL {
             self.take_turn();
         }
         // Mostly this one is all there is.
@@ -278,6 +284,7 @@ impl Sweeps {
             let count = count_of_turn(entries, self.all.get().max(entries));
             let mut gone = Gone::new();
             shard.lock().sweep(count, fetch, is_gone, &mut gone);
+            self.turn.set(if gone.is_empty() { LONG_TURN.min(2 * self.turn.get()) } else { TURN });
             self.end(gone);
         }
     }
