@@ -154,3 +154,45 @@ fn a_panic_whose_payload_panics_is_not_for_who_attaches_either() {
     assert!(swept.map_err(mem::forget).is_ok());
     assert_eq!(registry().sweep(), 256);
 }
+
+/// Attaches another like it, to a host that is gone at once, in an initialiser, when it is dropped; so many times.
+struct Again(usize);
+
+static AGAIN: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        AGAIN.fetch_add(1, Ordering::Relaxed);
+        if let Some(left) = self.0.checked_sub(1) {
+            Arc::new(5_u8).get_or_attach_answer(|| {
+                assert!(Arc::new(6_u64).attach_again(Again(left)).is_ok());
+                left
+            });
+        }
+    }
+}
+
+shadow! {
+    trait AgainFields for Arc<u64> { attach again: Again; }
+}
+
+/// What destructors put off would have the next attach drop as many again, and so on.
+#[test]
+fn an_attach_drops_a_few_hosts_also_if_their_destructors_attach_in_initialisers() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    registry().sweep();
+    let dead: Vec<Arc<u64>> = (0..1000).map(Arc::new).collect();
+    assert!(dead.iter().all(|host| host.attach_again(Again(30)).is_ok()));
+    drop(dead);
+    let mut living = Vec::new();
+    let mut most = 0;
+    for _ in 0..500 {
+        let before = AGAIN.load(Ordering::Relaxed);
+        let host = Arc::new(7_u8);
+        assert!(host.attach_plain(1).is_ok());
+        living.push(host);
+        most = most.max(AGAIN.load(Ordering::Relaxed) - before);
+    }
+    assert!((1..100).contains(&most), "{most}");
+    registry().sweep();
+}

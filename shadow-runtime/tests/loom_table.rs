@@ -11,11 +11,11 @@
 //! | ordering | model that fails |
 //! |---|---|
 //! | `Current::array`, `Acquire`; `grow`, `Release` | `keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one` |
-//! | `search`, the count of moves, `Acquire`; `vacate`, that, `Release` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
-//! | `look_in`, tags, `Acquire`; `vacate`, tags, `Release` | `a_key_is_looked_for_while_it_moves_back` |
+//! | `search`, the count of moves, `Acquire`; `move_back`, that, `Release` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
+//! | `look_in`, tags, `Acquire`; `make_vacant`, tags, `Release` | `a_key_is_looked_for_while_it_moves_back` |
 //! | `value_at_home`, key, `Acquire`; `fill`, key, `Release` | `a_key_is_looked_for_while_it_moves_back` |
 //! | `value_at_home`, value, `Acquire`; `replace`, `Release` | `a_key_is_looked_for_while_its_value_is_replaced` |
-//! | `value_of`, key, `Acquire`; `vacate`, `NOBODY`, `Release` | `a_key_is_looked_for_while_it_moves_back` |
+//! | `value_of`, key, `Acquire`; `take_away`, `NOBODY`, `Release` | `a_key_is_looked_for_while_it_moves_back` |
 //! | `value_of`, value, `Acquire`; `fill`, value, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
 //! | `value_of`, the key again, `Acquire` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
 //! | `put`, tags, `Release` | `a_key_is_looked_for_while_the_group_that_it_has_left_is_passed` |

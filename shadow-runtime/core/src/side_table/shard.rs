@@ -206,7 +206,7 @@ impl<'table, N> Shard<'table, N> {
     #[inline]
     pub(super) fn search(self, key: usize, hash: u64) -> Option<NonNull<N>> {
         loop {
-            // Acquire: pairs with the Release of `Guard::vacate`.
+            // Acquire: pairs with the Release of `Guard::move_back`.
             let moves = self.upkeep.moves.load(Ordering::Acquire);
             if let Some(value) = look(self.array.array(), key, hash) {
                 return Some(value);
@@ -279,13 +279,13 @@ impl<N> Slot<N> {
     /// The value, if it is that of `key`.
     #[inline]
     fn value_of(&self, key: usize) -> Option<NonNull<N>> {
-        // Acquire: pairs with the Release of `fill`, and of `NOBODY` in `vacate`.
+        // Acquire: pairs with the Release of `fill`, and of `take_away`.
         if self.key.load(Ordering::Acquire) != key {
             return None;
         }
         // Acquire: pairs with the Release of `fill`.
         let value = self.value.load(Ordering::Acquire);
-        // Acquire: pairs with the Release of `NOBODY` in `vacate`; the miss that follows has to see the count of moves.
+        // Acquire: pairs with the Release of `take_away`; the miss that follows has to see the count of moves.
         if self.key.load(Ordering::Acquire) != key {
             return None;
         }

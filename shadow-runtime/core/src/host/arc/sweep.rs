@@ -13,8 +13,8 @@
 //!    that shard, which the allocator gives to the next hosts; sweeping one shard after the other would move all hosts to
 //!    where it has just been.
 //! 3. A few entries of the next shard, whether the table has grown or not: after every attach as long as the table is
-//!    small; when it is not, after every [`TURN`]th, or every [`LONG_TURN`]th as long as none is found. So what is dead is
-//!    found even if nothing grows.
+//!    small; when it is not, after every [`TURN`]th, or, while none is found, after twice as many each time, up to
+//!    [`LONG_TURN`]. So what is dead is found even if nothing grows.
 //!
 //! A turn sees [`TURN_STRIDE`] entries, or as many times more as the shard has more than its part: what is taken out of one
 //! shard at a time leaves addresses of that shard to the next hosts, so that many may come to be in few shards. Where there
@@ -25,8 +25,9 @@
 //! and values is bounded by what is alive (R7). Groups do not become fewer: a table that was large once takes longer, by a
 //! part that is small beside what it keeps.
 //!
-//! A thread begins where its number among all threads says: at another shard than the one before it, and at another place
-//! of a turn. So many threads that each attach a few times see all shards, as one does that attaches often.
+//! A thread begins, when it first sweeps, where its number among all threads that do says: at another shard than the one
+//! before it, and at another place of a turn. So many threads that each attach a few times see all shards, and whether the
+//! table has grown, as one does that attaches often. What was put off is swept as by an attach, but for the recent host.
 //!
 //! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts
 //! the sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy;
@@ -124,7 +125,7 @@ struct Sweeps {
     has_begun: Cell<bool>,
     /// The hosts that this thread has attached to, in a ring.
     recent: [Cell<usize>; RECENT],
-    /// How many attaches there were, and the thread's number.
+    /// How many attaches have swept, and the thread's number.
     attaches: Cell<usize>,
     /// How many attaches there are for each turn now.
     turn: Cell<usize>,
@@ -174,12 +175,12 @@ fn fetch(key: usize, link: NonNull<Link>) {
 /// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
 pub(super) fn sweep_for(key: usize) {
     SWEEPS.with(|sweeps| {
-        if !sweeps.has_begun.replace(true) {
-            sweeps.begin();
+        if sweeps.is_sweeping.get() {
+            return;
         }
         if claim::is_initialising() && sweeps.owed.get() < MOST_OWED {
             sweeps.owed.set(sweeps.owed.get() + 1);
-        } else if !sweeps.is_sweeping.get() {
+        } else {
             sweeps.look_around(key);
             sweep_owed();
         }
@@ -201,9 +202,29 @@ impl Sweeps {
     fn pay(&self) {
         if !self.is_sweeping.get() {
             for _ in 0..self.owed.take() {
-                self.take_turn();
+                self.step();
+                match PACE.round() {
+                    Some(round) => self.sweep_round(round),
+                    None => self.take_turn(),
+                }
             }
         }
+    }
+
+    /// Counts an attach that sweeps. Only who does so has a number, so that of all attaches together, however few each thread
+    /// does, one in as many as there are shards finds out whether the table has grown.
+    #[inline]
+    fn step(&self) -> usize {
+        if !self.has_begun.replace(true) {
+            self.begin();
+        }
+        let attaches = self.attaches.get().wrapping_add(1);
+        self.attaches.set(attaches);
+        #[cfg_attr(loom, expect(clippy::modulo_one, reason = "there is one shard"))]
+        if attaches % SHARDS == 0 {
+            self.count();
+        }
+        attaches
     }
 
     /// Has the thread begin where the one before it did not.
@@ -219,12 +240,7 @@ impl Sweeps {
 
     /// What one attach sweeps.
     fn look_around(&self, key: usize) {
-        let attaches = self.attaches.get().wrapping_add(1);
-        self.attaches.set(attaches);
-        #[cfg_attr(loom, expect(clippy::modulo_one, reason = "there is one shard"))]
-        if attaches % SHARDS == 0 {
-            self.count();
-        }
+        let attaches = self.step();
         if let Some(round) = PACE.round() {
             self.sweep_round(round);
         } else if attaches & (self.turn.get() - 1) == 0 || self.all.get() <= SMALL {
@@ -234,6 +250,12 @@ impl Sweeps {
         if let Some(gone) = take_if_gone(self.recent[attaches % RECENT].replace(key)) {
             self.end([gone]);
         }
+    }
+
+    /// Drops what a part of a shard had that is gone, and says when it is the next one's turn.
+    fn end_part(&self, gone: Gone) {
+        self.turn.set(if gone.is_empty() { LONG_TURN.min(2 * self.turn.get()) } else { TURN });
+        self.end(gone);
     }
 
     /// Drops hosts that are gone.
@@ -246,7 +268,7 @@ impl Sweeps {
         self.is_sweeping.set(false);
     }
 
-    /// Counts the entries of all shards, once in as many attaches as there are shards.
+    /// Counts the entries of all shards.
     #[cold]
     fn count(&self) {
         self.all.set(all_entries());
@@ -272,7 +294,7 @@ impl Sweeps {
         if shard.lock().sweep_round(round, ROUND_STRIDE, fetch, is_gone, &mut gone) {
             PACE.swept();
         }
-        self.end(gone);
+        self.end_part(gone);
     }
 
     /// Sweeps a part of the next shard.
@@ -284,8 +306,7 @@ impl Sweeps {
             let count = count_of_turn(entries, self.all.get().max(entries));
             let mut gone = Gone::new();
             shard.lock().sweep(count, fetch, is_gone, &mut gone);
-            self.turn.set(if gone.is_empty() { LONG_TURN.min(2 * self.turn.get()) } else { TURN });
-            self.end(gone);
+            self.end_part(gone);
         }
     }
 }

@@ -334,6 +334,7 @@ fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
 #[inline]
 fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, value: NonNull<N>) {
     let Position { group, index } = at;
+    debug_assert!(!tags.is_taken(index), "its tag would be mixed with another");
     // SAFETY: the slot is there, and by T4 the array is not freed.
     let slot = unsafe { array.slot(group, index) };
     // Release: after `NOBODY`, if another key was here; pairs with the Acquire of `value_of`.
@@ -352,7 +353,7 @@ fn take_away<N>(array: Array<N>, Position { group, index }: Position) {
     unsafe { array.slot(group, index) }.key.store(NOBODY, Ordering::Release);
 }
 
-/// Makes a slot vacant whose group has these tags, and that nothing moves into: the group was not passed any more.
+/// Makes a slot vacant whose group has these tags, and that nothing moves into; and with it the mark goes, if there is one.
 #[inline]
 fn make_vacant<N>(array: Array<N>, Position { group, index }: Position, tags: Tags) {
     let vacant = tags.not_passed().without(index);
