@@ -27,7 +27,7 @@
 //!
 //! A thread begins, when it first sweeps, where its number among all threads that do says: at another shard than the one
 //! before it, and at another place of a turn. So many threads that each attach a few times see all shards, and whether the
-//! table has grown, as one does that attaches often. What was put off is swept as by an attach, but for the recent host.
+//! table has grown, as one does that attaches often. For each sweep that was put off there is a turn.
 //!
 //! A sweep runs destructors of strangers, so an attach sweeps last, when it is done. Inside of an initialiser it puts
 //! the sweep off until the initialiser is done, since a destructor that asks for the very field would find it busy;
@@ -203,10 +203,7 @@ impl Sweeps {
         if !self.is_sweeping.get() {
             for _ in 0..self.owed.take() {
                 self.step();
-                match PACE.round() {
-                    Some(round) => self.sweep_round(round),
-                    None => self.take_turn(),
-                }
+                self.take_turn();
             }
         }
     }
