@@ -83,7 +83,7 @@ struct Pace {
     round: AtomicUsize,
     /// How many shards the round that is on has still to see to the end; 0 if none is on.
     unswept: AtomicUsize,
-    /// How many threads have attached to an `Arc`.
+    /// How many threads have swept for an attach.
     threads: AtomicUsize,
 }
 
@@ -367,6 +367,7 @@ mod tests {
     use crate::cell;
     use crate::field_set::FieldSet;
     use crate::host::Host;
+    use crate::host::arc::kept::{Keeps, Thin, key_of};
     use crate::registry::Field;
 
     /// A field set of no fields.
@@ -418,6 +419,23 @@ mod tests {
                 }
             }
             assert_eq!(begun.len(), SHARDS);
+        });
+    }
+
+    #[test]
+    fn turns_become_rarer_while_they_find_nothing_and_not_when_they_do() {
+        SWEEPS.with(|sweeps| {
+            assert_eq!(sweeps.turn.get(), TURN);
+            for expected in [128, LONG_TURN, LONG_TURN] {
+                sweeps.end_part(Gone::new());
+                assert_eq!(sweeps.turn.get(), expected);
+            }
+            // What is in no table nobody else sweeps.
+            let host = Arc::new(1_u32);
+            let found = (key_of(&host), First::make(Nothing, Thin::<u32>::keep(&host)).into_raw());
+            drop(host);
+            sweeps.end_part(vec![found]);
+            assert_eq!(sweeps.turn.get(), TURN);
         });
     }
 
