@@ -23,6 +23,7 @@ use loom::sync::Arc;
 use loom::thread;
 use shadow_runtime::__private::modelled::Table;
 use shadow_runtime::__private::modelled_raw::Values;
+use shadow_runtime::__private::modelled_readers::forbid_barrier;
 
 /// A value of an object, and which one it is. Its alignment gives its node memory that is used again first (`memory/mod.rs`).
 #[repr(align(128))]
@@ -102,13 +103,19 @@ fn end(values: &Objects, objects: &[usize]) {
 /// Outcomes: the old or the new, and the old comes out once.
 #[test]
 fn a_value_is_read_while_it_is_replaced() {
-    model(|| {
-        let values = with(&[1]);
-        let reader = beside(&values, |values| assert!(matches!(get(values, 1), Some(1 | 2))));
-        assert_eq!(values.update(1, Value::of(1, 2)).unwrap().number(), 1);
-        reader.join().unwrap();
-        end(&values, &[1]);
-    });
+    let models = || {
+        model(|| {
+            let values = with(&[1]);
+            let reader = beside(&values, |values| assert!(matches!(get(values, 1), Some(1 | 2))));
+            assert_eq!(values.update(1, Value::of(1, 2)).unwrap().number(), 1);
+            reader.join().unwrap();
+            end(&values, &[1]);
+        });
+    };
+    models();
+    // As of a system that has no fence for all threads.
+    forbid_barrier();
+    models();
 }
 
 /// Outcomes: the value or none.

@@ -17,7 +17,7 @@
 //! | `is_announced`, the second look at the node | `a_node_is_announced_for_another_cell` |
 //! | `is_announced`, the cell, `Acquire` to `Relaxed` | `a_reader_of_two_fields_and_an_update_of_the_first` of `loom_update.rs` |
 //! | `is_announced`, the node or the last slot, `SeqCst` to `Relaxed` | `a_value_is_read_while_it_is_replaced` of `loom_raw.rs` |
-//! | `withdraw_lightly`, `Release` to `Relaxed`; `withdraw`, `SeqCst` to `Acquire` | `a_reader_or_a_writer_sees_the_other` |
+//! | `withdraw`, `Release` to `Relaxed`, or `SeqCst` to `Acquire` | `a_reader_or_a_writer_sees_the_other` |
 //! | `give_back`, `Release`; `take_slot`, either `Acquire` | `a_node_is_announced_for_another_cell_by_another_thread` |
 //! | `make_slot`, `SeqCst` to either half | `a_reader_or_a_writer_sees_the_other` |
 //!
@@ -30,7 +30,7 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use shadow_runtime::__private::modelled_readers::{Reader, Way, fence, is_announced};
+use shadow_runtime::__private::modelled_readers::{Reader, Way, fence, forbid_barrier, is_announced};
 
 const WAYS: [Way; 3] = [Way::Lightly, Way::AtOnce, Way::ByFence];
 
@@ -68,7 +68,12 @@ impl Value {
 /// the reader was done before. The slot is made meanwhile, or was another reader's before.
 #[test]
 fn a_reader_or_a_writer_sees_the_other() {
-    for way in WAYS {
+    let with = WAYS.map(|way| (way, true));
+    let without = [(Way::AtOnce, false), (Way::ByFence, false)];
+    for (way, has_barrier) in with.into_iter().chain(without) {
+        if !has_barrier {
+            forbid_barrier();
+        }
         for is_slot_there in [false, true] {
             model(3, move || {
                 let shared = Arc::new((AtomicUsize::new(NODE), Value::default()));
@@ -85,7 +90,7 @@ fn a_reader_or_a_writer_sees_the_other() {
                         if word.load(Ordering::Acquire) == NODE {
                             value.read();
                         }
-                        reader.withdraw(way);
+                        reader.withdraw();
                     }
                 });
                 let writer = thread::spawn(move || {
@@ -115,7 +120,7 @@ fn a_node_is_announced_for_another_cell() {
                     let announce = |is_other| {
                         let (cell, node) = if is_other { (OTHER_CELL, NODE) } else { (CELL, OTHER_NODE) };
                         reader.announce(way, cell, node);
-                        reader.withdraw(way);
+                        reader.withdraw();
                     };
                     announce(is_other_first);
                     announce(!is_other_first);
@@ -140,7 +145,7 @@ fn a_node_is_announced_for_another_cell_by_another_thread() {
                         let (cell, node) = if is_other { (OTHER_CELL, NODE) } else { (CELL, OTHER_NODE) };
                         let reader = Reader::default();
                         reader.announce(way, cell, node);
-                        reader.withdraw(way);
+                        reader.withdraw();
                     })
                 };
                 let readers = [reader(is_other_first), reader(!is_other_first)];

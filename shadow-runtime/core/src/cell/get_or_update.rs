@@ -50,7 +50,7 @@
 //! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
 //!   comes before its drop.
 //! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
-//!   the same between withdrawal and last look at the word, as `readers/retired.rs` needs it.
+//!   the same between withdrawal and last look at the word, for which `readers/retired.rs` has another way.
 //!
 //! There is no ABA: a node that is announced, and was in the word after that, is not freed, so its address is not used
 //! again. One that was announced too late may come back, and is then as good as any; but it is used by the pointer that
@@ -61,10 +61,10 @@ use std::ptr::{self, NonNull};
 
 use crate::cell::Cell;
 use crate::panics::Panics;
-use crate::readers::retired::{Node, Retired, Seen};
+use crate::readers::retired::{Node, Retired};
 use crate::readers::{self, Slot, barrier};
 use crate::registry::Field;
-use crate::sync::{AtomicPtr, Ordering, const_fn};
+use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 use crate::value::{Replaceable, Value};
 
 /// Holds one `get_or_update` field of one host.
@@ -241,9 +241,9 @@ impl<V> GetOrUpdate<V> {
     fn cool(&self, word: *mut Node<V>) {
         if heat_of(word) != 0 && barrier::is_available() {
             let cooler = word.map_addr(|address| address - 1);
-            // Relaxed: an exchange, so that it continues the Release of the one that has put the node there (O3). For O5 only
-            // those count: a SeqCst load that does not find one of them comes before it in the one order, whatever it
-            // finds. On failure others see to it.
+            // Relaxed: an exchange, so that it continues the Release of the one that has put the node there, if there
+            // was one (O3). For O5 only those count: a SeqCst load that does not find one of them comes before it in
+            // the one order, whatever it finds. On failure others see to it.
             let _ = self.word.compare_exchange(word, cooler, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
@@ -309,16 +309,12 @@ impl<V> GetOrUpdate<V> {
         V: Replaceable,
     {
         // O5: a cold cell's readers have no fence of their own.
-        let seen = match heat_of(word.as_ptr()) {
-            0 if barrier::heavy() => Seen::ByBarrier,
-            0 => Seen::Never,
-            _ => Seen::AtOnce,
-        };
-        crate::sync::full_fence();
+        let is_seen = heat_of(word.as_ptr()) != 0 || barrier::heavy();
+        full_fence();
         // SAFETY: a word without its heat is a node, and not null.
         let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
         // SAFETY: the caller says that it was replaced, and is this thread's to retire.
-        match unsafe { self.retired.reclaim(self.address(), node, seen, |_| true) } {
+        match unsafe { self.retired.reclaim(self.address(), node, is_seen, |_| true) } {
             // SAFETY: it is this thread's alone.
             Ok(node) => unsafe { Node::unmake(node) },
             Err(retiring) => retiring.leave(V::duplicate),
@@ -338,16 +334,16 @@ impl<V> GetOrUpdate<V> {
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
-        let node = self.take(field)?;
+        let node = self.take()?;
+        field.counts().detached();
         // SAFETY: it is in the word no more, and a reader would borrow the cell.
         Some(unsafe { Node::unmake(node) })
     }
 
-    /// Takes the node out, and counts that.
-    fn take(&mut self, field: &'static Field) -> Option<NonNull<Node<V>>> {
+    /// Takes the node out.
+    fn take(&mut self) -> Option<NonNull<Node<V>>> {
         let node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
         self.word.store(ptr::null_mut(), Ordering::Relaxed);
-        field.counts().detached();
         Some(node)
     }
 }
@@ -359,19 +355,9 @@ impl<'cell, V> Reading<'cell, V> {
         unsafe { &*node_of(self.word.as_ptr()) }.value()
     }
 
-    #[inline]
-    fn withdraw(&self) {
-        // Who waits for a node that was announced before has perhaps found its cell hot, and no fence for all.
-        if heat_of(self.word.as_ptr()) == 0 && !self.has_moved_on {
-            self.slot.withdraw_lightly();
-        } else {
-            self.slot.withdraw();
-        }
-    }
-
     /// Ends it, for who has replaced the node. If another was announced before, what is returned looks into the list.
     fn end(self) -> Option<Collecting<'cell, V>> {
-        self.withdraw();
+        self.slot.withdraw();
         let collecting = self.has_moved_on.then(|| Collecting { cell: self.cell });
         mem::forget(self);
         collecting
@@ -387,7 +373,7 @@ impl<V> Drop for Collecting<'_, V> {
 impl<V> Drop for Reading<'_, V> {
     #[inline]
     fn drop(&mut self) {
-        self.withdraw();
+        self.slot.withdraw();
         // SeqCst: O5.
         let now = self.cell.word.load(Ordering::SeqCst);
         if self.has_moved_on || node_of(now) != node_of(self.word.as_ptr()) {
@@ -403,7 +389,8 @@ impl<V> Cell for GetOrUpdate<V> {
     }
 
     fn end(&mut self, field: &'static Field, panics: &mut Panics) {
-        if let Some(node) = self.take(field) {
+        if let Some(node) = self.take() {
+            field.counts().detached();
             // SAFETY: it is in the word no more, and a reader would borrow the cell.
             panics.contain(|| unsafe { Node::end(node) });
         }
@@ -428,7 +415,7 @@ mod tests {
         let place = Location::caller();
         let field: &'static Field =
             Box::leak(Box::new(Field::declared_at(place, "Host", "field", "String", Policy::GetOrUpdate)));
-        let there_is_a_fence = barrier::tests::is_available();
+        let there_is_a_fence = barrier::is_available();
         let mut cell = GetOrUpdate::new();
         let mut previous = None;
         for round in 0..3 {

@@ -43,11 +43,12 @@
 //!
 //! # Who drops what was announced
 //!
-//! As argued in `readers/retired.rs`, for which all readers of a table are those of one cell, and by E3 a reader has to
-//! look into the list if its node may be there. It looks whether there is a list at all, after its withdrawal, `SeqCst`
-//! both; if its node is in it, that load is an `Acquire` of the list, before which the table was changed: so the look-up
-//! that follows does not find the node. If it finds it, the list is none of its business, and others see to it. Who has
-//! announced other nodes before, which may be of other objects, looks into the list anyway.
+//! As argued in `readers/retired.rs`, for which all readers of a table are those of one cell, and by E3 a reader has
+//! to look into the list if its node may be there. It looks whether there is a list at all, after its withdrawal, in
+//! the order that is argued there; if its node is in it, that load is an `Acquire` of the list, before which the
+//! table was changed: so the look-up that follows does not find the node. If it finds it, the list is none of its
+//! business, and others see to it. Who has announced other nodes before, which may be of other objects, looks into
+//! the list anyway.
 //!
 //! The list is of all objects of the kind, so who takes it may drop values of others, whose panics are not its (R5).
 
@@ -59,7 +60,7 @@ use std::ptr::NonNull;
 
 use crate::raw::kind::{Known, Values};
 use crate::raw::table::Table;
-use crate::readers::retired::{Node, Retired, Retiring, Seen};
+use crate::readers::retired::{Node, Retired, Retiring};
 use crate::readers::{self, Slot};
 use crate::sync::{Ordering, fence};
 
@@ -180,7 +181,7 @@ impl<V> Newest<V> {
         let is_own = move |kept: &Kept<V>| kept.object == object;
         fence(Ordering::SeqCst);
         // SAFETY: the caller's promise is the same. By N1 and the fence its readers are seen.
-        unsafe { self.retired.reclaim(self.address(), node, Seen::AtOnce, is_own) }
+        unsafe { self.retired.reclaim(self.address(), node, true, is_own) }
     }
 
     /// What announcements call it.

@@ -12,11 +12,11 @@
 #[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
 use absent as imp;
 pub(super) use imp::light;
-#[cfg(all(test, any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
-pub(crate) use imp::tests;
 pub(crate) use imp::{heavy, is_available};
 #[cfg(loom)]
 use modelled as imp;
+#[cfg(loom)]
+pub(super) use modelled::forbid;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod imp {
@@ -69,6 +69,7 @@ mod imp {
     }
 
     /// Whether `light` and `heavy` are a pair. Asks the kernel once.
+    #[inline]
     pub(crate) fn is_available() -> bool {
         match STATE.load(Ordering::Relaxed) {
             UNKNOWN => register(),
@@ -79,8 +80,12 @@ mod imp {
     #[cold]
     fn register() -> bool {
         let registered = membarrier(REGISTER_PRIVATE_EXPEDITED);
-        STATE.store(if registered { AVAILABLE } else { UNAVAILABLE }, Ordering::Relaxed);
-        registered
+        let state = if registered { AVAILABLE } else { UNAVAILABLE };
+        // Another thread may have found out more meanwhile: that the fence itself fails.
+        match STATE.compare_exchange(UNKNOWN, state, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => registered,
+            Err(state) => state == AVAILABLE,
+        }
     }
 
     #[inline]
@@ -99,34 +104,38 @@ mod imp {
     }
 
     #[cfg(test)]
-    pub(crate) mod tests {
-        use std::sync::Once;
+    mod tests {
+        use std::env;
+        use std::process::Command;
 
         use super::*;
 
-        /// The same, for a test: it first checks that the process is registered when it is asked for, and not before.
-        pub(crate) fn is_available() -> bool {
-            const QUERY: c_int = 0;
-            const OFFERS_IT: c_long = 0b1_1000;
-            static FIRST: Once = Once::new();
-            FIRST.call_once(|| {
-                let offered = MEMBARRIER.is_some_and(|number| {
-                    // SAFETY: as in `membarrier`.
-                    let commands = unsafe { syscall(number, QUERY, 0 as c_int, 0 as c_int) };
-                    commands > 0 && commands & OFFERS_IT == OFFERS_IT
-                });
-                assert!(!heavy(), "the kernel refuses it to who is not registered");
-                assert!(!super::is_available(), "it was refused");
-                STATE.store(UNKNOWN, Ordering::Relaxed);
-                assert_eq!(super::is_available(), offered);
-                assert_eq!(heavy(), offered);
-            });
-            super::is_available()
-        }
+        const NAME: &str = "readers::barrier::imp::tests::there_is_a_fence_for_all_from_when_it_is_asked_for";
+        const IS_ALONE: &str = "SHADOW_TEST_IS_ALONE";
 
         #[test]
-        fn there_is_a_fence_for_all_from_when_the_process_is_registered_if_the_kernel_has_one() {
-            assert_eq!(is_available(), heavy());
+        fn there_is_a_fence_for_all_from_when_it_is_asked_for() {
+            const QUERY: c_int = 0;
+            const OFFERS_IT: c_long = 0b1_1000;
+            if env::var_os(IS_ALONE).is_none() {
+                // In a process where no other test has asked yet.
+                let program = env::current_exe().expect("it runs");
+                let alone = Command::new(program).args(["--exact", NAME]).env(IS_ALONE, "").output().expect("it runs");
+                let said = String::from_utf8_lossy(&alone.stdout);
+                assert!(alone.status.success() && said.contains("1 passed"), "{said}");
+                return;
+            }
+            let offered = MEMBARRIER.is_some_and(|number| {
+                // SAFETY: as in `membarrier`.
+                let commands = unsafe { syscall(number, QUERY, 0 as c_int, 0 as c_int) };
+                commands > 0 && commands & OFFERS_IT == OFFERS_IT
+            });
+            assert!(!heavy(), "the kernel refuses it to who is not registered");
+            assert!(!is_available(), "it was refused");
+            STATE.store(UNKNOWN, Ordering::Relaxed);
+            assert_eq!(is_available(), offered);
+            assert_eq!(heavy(), offered);
+            assert_eq!(is_available(), offered, "it has not ceased");
         }
     }
 }
@@ -137,22 +146,39 @@ mod imp {
 /// fence of its own.
 #[cfg(loom)]
 mod modelled {
+    use std::cell::Cell;
+
     use crate::readers::{Slot, all_slots};
     use crate::sync::{Ordering, fence};
 
-    pub(crate) fn is_available() -> bool {
-        true
+    thread_local! {
+        /// Of the thread that runs a model with all of its threads.
+        static IS_AVAILABLE: Cell<bool> = const { Cell::new(true) };
     }
 
+    /// From now on there is no such fence in the models of this thread.
+    pub(in crate::readers) fn forbid() {
+        IS_AVAILABLE.set(false);
+    }
+
+    pub(crate) fn is_available() -> bool {
+        IS_AVAILABLE.get()
+    }
+
+    /// Nobody relies on it if there is no `heavy`.
     pub(crate) fn light(slot: &Slot) {
-        slot.passed.fetch_add(1, Ordering::AcqRel);
+        if is_available() {
+            slot.passed.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     pub(crate) fn heavy() -> bool {
-        fence(Ordering::SeqCst);
-        all_slots().for_each(light);
-        fence(Ordering::SeqCst);
-        true
+        if is_available() {
+            fence(Ordering::SeqCst);
+            all_slots().for_each(light);
+            fence(Ordering::SeqCst);
+        }
+        is_available()
     }
 }
 

@@ -99,9 +99,9 @@ pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
     // SeqCst: a slot that was made for an announcement that counts is seen.
     slots(LAST.load(Ordering::SeqCst)).any(|slot| {
         // SeqCst, and by that Acquire: pairs with the Release of all kinds of `announce`, so that the cell is seen; and
-        // with that of both kinds of `withdraw`, so that what the reader did has happened before.
+        // with that of `withdraw`, so that what the reader did has happened before.
         let has_node = || slot.node.load(Ordering::SeqCst) == node;
-        // Acquire: pairs with the Release of both kinds of `announce`, as a withdrawal does. See the header.
+        // Acquire: pairs with the Release of all kinds of `announce`, as a withdrawal does. See the header.
         has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node()
     })
 }
@@ -157,18 +157,17 @@ impl Slot {
         self.cell.store(cell, Ordering::Release);
     }
 
-    /// Ends an announcement, as [`announce_lightly`](Self::announce_lightly) begins it.
-    #[inline]
-    pub(crate) fn withdraw_lightly(&self) {
-        self.node.store(ptr::null_mut(), Ordering::Release);
-        barrier::light(self);
-    }
-
-    /// Ends an announcement, as [`announce`](Self::announce) begins it, and orders that before `SeqCst` loads.
+    /// Ends an announcement, and orders that before `SeqCst` loads, for who passes [`barrier::heavy`] between its stores
+    /// and its look, if there is that, and else has `SeqCst` there, too.
     #[inline]
     pub(crate) fn withdraw(&self) {
-        self.node.swap(ptr::null_mut(), Ordering::SeqCst);
-        full_fence();
+        if barrier::is_available() {
+            self.node.store(ptr::null_mut(), Ordering::Release);
+            barrier::light(self);
+        } else {
+            self.node.swap(ptr::null_mut(), Ordering::SeqCst);
+            full_fence();
+        }
     }
 
     /// Counts a read, and says whether this is one of `every`.
@@ -279,19 +278,17 @@ mod tests {
     fn what_is_announced_is_seen_until_it_is_withdrawn() {
         let announce = [Slot::announce, Slot::announce_lightly, Slot::announce_by_fence];
         for (number, announce) in announce.into_iter().enumerate() {
-            for withdraw in [Slot::withdraw, Slot::withdraw_lightly] {
-                let (first, second) = (take(), take());
-                let (one, other) = (node(10 + number), node(20 + number));
-                assert!(!is_announced(CELL, one));
-                announce(first.slot(), CELL, one);
-                announce(second.slot(), 2 * CELL, other);
-                assert!(is_announced(CELL, one) && is_announced(2 * CELL, other));
-                assert!(!is_announced(2 * CELL, one) && !is_announced(CELL, other));
-                withdraw(first.slot());
-                assert!(!is_announced(CELL, one) && is_announced(2 * CELL, other));
-                withdraw(second.slot());
-                assert!(!is_announced(2 * CELL, other));
-            }
+            let (first, second) = (take(), take());
+            let (one, other) = (node(10 + number), node(20 + number));
+            assert!(!is_announced(CELL, one));
+            announce(first.slot(), CELL, one);
+            announce(second.slot(), 2 * CELL, other);
+            assert!(is_announced(CELL, one) && is_announced(2 * CELL, other));
+            assert!(!is_announced(2 * CELL, one) && !is_announced(CELL, other));
+            first.slot().withdraw();
+            assert!(!is_announced(CELL, one) && is_announced(2 * CELL, other));
+            second.slot().withdraw();
+            assert!(!is_announced(2 * CELL, other));
         }
     }
 

@@ -13,7 +13,7 @@ use std::ptr;
 
 use super::{Taken, barrier};
 
-/// How an announcement is made and withdrawn.
+/// How an announcement is made.
 #[derive(Clone, Copy)]
 pub enum Way {
     /// Of a cold cell.
@@ -43,16 +43,18 @@ impl Reader {
         }
     }
 
-    pub fn withdraw(&self, way: Way) {
-        match way {
-            Way::Lightly => self.0.slot().withdraw_lightly(),
-            Way::AtOnce | Way::ByFence => self.0.slot().withdraw(),
-        }
+    pub fn withdraw(&self) {
+        self.0.slot().withdraw();
     }
 }
 
 pub fn is_announced(cell: usize, node: usize) -> bool {
     super::is_announced(cell, ptr::without_provenance_mut(node))
+}
+
+/// From now on no system in the models of this thread has a fence for all.
+pub fn forbid_barrier() {
+    barrier::forbid();
 }
 
 /// The fence that a writer has before it looks.

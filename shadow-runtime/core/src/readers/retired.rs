@@ -14,14 +14,16 @@
 //!   announced it has yet to withdraw, and will look into the list.
 //!
 //! For E3, whoever puts a node there and then looks at the slots, and a reader that withdraws and then looks at the word
-//! and into the list, must not miss one another. That takes the fences of O5 (`cell/get_or_update.rs`), and so a node has
-//! in its link how its readers are [`Seen`]: those of a hot cell at once, those of a cold one after a fence for all. So
-//! what is retired stays for as long as a reader uses it, and no longer, whether the field is updated again or not; the
-//! list is as long as there are such readers at the most.
+//! and into the list, must not miss one another. Every read withdraws, and a node is put there seldom; so a reader has no
+//! fence between the two, and who puts a node there has every thread pass one (`barrier.rs`), about a microsecond. A reader
+//! whose withdrawal comes before that is seen to have withdrawn; one whose withdrawal comes after looks after it, too. Where
+//! the system has no such fence, all four are `SeqCst`. So what is retired stays for as long as a reader uses it, and no
+//! longer, whether the field is updated again or not; the list is as long as there are such readers at the most.
 //!
-//! If the system ceases to have the fence for all, which it can by a sandbox that is closed too late, what was replaced
-//! in a cell that was cold then is never known not to be in use. It stays in the list for as long as the field is
-//! attached to its host; there is one such node for each cell, since none becomes cold any more.
+//! The system may cease to have the fence for all, by a sandbox that is closed too late. What was replaced in a cell that
+//! was cold then is never known not to be in use. It stays in the list for as long as the field is attached to its host,
+//! and its link says so; there is one such node for each cell, since none becomes cold any more. And what is put into a
+//! list just then may be missed by its last reader; it stays until somebody else looks into that list.
 
 use std::hint;
 use std::ptr::{self, NonNull};
@@ -30,32 +32,22 @@ use crate::panics::Panics;
 use crate::readers::{self, barrier};
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 
-/// How many steps a writer waits whose node is announced, before it looks again: about a microsecond, longer than it
-/// takes to clone something small. It is a way to let the other get on, too: without it both would have to fetch the
-/// same cache lines from one another all the time.
-const PATIENCE: usize = 64;
+/// How many steps a writer waits whose node is announced, before it looks again: about three microseconds, more where a
+/// step takes longer. To clone something small takes less; the rest is for the other to get on, which finds its cache lines
+/// where they are as long as this one keeps away. With an eighth of it, two threads that read and write the same field
+/// take nearly twice as long.
+const PATIENCE: usize = 512;
 
 /// A value on the heap.
 #[repr(C, align(8))]
 pub(crate) struct Node<V> {
     value: V,
-    /// In the list: the next node, and in the low bits how this one's readers are seen.
+    /// In the list: the next node, and in the low bit whether this one's readers are not seen.
     next: AtomicPtr<Node<V>>,
 }
 
-/// How a writer sees the announcements and the withdrawals of a node's readers.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Seen {
-    /// They have a fence, as the writer has.
-    AtOnce,
-    /// They have none, and the writer has one for all threads.
-    ByBarrier,
-    /// They have none, and nor has the writer.
-    Never,
-}
-
-/// The bits of a link that are a [`Seen`].
-const SEEN: usize = 3;
+/// The bit of a link that says that it is never known whether somebody has announced the node.
+const UNSEEN: usize = 1;
 
 /// Nodes that were replaced while they were announced.
 pub(crate) struct Retired<V> {
@@ -67,7 +59,7 @@ pub(crate) struct Retiring<'cell, V, F: Fn(&V) -> bool> {
     retired: &'cell Retired<V>,
     cell: usize,
     node: NonNull<Node<V>>,
-    seen: Seen,
+    is_seen: bool,
     is_own: F,
 }
 
@@ -108,21 +100,17 @@ impl<V> Node<V> {
         &mut self.value
     }
 
-    /// What comes after it in the list, and how its readers are seen.
-    fn link(&self) -> (*mut Self, Seen) {
+    /// What comes after it in the list, and whether its readers are seen.
+    fn link(&self) -> (*mut Self, bool) {
         // Relaxed, here and below: who has the list has its nodes.
         let link = self.next.load(Ordering::Relaxed);
-        let seen = match link.addr() & SEEN {
-            0 => Seen::AtOnce,
-            1 => Seen::ByBarrier,
-            _ => Seen::Never,
-        };
         // Not the pointer that was stored: see `put`.
-        (ptr::with_exposed_provenance_mut(link.addr() & !SEEN), seen)
+        (ptr::with_exposed_provenance_mut(link.addr() & !UNSEEN), link.addr() & UNSEEN == 0)
     }
 
-    fn set_link(&self, next: *mut Self, seen: Seen) {
-        self.next.store(next.map_addr(|address| address | seen as usize), Ordering::Relaxed);
+    fn set_link(&self, next: *mut Self, is_seen: bool) {
+        let unseen = if is_seen { 0 } else { UNSEEN };
+        self.next.store(next.map_addr(|address| address | unseen), Ordering::Relaxed);
     }
 }
 
@@ -136,7 +124,7 @@ impl<V> Retired<V> {
     /// Whether there is nothing in the list.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        // SeqCst: after the withdrawal, O5. Who goes on to use what is there takes it, which is an Acquire.
+        // SeqCst: after the withdrawal, E3. Who goes on to use what is there takes it, which is an Acquire.
         self.first.load(Ordering::SeqCst).is_null()
     }
 
@@ -145,21 +133,22 @@ impl<V> Retired<V> {
     ///
     /// # Safety
     ///
-    /// It was replaced, and is the caller's to retire. `seen` says how its readers are seen from now on.
+    /// It was replaced, and is the caller's to retire. If `is_seen`, whoever has it announced, or will and keeps it, is
+    /// seen from now on.
     pub(crate) unsafe fn reclaim<F: Fn(&V) -> bool>(
         &self,
         cell: usize,
         node: NonNull<Node<V>>,
-        seen: Seen,
+        is_seen: bool,
         is_own: F,
     ) -> Result<NonNull<Node<V>>, Retiring<'_, V, F>> {
         let is_free = || !is_announced(cell, node);
         // A model need not run a second look, which is the same again.
-        if seen != Seen::Never && (is_free() || (!cfg!(loom) && wait_and(is_free))) {
+        if is_seen && (is_free() || (!cfg!(loom) && wait_and(is_free))) {
             // By O5 no reader has it.
             return Ok(node);
         }
-        Err(Retiring { retired: self, cell, node, seen, is_own })
+        Err(Retiring { retired: self, cell, node, is_seen, is_own })
     }
 
     /// Puts nodes into the list, and returns whether one of them can be dropped now (E3).
@@ -167,8 +156,11 @@ impl<V> Retired<V> {
     /// # Safety
     ///
     /// They are the caller's, by E1.
-    unsafe fn put(&self, cell: usize, nodes: &[(NonNull<Node<V>>, Seen)]) -> bool {
-        for &(node, seen) in nodes {
+    unsafe fn put(&self, cell: usize, nodes: &[(NonNull<Node<V>>, bool)]) -> bool {
+        if nodes.is_empty() {
+            return false;
+        }
+        for &(node, is_seen) in nodes {
             // The one that is put after it may have seen, as the first, another node in the same memory that has gone
             // meanwhile: its exchange succeeds, and its link has the address of this one, but is no pointer to it.
             let _ = node.as_ptr().expose_provenance();
@@ -176,22 +168,21 @@ impl<V> Retired<V> {
             let mut first = self.first.load(Ordering::Relaxed);
             loop {
                 // SAFETY: the caller says that it is the caller's until it is in the list.
-                unsafe { node.as_ref() }.set_link(first, seen);
-                // SeqCst: before the look at the slots, O5; and a Release of the link.
+                unsafe { node.as_ref() }.set_link(first, is_seen);
+                // SeqCst: before the look at the slots, E3; and a Release of the link.
                 match self.first.compare_exchange(first, node.as_ptr(), Ordering::SeqCst, Ordering::Relaxed) {
                     Ok(_) => break,
                     Err(newer) => first = newer,
                 }
             }
         }
-        let all_seen = nodes.iter().all(|(_, seen)| *seen == Seen::AtOnce) || barrier::heavy();
+        if barrier::is_available() {
+            // E3. What follows if it fails is in the header.
+            let _ = barrier::heavy();
+        }
         full_fence();
         // The nodes are not touched any more: they may be gone.
-        nodes.iter().any(|&(node, seen)| match seen {
-            Seen::AtOnce => !is_announced(cell, node),
-            Seen::ByBarrier => all_seen && !is_announced(cell, node),
-            Seen::Never => false,
-        })
+        nodes.iter().any(|&(node, is_seen)| is_seen && !is_announced(cell, node))
     }
 
     /// Drops the nodes that nobody uses any more.
@@ -208,7 +199,7 @@ impl<V> Retired<V> {
         let (mut own, mut others) = (Panics::none(), Panics::none());
         loop {
             let (kept, gone): (Vec<_>, Vec<_>) =
-                self.take().partition(|(node, seen)| *seen == Seen::Never || is_announced(cell, *node));
+                self.take().partition(|(node, is_seen)| !is_seen || is_announced(cell, *node));
             // SAFETY: they were in the list, and were taken, by E1.
             let again = unsafe { self.put(cell, &kept) };
             for (node, _) in gone {
@@ -227,15 +218,15 @@ impl<V> Retired<V> {
     }
 
     /// Takes all nodes out, which are the caller's then.
-    fn take(&self) -> impl Iterator<Item = (NonNull<Node<V>>, Seen)> {
+    fn take(&self) -> impl Iterator<Item = (NonNull<Node<V>>, bool)> {
         // SeqCst: as in `collect`; and an Acquire of the links.
         let mut next = self.first.swap(ptr::null_mut(), Ordering::SeqCst);
         std::iter::from_fn(move || {
             let node = NonNull::new(next)?;
             // SAFETY: by E1 it is there, and is now the caller's.
-            let (following, seen) = unsafe { node.as_ref() }.link();
+            let (following, is_seen) = unsafe { node.as_ref() }.link();
             next = following;
-            Some((node, seen))
+            Some((node, is_seen))
         })
     }
 
@@ -273,7 +264,7 @@ impl<V, F: Fn(&V) -> bool> Retiring<'_, V, F> {
 impl<V, F: Fn(&V) -> bool> Drop for Retiring<'_, V, F> {
     fn drop(&mut self) {
         // SAFETY: who made this says that the node was replaced, and may be retired.
-        if unsafe { self.retired.put(self.cell, &[(self.node, self.seen)]) } {
+        if unsafe { self.retired.put(self.cell, &[(self.node, self.is_seen)]) } {
             self.retired.collect(self.cell, &self.is_own);
         }
     }
@@ -303,10 +294,10 @@ mod tests {
     }
 
     /// Retires a node that is announced, and returns by whom.
-    fn retire(retired: &Retired<Counted>, count: &Counted, seen: Seen) -> Taken {
+    fn retire(retired: &Retired<Counted>, count: &Counted, is_seen: bool) -> Taken {
         let (node, taken) = announced(count);
         // SAFETY: it is no cell's, and nobody reads its value.
-        match unsafe { retired.reclaim(CELL, node, seen, |_| true) } {
+        match unsafe { retired.reclaim(CELL, node, is_seen, |_| true) } {
             Ok(_) => panic!("it is announced"),
             Err(retiring) => retiring.leave(|value| assert!(Arc::ptr_eq(value, count))),
         }
@@ -318,7 +309,7 @@ mod tests {
         let (retired, count) = (Retired::new(), Counted::default());
         let node = Node::make(Arc::clone(&count));
         // SAFETY: it is no cell's.
-        let Ok(node) = (unsafe { retired.reclaim(CELL, node, Seen::AtOnce, |_| true) }) else { panic!("it is free") };
+        let Ok(node) = (unsafe { retired.reclaim(CELL, node, true, |_| true) }) else { panic!("it is free") };
         // SAFETY: nobody else has it.
         drop(unsafe { Node::unmake(node) });
         assert_eq!(there_are(&count), 0);
@@ -328,7 +319,7 @@ mod tests {
     #[test]
     fn what_is_announced_is_dropped_when_that_is_withdrawn() {
         let (retired, count) = (Retired::new(), Counted::default());
-        let readers = [(); 4].map(|()| retire(&retired, &count, Seen::AtOnce));
+        let readers = [(); 4].map(|()| retire(&retired, &count, true));
         assert!(!retired.is_empty());
         for (number, reader) in [2, 0, 3, 1].into_iter().enumerate() {
             retired.collect(CELL, |_| true);
@@ -345,7 +336,7 @@ mod tests {
         let (retired, count) = (Retired::new(), Counted::default());
         let (node, taken) = announced(&count);
         // SAFETY: it is no cell's, and nobody reads its value.
-        let retiring = unsafe { retired.reclaim(CELL, node, Seen::AtOnce, |_| true) };
+        let retiring = unsafe { retired.reclaim(CELL, node, true, |_| true) };
         taken.slot().withdraw();
         assert_eq!(there_are(&count), 1);
         match retiring {
@@ -356,16 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn how_the_readers_of_a_node_are_seen_stays_with_it() {
+    fn whether_the_readers_of_a_node_are_seen_stays_with_it() {
         let (mut retired, count) = (Retired::new(), Counted::default());
-        let kinds = [Seen::Never, Seen::AtOnce, Seen::ByBarrier, Seen::Never, Seen::ByBarrier, Seen::AtOnce];
-        let readers = kinds.map(|seen| retire(&retired, &count, seen));
+        let readers = [false, true, true, false, true, true].map(|is_seen| retire(&retired, &count, is_seen));
         retired.collect(CELL, |_| true);
         assert_eq!(there_are(&count), 6);
         let kept: Vec<_> = retired.take().collect();
-        for kind in [Seen::AtOnce, Seen::ByBarrier, Seen::Never] {
-            assert_eq!(kept.iter().filter(|(_, seen)| *seen == kind).count(), 2);
-        }
+        assert_eq!(kept.iter().filter(|(_, is_seen)| *is_seen).count(), 4);
         // SAFETY: they were just taken out.
         unsafe { retired.put(CELL, &kept) };
         for reader in &readers {
