@@ -249,3 +249,47 @@ fn a_first_attach_to_another_field_leaves_the_first_field_as_it_is() {
     assert!(host.peek_ticks().is_none());
     assert_eq!(host.ticks().load(Ordering::Relaxed), 0);
 }
+
+/// The first field of a declaration has a short cut for what is attached first, which ends here.
+#[test]
+fn a_first_field_that_is_detached_is_gone_and_can_be_attached_again() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(attach once: String)]
+    struct Once(ShadowFields);
+    #[derive(Shadow, Default)]
+    #[shadow_field(get_or_attach made: String)]
+    struct Made(ShadowFields);
+    #[derive(Shadow, Default)]
+    #[shadow_field(get_or_update newest: String)]
+    struct Newest(ShadowFields);
+    #[derive(Shadow, Default)]
+    #[shadow_field(get_or_update(copy) copied: u32)]
+    struct Copied(ShadowFields);
+
+    let mut once = Once::default();
+    let mut made = Made::default();
+    let mut newest = Newest::default();
+    let mut copied = Copied::default();
+    for round in 1..4_u32 {
+        let text = || round.to_string();
+        assert_eq!(once.attach_once(text()).unwrap(), &text());
+        assert_eq!(made.get_or_attach_made(text), &text());
+        assert!(newest.update_newest(text()).is_none() && copied.update_copied(round).is_none());
+        once.once_mut().unwrap().push('!');
+        made.made_mut().push('!');
+        newest.newest_mut().unwrap().push('!');
+        *copied.copied_mut().unwrap() += 10;
+        let expected = Some(format!("{round}!"));
+        assert_eq!(
+            (once.once(), made.peek_made(), newest.newest()),
+            (expected.as_ref(), expected.as_ref(), expected.clone())
+        );
+        assert_eq!(copied.copied(), Some(round + 10));
+        assert_eq!(
+            (once.detach_once(), made.detach_made(), newest.detach_newest()),
+            (expected.clone(), expected.clone(), expected)
+        );
+        assert_eq!(copied.detach_copied(), Some(round + 10));
+        assert_eq!((once.once(), made.peek_made(), newest.newest(), copied.copied()), (None, None, None, None));
+    }
+}

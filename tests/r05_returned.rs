@@ -103,24 +103,48 @@ fn a_clone_and_a_destructor_that_both_panic_do_not_abort() {
 
 #[test]
 fn a_lost_attempt_that_panics_leaves_nothing_behind() {
-    let alive = Arc::default();
-    let host = Host::default();
-    assert!(host.update_bomb(Bomb::new(&alive, false)).is_none());
-    let mut first = true;
-    boom(|| {
-        host.update_bomb_with(|_| {
+    for is_bare in [false, true] {
+        let alive = Arc::default();
+        let host = Host::default();
+        assert!(is_bare || host.update_bomb(Bomb::new(&alive, false)).is_none());
+        let mut first = true;
+        boom(|| {
+            host.update_bomb_with(|_| {
+                if std::mem::take(&mut first) {
+                    drop(host.update_bomb(Bomb::new(&alive, false)));
+                    return Bomb::new(&alive, true);
+                }
+                Bomb::new(&alive, false)
+            });
+        });
+        assert_eq!(alive.load(Ordering::Relaxed), 1);
+        drop(host.update_bomb(Bomb::new(&alive, false)));
+        assert_eq!(alive.load(Ordering::Relaxed), 1);
+        drop(host);
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// So the closure may make its value of something that there is once.
+#[test]
+fn a_lost_attempt_is_dropped_before_the_closure_runs_again() {
+    for is_bare in [false, true] {
+        let alive = Arc::default();
+        let host = Host::default();
+        assert!(is_bare || host.update_bomb(Bomb::new(&alive, false)).is_none());
+        let mut first = true;
+        let previous = host.update_bomb_with(|_| {
             if std::mem::take(&mut first) {
                 drop(host.update_bomb(Bomb::new(&alive, false)));
-                return Bomb::new(&alive, true);
+            } else {
+                assert_eq!(alive.load(Ordering::Relaxed), 1, "what the other update has put there");
             }
             Bomb::new(&alive, false)
         });
-    });
-    assert_eq!(alive.load(Ordering::Relaxed), 1);
-    drop(host.update_bomb(Bomb::new(&alive, false)));
-    assert_eq!(alive.load(Ordering::Relaxed), 1);
-    drop(host);
-    assert_eq!(alive.load(Ordering::Relaxed), 0);
+        assert!(!first && previous.is_some());
+        drop((previous, host));
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+    }
 }
 
 /// Reads a raw object whose field is detached in the middle of that. Then the value, which is left to the reader, panics

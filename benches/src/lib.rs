@@ -22,8 +22,9 @@
 //!
 //! A processor from Skylake to Cascade Lake, with Intel's microcode since November 2019, decodes a jump anew each time if
 //! it crosses a multiple of 32 bytes or ends at one ("Mitigations for Jump Conditional Code Erratum"). A read in rows 1, 2
-//! and 12 is a dozen instructions, three of them jumps, so where the compiler happens to put a loop decides more than
-//! what is in it: with the same instructions row 1 was 1.06 in one build and 1.6 in another, and row 2 was 1.02 and 2.5.
+//! and 12 is seven to a dozen instructions, two or three of them jumps, so where the compiler happens to put a loop decides
+//! more than what is in it: with the same instructions row 1 was 1.06 in one build and 1.6 in another, and row 2 was 0.93
+//! in one, 1.3 in others, and 1.9 in those where a jump ends at such a multiple.
 //! Beginning all loops at a multiple of 32 or 64 bytes does not help, since the jumps are inside. What does is to keep
 //! all jumps of all contestants away from there:
 //!

@@ -17,8 +17,8 @@
 //! | the `Acquire` fence of `kept.rs` | `a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept` |
 //! | that and the look at the weak count | `the_last_arc_is_dropped_while_the_table_is_swept` |
 //! | the `Weak` that an entry keeps; the look at the count; its being 0 | `the_last_arc_is_dropped_while_the_table_is_swept` |
-//! | the lock, between the look and the change, in `mark` and in `enter` | `a_host_is_marked_or_entered_while_another_field_set_is_entered` |
-//! | `Release` of `Guard::replace`, which sets the mark | `a_host_is_looked_at_while_it_is_started` |
+//! | the lock, between the look and the change, in `enter` | `a_host_gets_a_value_or_a_field_set_while_another_is_entered` |
+//! | `Release` of `Guard::replace` | `a_host_gets_another_field_set_while_the_array_is_replaced` |
 //! | `Acquire` of the array, `Release` of `grow` | `two_threads_start_a_host` |
 //!
 //! None fails without the look at the weak count alone: it is for `try_unwrap` and `make_mut`, and what it does for them is not
@@ -144,7 +144,7 @@ fn a_host_is_started_while_it_is_entered() {
     });
 }
 
-/// Outcomes: two sets start the host, so that the later becomes part of a list, also if the first is marked meanwhile.
+/// Outcomes: two sets start the host, so that the later becomes part of a list.
 #[test]
 fn a_host_is_started_by_two_field_sets() {
     model([first, third], |host| {
@@ -153,10 +153,10 @@ fn a_host_is_started_by_two_field_sets() {
     });
 }
 
-/// Outcomes: the first field set is marked before another makes a list of it, or not at all; or two others are entered, one
+/// Outcomes: the first field set gets another value before or after a list is made of it; or two others are entered, one
 /// after the other. Nothing is lost.
 #[test]
-fn a_host_is_marked_or_entered_while_another_field_set_is_entered() {
+fn a_host_gets_a_value_or_a_field_set_while_another_is_entered() {
     let fourth = |host: &Arc<Thing>| assert!(host.attach_fourth(Value::new(4, host)).is_ok());
     for step in [first, fourth] {
         with_hosts(2, move |new| {
@@ -315,23 +315,23 @@ fn a_host_gets_another_field_set_while_another_host_is_swept() {
     });
 }
 
-/// Outcomes: the reader finds nothing, or the value as it was made, in either array and by the mark or without. The mark is
-/// set before the array is replaced, and is copied; or after, and is set in the new one: both happen under the lock, so it
-/// is lost to none but who still has the old one, and finds the same without.
+/// Outcomes: the reader finds nothing, or the value as it was made, in either array. The host's entry is made one of two
+/// field sets before the array is replaced, and is copied; or after, in the new one: both happen under the lock, so it is
+/// lost to none but who still has the old one.
 #[test]
-fn a_host_is_marked_while_the_array_is_replaced() {
+fn a_host_gets_another_field_set_while_the_array_is_replaced() {
     with_hosts(2, |new| {
         // With the seventh host the array is too small.
         let hosts = [(); 6].map(|()| new());
         hosts.iter().for_each(second);
         let seventh = new();
         let host = Arc::clone(&hosts[0]);
-        let marker = thread::spawn(move || first(&host));
+        let attacher = thread::spawn(move || third(&host));
         let host = Arc::clone(&hosts[0]);
         let reader = thread::spawn(move || {
-            let look = || host.peek_first().map(Value::number);
+            let look = || host.third().map(Value::number);
             let seen = look();
-            assert!(seen.is_none_or(|number| number == 1));
+            assert!(seen.is_none_or(|number| number == 3));
             assert!(seen.is_none() || look().is_some());
         });
         let grower = thread::spawn(move || {
@@ -339,9 +339,9 @@ fn a_host_is_marked_while_the_array_is_replaced() {
             seventh
         });
         let seventh = grower.join().unwrap();
-        marker.join().unwrap();
+        attacher.join().unwrap();
         reader.join().unwrap();
-        first(&hosts[0]);
+        assert!(hosts[0].third().is_some_and(|value| value.number() == 3));
         hosts.iter().chain([&seventh]).for_each(second);
     });
 }

@@ -192,22 +192,22 @@ fn two_threads_initialise_two_fields() {
     });
 }
 
-/// Outcomes: the mark is set before another field set makes a list of the node, or not at all; or that set is first, and it
-/// is the other that becomes part of a list. Either way nothing is lost, and a reader sees each value as it was made.
+/// Outcomes: another field set makes a list of the node, with the mark or without; or that set is first, and it is the other
+/// that becomes part of a list. Either way nothing is lost, and a reader sees each value as it was made.
 #[test]
-fn a_field_is_marked_while_another_field_set_is_pushed() {
+fn a_field_is_attached_while_another_field_set_is_pushed() {
     for is_there in [false, true] {
         model(move || {
             let host = Arc::new(Made::default());
             if is_there {
                 host.unmarked();
             }
-            let marker = beside(&host, |host| host.marked().number());
+            let attacher = beside(&host, |host| host.marked().number());
             let pusher = beside(&host, |host| {
                 assert!(host.attach_more(Value::new(3)).is_ok());
                 assert!(host.peek_marked().is_none_or(|value| value.number() == 1));
             });
-            assert_eq!(marker.join().unwrap(), 1);
+            assert_eq!(attacher.join().unwrap(), 1);
             pusher.join().unwrap();
             assert_eq!(host.peek_marked().map(Value::number), Some(1));
             assert_eq!(host.more().map(Value::number), Some(3));

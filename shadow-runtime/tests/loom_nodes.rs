@@ -1,4 +1,4 @@
-//! Models of `fields/head.rs` and `fields/list.rs`, whose every interleaving loom runs:
+//! Models of `fields/head.rs`, `fields/first.rs` and `fields/list.rs`, whose every interleaving loom runs:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes
@@ -11,10 +11,7 @@
 //! | ordering | model that fails |
 //! |---|---|
 //! | `Head::first`, `Acquire` | `two_threads_push_the_same_field_set` |
-//! | `Head::read`, `Acquire` | `a_field_is_read_while_it_is_attached` of `loom_cells.rs` |
 //! | `Head::start`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
-//! | `Head::mark`, the load's `Acquire` | `a_field_is_marked_while_another_field_set_is_pushed` of `loom_cells.rs` |
-//! | `Head::mark`, the exchange's `Release` | `a_field_is_read_while_it_is_attached` of `loom_cells.rs` |
 //! | `put_node`, first exchange, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
 //! | `put_node`, exchange for a list, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
 //! | `List::nodes`, of the next list, `Acquire` | `two_threads_push_the_same_seventh_field_set` |

@@ -5,7 +5,7 @@ use std::panic::Location;
 use crate::accessor::{field, first};
 use crate::cell::Attach;
 use crate::error::AlreadyAttached;
-use crate::field_set::{Declares, FieldSet};
+use crate::field_set::Declares;
 use crate::host::ExclusiveHost;
 use crate::value::Value;
 
@@ -32,9 +32,9 @@ pub unsafe trait AttachField<D, const I: usize> {
 /// `f(&self) -> Option<&V>`
 #[inline]
 pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    // SAFETY: the first cell is ready, and that is this one.
-    let when_ready = |set| unsafe { H::cell(set).ready() };
-    first::read::<H, D, I, _>(host, when_ready, |set| H::cell(set).get())
+    let set = first::ready::<H, D, I>(host, |set| H::cell(set).get().is_some())?;
+    // SAFETY: the cell is ready.
+    Some(unsafe { H::cell(set).ready() })
 }
 
 /// `attach_f(&self, V) -> Result<&V, AlreadyAttached<V>>`
@@ -49,31 +49,22 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     mut value: H::Value,
 ) -> Result<&H::Value, AlreadyAttached<H::Value>> {
     let (field, place) = (field::<H, D, I>(), Location::caller());
-    if first::can_start::<H, D, I>(host) {
-        let mut set = H::Set::empty();
-        H::cell_mut(&mut set).fill(value, place);
-        // SAFETY: the first cell is ready, since that is this one, and it is attached.
-        match unsafe { first::start::<H, D>(host, set) } {
+    if const { I == 0 } && H::is_bare(host) {
+        let fill = |set: &mut H::Set, value| H::cell_mut(set).fill(value, place);
+        // SAFETY: the first cell is ready then, since that is this one, and it is attached.
+        match unsafe { first::start(host, value, fill, |set| H::cell_mut(set).take_back()) } {
             Ok(set) => {
                 field.attached();
                 H::after_attach(host);
                 // SAFETY: as above.
                 return Ok(unsafe { H::cell(set).ready() });
             }
-            Err(set) => value = back::<D, I, H>(set),
+            Err(back) => value = back,
         }
     }
     let attached = H::cell(H::reach(host)).attach(field, value, place)?;
-    // SAFETY: the cell is attached, so it is ready; if it is field 0, it is the first.
-    unsafe { first::mark::<H, D, I>(host) };
     H::after_attach(host);
     Ok(attached)
-}
-
-/// The value of a field set that was put nowhere.
-#[cold]
-fn back<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(mut set: H::Set) -> H::Value {
-    H::cell_mut(&mut set).take_back().expect("it was just put in")
 }
 
 /// `f_mut(&mut self) -> Option<&mut V>`
@@ -82,7 +73,8 @@ pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
     H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
-    H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
+    // SAFETY: the field stays attached, so a first cell that is ready stays so.
+    H::cell_mut(unsafe { H::fields_mut(host).look_mut_marked() }?).get_mut()
 }
 
 /// `detach_f(&mut self) -> Option<V>`

@@ -1,10 +1,11 @@
 //! The first field of a declaration: what makes it as fast as a member written by hand.
 //!
-//! In: an accessor of field 0. Out: whether the node's own word says that its cell is ready (N4 of `fields/head.rs`), so
-//! that the cell's state need not be looked at; and a first attach to a bare host, where the value is put into its field
-//! set before anybody sees that, in one step for both.
+//! In: an accessor of field 0. Out: a first attach to a bare host, where the value is put into its field set before
+//! anybody sees that, in one step for both; and whether it was put there in that way, which the node says by its kind (N4
+//! of `fields/head.rs`), so that the cell's state need not be looked at.
 //!
-//! For other fields all of this is nothing, which the compiler sees.
+//! For other fields all of this is nothing. Where it is asked for, it is by `const { I == 0 }`, so that the compiler makes no
+//! code of what is not called: most of what a field costs to build would be that.
 
 use crate::field_set::Declares;
 
@@ -16,35 +17,32 @@ pub(super) fn read<'host, H: Declares<D> + ?Sized, D, const I: usize, R>(
     when_ready: impl FnOnce(&'host H::Set) -> R,
     otherwise: impl FnOnce(&'host H::Set) -> Option<R>,
 ) -> Option<R> {
-    if I == 0 { H::read(host, when_ready, otherwise) } else { otherwise(H::look(host)?) }
+    if const { I == 0 } { H::read(host, when_ready, otherwise) } else { otherwise(H::look(host)?) }
 }
 
-/// Whether [`start`] may be of use.
+/// The field set of `host`, if the cell of field `I` is ready: if that is the first and is known to be, or `is_ready` says
+/// so.
 #[inline]
-pub(super) fn can_start<H: Declares<D> + ?Sized, D, const I: usize>(host: &H) -> bool {
-    I == 0 && H::is_bare(host)
+pub(super) fn ready<'host, H: Declares<D> + ?Sized, D, const I: usize>(
+    host: &'host H,
+    is_ready: impl FnOnce(&'host H::Set) -> bool,
+) -> Option<&'host H::Set> {
+    if const { I == 0 } { H::ready(host, is_ready) } else { H::look(host).filter(|set| is_ready(set)) }
 }
 
-/// Gives a bare host its first field set, or gives that back.
+/// Gives a bare host its first field set, with `value`, or gives that back.
 ///
 /// # Safety
 ///
-/// The first cell of `set` is ready.
+/// When `fill` has been there, the first cell of the set is ready.
 #[inline]
-pub(super) unsafe fn start<H: Declares<D> + ?Sized, D>(host: &H, set: H::Set) -> Result<&H::Set, H::Set> {
+pub(super) unsafe fn start<H: Declares<D> + ?Sized, D, V>(
+    host: &H,
+    value: V,
+    fill: impl FnOnce(&mut H::Set, V),
+    take_back: impl FnOnce(&mut H::Set) -> Option<V>,
+) -> Result<&H::Set, V> {
+    let take_back = |set: &mut H::Set| take_back(set).expect("it was just put in");
     // SAFETY: the caller's promise is the same.
-    unsafe { H::start(host, set) }
-}
-
-/// Notes that the cell of field `I` is ready, if it is the first.
-///
-/// # Safety
-///
-/// It is; and the cell of field 0 is the first of its set.
-#[inline]
-pub(super) unsafe fn mark<H: Declares<D> + ?Sized, D, const I: usize>(host: &H) {
-    if I == 0 {
-        // SAFETY: the caller's promise.
-        unsafe { H::mark::<H::Set>(host) };
-    }
+    unsafe { H::start(host, value, fill, take_back) }
 }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use crate::accessor::{field, first};
 use crate::cell::GetOrAttach;
 use crate::claim::{Claim, Place, Record};
-use crate::field_set::{Declares, FieldSet};
+use crate::field_set::Declares;
 use crate::host::{ExclusiveHost, sweep_owed};
 use crate::value::Value;
 
@@ -35,9 +35,14 @@ pub unsafe trait GetOrAttachField<D, const I: usize> {
 /// `peek_f(&self) -> Option<&V>`
 #[inline]
 pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    // SAFETY: the first cell is ready, and that is this one.
-    let when_ready = |set| unsafe { H::cell(set).ready() };
-    first::read::<H, D, I, _>(host, when_ready, |set| H::cell(set).get())
+    // SAFETY: it is ready.
+    ready(host).map(|set| unsafe { H::cell(set).ready() })
+}
+
+/// The field set of `host`, if the field's cell is ready.
+#[inline]
+fn ready<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Set> {
+    first::ready::<H, D, I>(host, |set| H::cell(set).get().is_some())
 }
 
 /// `f(&self) -> &V` and `get_or_attach_f(&self, impl FnOnce() -> V) -> &V`
@@ -70,15 +75,17 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E> {
-    match peek(host) {
-        Some(value) => Ok(value),
-        None => initialise(host, init),
-    }
+    let set = match ready(host) {
+        Some(set) => set,
+        None => initialise(host, init)?,
+    };
+    // SAFETY: it is ready, or attached by now.
+    Ok(unsafe { H::cell(set).ready() })
 }
 
-/// The path of a miss.
+/// The path of a miss. Returns the field set, whose cell is attached, and that is where the path of a hit has come to, too.
 #[cold]
-fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Value, E>
+fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Set, E>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
@@ -93,10 +100,7 @@ where
 
 /// Claims the field (R3), looks again, runs the initialiser under no lock, and only then makes the place for its value;
 /// so a host whose initialisers fail pays for nothing (R6).
-fn claim_and_attach<D, const I: usize, H, E>(
-    host: &H,
-    init: impl FnOnce() -> Result<H::Value, E>,
-) -> Result<&H::Value, E>
+fn claim_and_attach<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Set, E>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
@@ -105,8 +109,8 @@ where
     loop {
         let claim = Claim::take(&record, field);
         // If there was somebody to wait for, who may have failed, look and claim again.
-        if let Some(value) = peek(host) {
-            return Ok(value);
+        if let Some(set) = ready(host) {
+            return Ok(set);
         }
         if claim.is_some() {
             return Ok(attach(host, init()?));
@@ -114,29 +118,26 @@ where
     }
 }
 
-/// Attaches a value to a field that this thread has claimed, and found empty.
-fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Value
+/// Attaches a value to a field that this thread has claimed, and found empty. Returns the field set.
+fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Set
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
     let field = field::<H, D, I>();
-    if first::can_start::<H, D, I>(host) {
-        let mut set = H::Set::empty();
-        H::cell_mut(&mut set).fill(value);
-        // SAFETY: the first cell is ready, since that is this one, and it is attached.
-        match unsafe { first::start::<H, D>(host, set) } {
+    if const { I == 0 } && H::is_bare(host) {
+        let fill = |set: &mut H::Set, value| H::cell_mut(set).fill(value);
+        // SAFETY: the first cell is ready then, since that is this one, and it is attached.
+        match unsafe { first::start(host, value, fill, |set| H::cell_mut(set).take_back()) } {
             Ok(set) => {
                 field.attached();
-                // SAFETY: as above.
-                return unsafe { H::cell(set).ready() };
+                return set;
             }
-            Err(mut set) => value = H::cell_mut(&mut set).take_back().expect("it was just put in"),
+            Err(back) => value = back,
         }
     }
-    let attached = H::cell(H::reach(host)).attach(field, value);
-    // SAFETY: the cell is attached, so it is ready; if it is field 0, it is the first.
-    unsafe { first::mark::<H, D, I>(host) };
-    attached
+    let set = H::reach(host);
+    H::cell(set).attach(field, value);
+    set
 }
 
 /// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.
@@ -149,7 +150,8 @@ pub fn get_mut<D, const I: usize, H>(host: &mut H) -> &mut H::Value
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
-    let set = H::fields_mut(host).look_mut();
+    // SAFETY: the field stays attached, so a first cell that is ready stays so.
+    let set = unsafe { H::fields_mut(host).look_mut_marked() };
     set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
 }
 

@@ -46,10 +46,11 @@ macro_rules! accessors {
             host: &H,
             value: H::Value,
         ) -> Option<H::Value> {
-            let previous = H::cell(H::reach(host)).update(field::<H, D, I>(), value);
+            let previous = match H::look(host) {
+                Some(set) => H::cell(set).update(field::<H, D, I>(), value),
+                None => update_first(host, value),
+            };
             if previous.is_none() {
-                // SAFETY: the cell was updated, so it is ready; if it is field 0, it is the first.
-                unsafe { first::mark::<H, D, I>(host) };
                 H::after_attach(host);
             }
             previous
@@ -61,13 +62,60 @@ macro_rules! accessors {
             host: &H,
             next: impl FnMut(Option<&H::Value>) -> H::Value,
         ) -> Option<H::Value> {
-            let previous = H::cell(H::reach(host)).update_with(field::<H, D, I>(), next);
+            let previous = match H::look(host) {
+                Some(set) => H::cell(set).update_with(field::<H, D, I>(), next),
+                None => update_first_with(host, next),
+            };
             if previous.is_none() {
-                // SAFETY: as in `update`.
-                unsafe { first::mark::<H, D, I>(host) };
                 H::after_attach(host);
             }
             previous
+        }
+
+        /// The same, where there was no field set.
+        #[cold]
+        fn update_first<D, const I: usize, H>(host: &H, mut value: H::Value) -> Option<H::Value>
+        where
+            H: Declares<D> + $field<D, I> + ?Sized,
+        {
+            if const { I == 0 } && H::is_bare(host) {
+                value = start(host, value)?;
+            }
+            H::cell(H::reach(host)).update(field::<H, D, I>(), value)
+        }
+
+        /// The same, where there was no field set.
+        #[cold]
+        fn update_first_with<D, const I: usize, H>(
+            host: &H,
+            mut next: impl FnMut(Option<&H::Value>) -> H::Value,
+        ) -> Option<H::Value>
+        where
+            H: Declares<D> + $field<D, I> + ?Sized,
+        {
+            let mut made = None;
+            if const { I == 0 } && H::is_bare(host) {
+                made = Some(start(host, next(None))?);
+            }
+            // The host has another field by now. What was made of nothing will do if this one is still nothing. An attempt
+            // that is lost is dropped before the closure runs again.
+            H::cell(H::reach(host)).update_with(field::<H, D, I>(), |last| {
+                made.take().filter(|_| last.is_none()).unwrap_or_else(|| next(last))
+            })
+        }
+
+        /// Attaches a value to a bare host, or gives it back.
+        fn start<D, const I: usize, H>(host: &H, value: H::Value) -> Option<H::Value>
+        where
+            H: Declares<D> + $field<D, I> + ?Sized,
+        {
+            let fill = |set: &mut H::Set, value| H::cell_mut(set).fill(value);
+            // SAFETY: the first cell is ready then, since that is this one, and it is attached.
+            let started = unsafe { first::start(host, value, fill, |set| H::cell_mut(set).take_back()) };
+            if started.is_ok() {
+                field::<H, D, I>().attached();
+            }
+            started.err()
         }
 
         /// `f_mut(&mut self) -> Option<&mut V>`

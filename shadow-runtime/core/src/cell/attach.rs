@@ -42,8 +42,8 @@ type Place = &'static Location<'static>;
 /// No place is here: it is not null, and less than the address of anything.
 const BUSY: *mut Location<'static> = ptr::without_provenance_mut(1);
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`, which is `Send`; an
-// empty one holds nothing to send.
+// SAFETY: by invariant V (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
+// is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for Attach<V> {}
 // SAFETY: as above. By O1 the value is written by one thread before others may see it, which asks for `Send`, and then
 // only read, which asks for `Sync`; every `Value` is both.

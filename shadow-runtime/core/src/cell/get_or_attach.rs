@@ -36,8 +36,8 @@ const EMPTY: u8 = 0;
 const BUSY: u8 = 1;
 const ATTACHED: u8 = 2;
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `attach` fills the cell, and it asks for `V: Value`, which is `Send`; an
-// empty one holds nothing to send.
+// SAFETY: by invariant V (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
+// is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrAttach<V> {}
 // SAFETY: as above. By O2 the value is written by one thread before others may see it, which asks for `Send`, and then
 // only read, which asks for `Sync`; every `Value` is both.

@@ -46,7 +46,8 @@
 //! # Orderings
 //!
 //! - **O3** Every exchange of the word that puts a node there is a `Release`, and those that cool it continue it; every
-//!   load of what is used is an `Acquire`: who sees a node sees it as it was made.
+//!   load of what is used is an `Acquire`: who sees a node sees it as it was made. What a cell is filled with before others
+//!   see it is seen by who sees the field set, which is published by a `Release`.
 //! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
 //!   comes before its drop.
 //! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
@@ -82,8 +83,8 @@ const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
 /// The bits of a word that are its heat: a node is aligned to more.
 const HEAT: usize = 7;
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `update` and `update_with` fill the cell, and they ask for `V: Value`,
-// which is `Send`; an empty one holds nothing to send.
+// SAFETY: by invariant V (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
+// for `V: Value`, which is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrUpdate<V> {}
 // SAFETY: as above. Who shares the cell puts values in, clones them while others do, and takes them out again; that asks
 // for `Send + Sync`, which every `Value` is.
@@ -248,6 +249,22 @@ impl<V> GetOrUpdate<V> {
         }
     }
 
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put somewhere.
+    pub(crate) fn fill(&mut self, value: V)
+    where
+        V: Value,
+    {
+        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        self.word.store(hottest(Node::make(value)), Ordering::Relaxed);
+    }
+
+    /// Takes the value out, without counting.
+    pub(crate) fn take_back(&mut self) -> Option<V> {
+        let node = self.take()?;
+        // SAFETY: it is in the word no more, and a reader would borrow the cell.
+        Some(unsafe { Node::unmake(node) })
+    }
+
     /// Replaces the value and returns the previous one, or a clone of it if somebody is still cloning it.
     pub(crate) fn update(&self, field: &'static Field, value: V) -> Option<V>
     where
@@ -327,17 +344,15 @@ impl<V> GetOrUpdate<V> {
     }
 
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
-        // Relaxed, here and below: nobody races, since `self` is `&mut`.
         let mut node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
         // SAFETY: it is a node, and a reader would borrow the cell.
         Some(unsafe { node.as_mut() }.value_mut())
     }
 
     pub(crate) fn detach(&mut self, field: &'static Field) -> Option<V> {
-        let node = self.take()?;
+        let value = self.take_back()?;
         field.counts().detached();
-        // SAFETY: it is in the word no more, and a reader would borrow the cell.
-        Some(unsafe { Node::unmake(node) })
+        Some(value)
     }
 
     /// Takes the node out.

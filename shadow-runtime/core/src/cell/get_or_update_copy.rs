@@ -19,8 +19,8 @@ pub struct GetOrUpdateCopy<V> {
     value: Latch<V>,
 }
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `update` and `update_with` fill the cell, and they ask for `V: Value`.
-// A latch owns its value, so it is `Send` for `V: Send`; an empty one holds nothing to send.
+// SAFETY: by invariant V (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
+// for `V: Value`. A latch owns its value, so it is `Send` for `V: Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrUpdateCopy<V> {}
 // SAFETY: as above; a latch that is shared takes values in and gives copies out, and handles its memory by its own
 // rules, so it is `Sync` for `V: Send`, which every `Value` is.
@@ -58,6 +58,25 @@ impl<V> GetOrUpdateCopy<V> {
     {
         // SAFETY: the caller's promise is the same.
         unsafe { self.value.read_ready() }
+    }
+
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when others can see the cell, which
+    /// does not move any more (L4).
+    pub(crate) fn fill(&mut self, value: V)
+    where
+        V: Value + Copied,
+    {
+        self.value.replace(value);
+    }
+
+    /// Takes the value out, without counting.
+    pub(crate) fn take_back(&mut self) -> Option<V>
+    where
+        V: Copied,
+    {
+        let value = self.value.read().1;
+        self.value.empty();
+        value
     }
 
     /// Replaces the value and returns the previous one.
@@ -99,9 +118,9 @@ impl<V> GetOrUpdateCopy<V> {
     where
         V: Copied,
     {
-        let value = self.value.read().1;
-        self.end(field, &mut Panics::none());
-        value
+        let value = self.take_back()?;
+        field.counts().detached();
+        Some(value)
     }
 }
 

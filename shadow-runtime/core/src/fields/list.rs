@@ -27,7 +27,7 @@ pub(super) struct List {
 /// its address is taken, in each crate and each piece of one, and lists are known by it.
 #[inline(never)]
 pub(super) fn list() -> &'static Kind {
-    &Kind { content: TypeId::of::<List>, is_gone: list_is_gone, attached: list_attached, end: list_end }
+    const { &Kind::of_list::<List>(list_is_gone, list_attached, list_end) }
 }
 
 /// # Safety

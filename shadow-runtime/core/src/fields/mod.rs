@@ -1,8 +1,9 @@
 //! All field sets of one host.
 //!
 //! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `head.rs` holds the memory, with
-//! `node.rs` and `list.rs`; this file is what users see of it.
+//! `first.rs`, `node.rs` and `list.rs`; this file is what users see of it.
 
+mod first;
 mod head;
 mod list;
 mod node;
@@ -15,9 +16,9 @@ use std::ptr;
 use crate::field_set::FieldSet;
 use crate::host::Identity;
 use crate::sync::const_fn;
+pub(crate) use first::First;
 use head::Head;
-pub(crate) use head::{First, read};
-pub(crate) use node::{Link, Owner};
+pub(crate) use node::{AfterLink, Owner};
 
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
 ///
@@ -83,6 +84,17 @@ impl ShadowFields {
         self.head.look_mut()
     }
 
+    /// The same, for who does not empty the first cell.
+    ///
+    /// # Safety
+    ///
+    /// If the first cell is ready, it still is when the borrow ends.
+    #[inline]
+    pub(crate) unsafe fn look_mut_marked<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.head.look_mut_marked() }
+    }
+
     /// Whether there is nothing yet.
     #[inline]
     pub(crate) fn is_bare(&self) -> bool {
@@ -99,26 +111,29 @@ impl ShadowFields {
         self.head.read(when_ready, otherwise)
     }
 
-    /// Puts `set` where there is nothing yet, or gives it back.
-    ///
-    /// # Safety
-    ///
-    /// The first cell of `set` is ready.
+    /// The field set `S`, if it is known that its first cell is ready, or `is_ready` says so.
     #[inline]
-    pub(crate) unsafe fn start<S: FieldSet + 'static>(&self, set: S) -> Result<&S, S> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.head.start(set) }
+    pub(crate) fn ready<'host, S: FieldSet + 'static>(
+        &'host self,
+        is_ready: impl FnOnce(&'host S) -> bool,
+    ) -> Option<&'host S> {
+        self.head.ready(is_ready)
     }
 
-    /// Notes that the first cell of `S` is ready.
+    /// Puts a set with `value` where there is nothing yet, or gives that back.
     ///
     /// # Safety
     ///
-    /// It is.
+    /// When `fill` has been there, the first cell of the set is ready.
     #[inline]
-    pub(crate) unsafe fn mark<S: FieldSet + 'static>(&self) {
+    pub(crate) unsafe fn start<S: FieldSet + 'static, V>(
+        &self,
+        value: V,
+        fill: impl FnOnce(&mut S, V),
+        take_back: impl FnOnce(&mut S) -> V,
+    ) -> Result<&S, V> {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.head.mark::<S>() };
+        unsafe { self.head.start(value, fill, take_back) }
     }
 
     /// Where it is, which is nowhere else while it is borrowed.

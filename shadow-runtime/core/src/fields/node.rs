@@ -9,6 +9,9 @@
 //! costs one instruction. Equal addresses are one function, which has one answer, so they mean the same set. Different
 //! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked. It is a
 //! function and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
+//!
+//! For each set and owner there are two such functions, of which one says that the node is marked (N4). They answer
+//! differently, so no compiler makes one of the two.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -25,6 +28,12 @@ pub(crate) struct Link {
     made: crate::sync::UnsafeCell<()>,
 }
 
+/// What comes after a link. Whoever has a host's first node or list has a pointer to this, since mostly a field set begins
+/// right there: to read what the set begins with, nothing has to be added to it.
+pub(crate) struct AfterLink {
+    _of: Link,
+}
+
 /// Says what a node is.
 pub(super) type KindOf = fn() -> &'static Kind;
 
@@ -33,6 +42,8 @@ pub(super) type KindOf = fn() -> &'static Kind;
 pub(super) struct Kind {
     /// The field set, or that it is a list.
     pub(super) content: fn() -> TypeId,
+    /// The same without the mark, if it has one.
+    unmarked: Option<KindOf>,
     pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
     pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
     /// Ends the fields, lets go of the owner, and frees the node.
@@ -77,7 +88,34 @@ impl Owner for () {
 /// The kind of a node of `S` and `O`.
 #[inline(never)]
 pub(super) fn kind<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
-    &Kind { content: TypeId::of::<S>, is_gone: is_gone::<S, O>, attached: attached::<S, O>, end: end::<S, O> }
+    const { &Kind::of::<S, O>(None) }
+}
+
+/// The kind of the same node with the mark.
+#[inline(never)]
+pub(super) fn marked<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
+    const { &Kind::of::<S, O>(Some(kind::<S, O>)) }
+}
+
+impl Kind {
+    const fn of<S: FieldSet + 'static, O: Owner>(unmarked: Option<KindOf>) -> Self {
+        Self {
+            content: TypeId::of::<S>,
+            unmarked,
+            is_gone: is_gone::<S, O>,
+            attached: attached::<S, O>,
+            end: end::<S, O>,
+        }
+    }
+
+    /// That of a list.
+    pub(super) const fn of_list<L: 'static>(
+        is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
+        attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
+        end: unsafe fn(NonNull<Link>, usize, &mut Panics),
+    ) -> Self {
+        Self { content: TypeId::of::<L>, unmarked: None, is_gone, attached, end }
+    }
 }
 
 impl Link {
@@ -101,6 +139,15 @@ impl Link {
         ptr::fn_addr_eq(self.kind, kind)
     }
 
+    /// The same, for who has asked for another kind first. It looks into memory again, so that the compiler does so
+    /// the first time, too, which takes one instruction and no register, and does not keep for both what it finds.
+    #[inline]
+    pub(super) fn is_after_all(&self, kind: KindOf) -> bool {
+        // SAFETY: it is borrowed.
+        let found = unsafe { ptr::read_volatile(&raw const self.kind) };
+        ptr::fn_addr_eq(found, kind)
+    }
+
     /// What it is the link of.
     pub(super) fn kind(&self) -> &'static Kind {
         #[cfg(loom)]
@@ -111,26 +158,55 @@ impl Link {
     pub(super) fn has(&self, content: TypeId) -> bool {
         (self.kind().content)() == content
     }
+
+    /// Takes the mark away, if there is one.
+    pub(super) fn unmark(&mut self) {
+        self.kind = self.kind().unmarked.unwrap_or(self.kind);
+    }
 }
 
 impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
-    /// A node that is nobody's yet, by N1.
+    /// A node of an empty set that is nobody's yet, by N1.
     #[inline]
-    pub(super) fn make(set: S, owner: O) -> NonNull<Link> {
-        NonNull::from(Box::leak(Box::new(Self { link: Link::new(kind::<S, O>), set, owner }))).cast()
+    pub(super) fn make(owner: O) -> NonNull<Link> {
+        Self::leak(Box::new(Self::of(kind::<S, O>, owner)))
     }
 
-    /// Lets go of the owner, frees a node, and gives its set back.
+    /// The same with the mark, once `fill` has been there. A set that is filled does not move any more, since some cells
+    /// must not.
+    ///
+    /// # Safety
+    ///
+    /// By N4 it may be marked then.
+    #[inline]
+    pub(super) unsafe fn make_marked(owner: O, fill: impl FnOnce(&mut S)) -> NonNull<Link> {
+        let mut node = Box::new(Self::of(marked::<S, O>, owner));
+        fill(&mut node.set);
+        Self::leak(node)
+    }
+
+    #[inline]
+    fn of(kind: KindOf, owner: O) -> Self {
+        Self { link: Link::new(kind), set: S::empty(), owner }
+    }
+
+    #[inline]
+    fn leak(node: Box<Self>) -> NonNull<Link> {
+        NonNull::from(Box::leak(node)).cast()
+    }
+
+    /// Lets `take` have the set, then lets go of the owner, and frees the node.
     ///
     /// # Safety
     ///
     /// `link` is that of a node of `S` and `O` and of the host with this key, and nobody else has it, now or later.
-    pub(super) unsafe fn unmake(link: NonNull<Link>, key: usize) -> S {
+    pub(super) unsafe fn unmake<R>(link: NonNull<Link>, key: usize, take: impl FnOnce(&mut S) -> R) -> R {
         // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
-        let node = unsafe { Box::from_raw(link.cast::<Self>().as_ptr()) };
+        let mut node = unsafe { Box::from_raw(link.cast::<Self>().as_ptr()) };
+        let taken = take(&mut node.set);
         // SAFETY: the caller says whose key it is.
         unsafe { node.owner.release(key) };
-        node.set
+        taken
     }
 }
 

@@ -14,8 +14,9 @@
 //! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's lock.
 //!   While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
 //!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
-//! - **A2** What an entry points to begins with the first node that the host was given, whose owner counts as that
-//!   is ended only after the entry was removed.
+//! - **A2** What an entry points to is what a [`First`] has: behind the link of the first node that the host was given, or
+//!   of a list that begins with it. That node's owner is the one that counts, and all of it is ended only after the entry
+//!   was removed.
 //!
 //! So whoever borrows an `Arc` may look for it (T5 of `side_table/shard.rs`), and borrow the fields of its allocation
 //! for as long (R1).
@@ -33,7 +34,7 @@ pub mod modelled;
 mod sweep;
 
 use crate::field_set::FieldSet;
-use crate::fields::{First, Link, Owner, read};
+use crate::fields::{AfterLink, First};
 use crate::host::{Host, Identity};
 use crate::side_table::{SideTable, hash};
 use crate::sync::{Arc, Weak, shared};
@@ -42,16 +43,14 @@ use sweep::sweep_for;
 pub(crate) use sweep::{sweep, sweep_owed};
 
 shared! {
-    static TABLE: SideTable<Link> = SideTable::new();
+    static TABLE: SideTable<AfterLink> = SideTable::new();
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     #[inline]
     fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
-        let link = TABLE.find(key_of(host))?;
-        // SAFETY: by A2 it is a host's.
-        let first = unsafe { First::from_raw(link) };
+        let first = First::from_raw(TABLE.find(key_of(host))?);
         if is_thin::<T>() {
             // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
             unsafe { first.look::<S, Thin<T>>() }
@@ -75,13 +74,28 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         when_ready: impl FnOnce(&'host S) -> R,
         otherwise: impl FnOnce(&'host S) -> Option<R>,
     ) -> Option<R> {
-        let link = TABLE.find(key_of(host))?;
+        let first = First::from_raw(TABLE.find(key_of(host))?);
         if is_thin::<T>() {
             // SAFETY: as in `look`.
-            unsafe { read::<S, Thin<T>, R>(link.as_ptr(), when_ready, otherwise) }
+            unsafe { first.read::<S, Thin<T>, R>(when_ready, otherwise) }
         } else {
             // SAFETY: as in `look`.
-            unsafe { read::<S, Weak<T>, R>(link.as_ptr(), when_ready, otherwise) }
+            unsafe { first.read::<S, Weak<T>, R>(when_ready, otherwise) }
+        }
+    }
+
+    #[inline]
+    fn ready<'host, S: FieldSet + 'static>(
+        host: &'host Self,
+        is_ready: impl FnOnce(&'host S) -> bool,
+    ) -> Option<&'host S> {
+        let first = First::from_raw(TABLE.find(key_of(host))?);
+        if is_thin::<T>() {
+            // SAFETY: as in `look`.
+            unsafe { first.ready::<S, Thin<T>>(is_ready) }
+        } else {
+            // SAFETY: as in `look`.
+            unsafe { first.ready::<S, Weak<T>>(is_ready) }
         }
     }
 
@@ -90,23 +104,18 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         TABLE.find(key_of(host)).is_none()
     }
 
-    unsafe fn start<S: FieldSet + 'static>(host: &Self, set: S) -> Result<&S, S> {
+    unsafe fn start<S: FieldSet + 'static, V>(
+        host: &Self,
+        value: V,
+        fill: impl FnOnce(&mut S, V),
+        take_back: impl FnOnce(&mut S) -> V,
+    ) -> Result<&S, V> {
         if is_thin::<T>() {
             // SAFETY: the caller's promise is the same.
-            unsafe { start::<S, T, Thin<T>>(host, set) }
+            unsafe { start::<S, T, Thin<T>, V>(host, value, fill, take_back) }
         } else {
             // SAFETY: the caller's promise is the same.
-            unsafe { start::<S, T, Weak<T>>(host, set) }
-        }
-    }
-
-    unsafe fn mark<S: FieldSet + 'static>(host: &Self) {
-        if is_thin::<T>() {
-            // SAFETY: the caller's promise is the same.
-            unsafe { mark::<S, T, Thin<T>>(host) };
-        } else {
-            // SAFETY: the caller's promise is the same.
-            unsafe { mark::<S, T, Weak<T>>(host) };
+            unsafe { start::<S, T, Weak<T>, V>(host, value, fill, take_back) }
         }
     }
 
@@ -127,7 +136,7 @@ fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     let key = key_of(host);
     let hash = hash(key);
     // Made outside of the lock. If it is not needed, it is only memory: no cell in it is filled.
-    let new = First::make(S::empty(), O::keep(host));
+    let new = First::make::<S, O>(O::keep(host));
     let mut shard = TABLE.shard(hash).lock();
     let first = shard.find(key, hash);
     let first = match first {
@@ -135,9 +144,8 @@ fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
             shard.insert(key, hash, new.into_raw());
             new
         }
-        Some(link) => {
-            // SAFETY: by A2 it is a host's.
-            let first = unsafe { First::from_raw(link) };
+        Some(first) => {
+            let first = First::from_raw(first);
             // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
             let with = unsafe { first.with::<S>() };
             if with != first {
@@ -149,44 +157,31 @@ fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     drop(shard);
     if first != new {
         // SAFETY: it was not put anywhere.
-        drop(unsafe { new.unmake::<S, O>(key) });
+        unsafe { new.unmake::<S, O, ()>(key, |_| ()) };
     }
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
     unsafe { first.look::<S, O>() }.expect("it has just been put there")
 }
 
-/// Gives `host`, which had no field set when it was looked for, its first, or gives that back.
+/// Gives `host`, which had no field set when it was looked for, its first, with `value`, or gives that back.
 ///
 /// # Safety
 ///
-/// The first cell of `set` is ready.
-unsafe fn start<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>, set: S) -> Result<&S, S> {
+/// When `fill` has been there, the first cell of the set is ready.
+unsafe fn start<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>, V>(
+    host: &Arc<T>,
+    value: V,
+    fill: impl FnOnce(&mut S, V),
+    take_back: impl FnOnce(&mut S) -> V,
+) -> Result<&S, V> {
     let key = key_of(host);
     let hash = hash(key);
-    let new = First::make(set, O::keep(host));
-    if TABLE.shard(hash).lock().insert_first(key, hash, new.into_marked()).is_some() {
+    // SAFETY: the caller's promise is the same.
+    let new = unsafe { First::make_marked(O::keep(host), |set| fill(set, value)) };
+    if TABLE.shard(hash).lock().insert_first(key, hash, new.into_raw()).is_some() {
         // SAFETY: it was not put anywhere.
-        return Err(unsafe { new.unmake::<S, O>(key) });
+        return Err(unsafe { new.unmake::<S, O, V>(key, take_back) });
     }
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
     Ok(unsafe { new.look::<S, O>() }.expect("it has just been put there"))
-}
-
-/// Notes that the first cell of the field set `S` is ready. Under the lock, since the entry may move.
-///
-/// # Safety
-///
-/// It is.
-#[cold]
-unsafe fn mark<S: FieldSet + 'static, T: ?Sized, O: Owner>(host: &Arc<T>) {
-    let key = key_of(host);
-    let hash = hash(key);
-    let mut shard = TABLE.shard(hash).lock();
-    let marked = shard.find(key, hash).and_then(|raw| {
-        // SAFETY: by A2 it is a host's; by A1 and A2 it is not ended while `host` is borrowed.
-        unsafe { First::marked::<S, O>(raw) }
-    });
-    if let Some(marked) = marked {
-        shard.replace(key, hash, marked);
-    }
 }

@@ -70,6 +70,19 @@ pub trait Host {
         }
     }
 
+    /// The field set `S` of `host`, if it is known that the first cell is ready, or `is_ready` says so.
+    #[doc(hidden)]
+    #[inline]
+    fn ready<'host, S: FieldSet + 'static>(
+        host: &'host Self,
+        is_ready: impl FnOnce(&'host S) -> bool,
+    ) -> Option<&'host S> {
+        match Self::embedded(host) {
+            Some(fields) => fields.ready(is_ready),
+            None => Self::look(host).filter(|set| is_ready(set)),
+        }
+    }
+
     /// Whether `host` has no field set yet, as far as can be told.
     #[doc(hidden)]
     #[inline]
@@ -77,32 +90,23 @@ pub trait Host {
         Self::embedded(host).is_some_and(ShadowFields::is_bare)
     }
 
-    /// Gives a bare host its first field set, or gives that back.
+    /// Gives a bare host its first field set, with `value`, or gives that back.
     ///
     /// # Safety
     ///
-    /// The first cell of `set` is ready.
+    /// When `fill` has been there, the first cell of the set is ready.
     #[doc(hidden)]
     #[inline]
-    unsafe fn start<S: FieldSet + 'static>(host: &Self, set: S) -> Result<&S, S> {
+    unsafe fn start<S: FieldSet + 'static, V>(
+        host: &Self,
+        value: V,
+        fill: impl FnOnce(&mut S, V),
+        take_back: impl FnOnce(&mut S) -> V,
+    ) -> Result<&S, V> {
         match Self::embedded(host) {
             // SAFETY: the caller's promise is the same.
-            Some(fields) => unsafe { fields.start(set) },
-            None => Err(set),
-        }
-    }
-
-    /// Notes that the first cell of the field set `S` is ready.
-    ///
-    /// # Safety
-    ///
-    /// It is.
-    #[doc(hidden)]
-    #[inline]
-    unsafe fn mark<S: FieldSet + 'static>(host: &Self) {
-        if let Some(fields) = Self::embedded(host) {
-            // SAFETY: the caller's promise is the same.
-            unsafe { fields.mark::<S>() };
+            Some(fields) => unsafe { fields.start(value, fill, take_back) },
+            None => Err(value),
         }
     }
 
@@ -145,4 +149,62 @@ pub trait ExclusiveHost<'unused>: Host {
     /// Where its fields are embedded.
     #[doc(hidden)]
     fn fields_mut(host: &mut Self) -> &mut ShadowFields;
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::ptr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cell::Cell;
+    use crate::registry::Field;
+
+    struct Set(u8);
+
+    impl FieldSet for Set {
+        fn empty() -> Self {
+            Self(0)
+        }
+
+        fn fields() -> &'static [Field] {
+            &[]
+        }
+
+        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+    }
+
+    /// A latch, which is in some sets, must not move when it is filled (L4).
+    fn a_set_that_was_filled_does_not_move<H: Host>(host: &H) {
+        let mut at = None;
+        let fill = |set: &mut Set, value| {
+            set.0 = value;
+            at = Some(ptr::from_ref(set));
+        };
+        // SAFETY: nobody reads a first cell, of which there is none.
+        let set = unsafe { H::start(host, 1, fill, |_| 0) };
+        assert!(set.is_ok_and(|set| set.0 == 1 && Some(ptr::from_ref(set)) == at));
+        let mut at = None;
+        let fill = |set: &mut Set, value| {
+            set.0 = value;
+            at = Some(ptr::from_ref(set));
+        };
+        let mut back_at = None;
+        let take_back = |set: &mut Set| {
+            back_at = Some(ptr::from_ref(set));
+            set.0
+        };
+        // SAFETY: as above.
+        let set = unsafe { H::start(host, 2, fill, take_back) };
+        assert_eq!(set.err(), Some(2));
+        assert!(at.is_some() && at == back_at);
+    }
+
+    #[test]
+    fn a_set_that_was_filled_does_not_move_in_an_embedded_host_or_beside_an_arc() {
+        a_set_that_was_filled_does_not_move(&Shadowed::new(()));
+        a_set_that_was_filled_does_not_move(&Arc::new(0));
+    }
 }

@@ -38,7 +38,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 use crate::claim;
-use crate::fields::{First, Link};
+use crate::fields::{AfterLink, First};
 use crate::host::arc::TABLE;
 use crate::panics::Panics;
 use crate::side_table::{NOBODY, SHARDS, Shard, hash, prefetch};
@@ -153,22 +153,20 @@ local! {
 }
 
 /// A key and what is kept for it.
-type Entry = (usize, NonNull<Link>);
+type Entry = (usize, NonNull<AfterLink>);
 
 /// What was taken out of the table, to be dropped under no lock.
 type Gone = Vec<Entry>;
 
-fn is_gone(key: usize, link: NonNull<Link>) -> bool {
-    // SAFETY: by A2 it is a host's.
-    let first = unsafe { First::from_raw(link) };
-    // SAFETY: it is in the table by this key, whose lock is held.
-    unsafe { first.is_gone(key) }
+fn is_gone(key: usize, first: NonNull<AfterLink>) -> bool {
+    // SAFETY: by A2 it is a host's, and it is in the table by this key, whose lock is held.
+    unsafe { First::from_raw(first).is_gone(key) }
 }
 
 /// Has on its way what [`is_gone`] will read: the node, and the counts of the `Arc`, where the key of most is.
 /// In a table that is larger than the cache, a sweep does little but wait for these.
-fn fetch(key: usize, link: NonNull<Link>) {
-    prefetch(link.addr().get());
+fn fetch(key: usize, first: NonNull<AfterLink>) {
+    prefetch(first.addr().get());
     prefetch(key);
 }
 
@@ -273,7 +271,7 @@ impl Sweeps {
     }
 
     /// The next shard.
-    fn advance(&self) -> Shard<'static, Link> {
+    fn advance(&self) -> Shard<'static, AfterLink> {
         let next = self.next.get();
         self.next.set(next.wrapping_add(1));
         TABLE.shard_at(next)
@@ -319,7 +317,7 @@ fn take_if_gone(key: usize) -> Option<Entry> {
         return None;
     }
     let hash = hash(key);
-    let gone = TABLE.shard(hash).lock().remove_if(key, hash, |link| is_gone(key, link))?;
+    let gone = TABLE.shard(hash).lock().remove_if(key, hash, |first| is_gone(key, first))?;
     Some((key, gone))
 }
 
@@ -350,11 +348,9 @@ pub(crate) fn sweep() -> usize {
 
 /// Drops what was taken out of the table, under no lock.
 fn end(gone: impl IntoIterator<Item = Entry>, panics: &mut Panics) {
-    for (key, link) in gone {
-        // SAFETY: by A2 it is a host's.
-        let first = unsafe { First::from_raw(link) };
-        // SAFETY: it was in the table by this key, and by A1 nobody has it any more.
-        unsafe { first.end(key, panics) };
+    for (key, first) in gone {
+        // SAFETY: by A2 it is a host's; it was in the table by this key, and by A1 nobody has it any more.
+        unsafe { First::from_raw(first).end(key, panics) };
     }
 }
 
@@ -432,7 +428,7 @@ mod tests {
             }
             // What is in no table nobody else sweeps.
             let host = Arc::new(1_u32);
-            let found = (key_of(&host), First::make(Nothing, Thin::<u32>::keep(&host)).into_raw());
+            let found = (key_of(&host), First::make::<Nothing, _>(Thin::<u32>::keep(&host)).into_raw());
             drop(host);
             sweeps.end_part(vec![found]);
             assert_eq!(sweeps.turn.get(), TURN);
