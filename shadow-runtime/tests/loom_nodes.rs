@@ -14,8 +14,9 @@
 //! | `Head::start`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
 //! | `put_node`, first exchange, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
 //! | `put_node`, exchange for a list, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
-//! | `List::nodes`, of the next list, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
-//! | `List::nodes`, of a node, `Acquire` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
+//! | `List::next`, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
+//! | `Entry::node`, `Acquire` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
+//! | `List::find`, of what is noted, `Acquire`; and `List::put`, of that, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
 //! | `List::put`, of a node, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
 //! | `List::put`, of a node, `Acquire` on failure | `two_threads_push_the_third_field_set` |
 //! | `List::put`, of the next list, `Release`, and `Acquire` on failure | `two_threads_push_the_same_seventh_field_set` |

@@ -1,7 +1,7 @@
 //! The first node of a host, or its list of nodes: what a head points to, and what a side table keeps.
 //!
 //! In: a field set's type. Out: the field set, found, or made where it is not there yet. The design, with invariants N1 to
-//! N4, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`, which
+//! N5, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`, which
 //! it searches.
 
 use std::any::TypeId;
@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 use crate::field_set::FieldSet;
 use crate::fields::head::NO_KEY;
 use crate::fields::list::{List, list};
-use crate::fields::node::{AfterLink, KindOf, Link, Node, Owner, kind, marked, set};
+use crate::fields::node::{AfterLink, IsOf, Link, Node, Owner, is_of, kind, marked, set};
 use crate::panics::Panics;
 use crate::sync::{AtomicPtr, Ordering};
 
@@ -217,59 +217,56 @@ impl First {
     #[cold]
     unsafe fn search<S: FieldSet + 'static>(self) -> Option<NonNull<Link>> {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.search_for([kind::<S, ()>, marked::<S, ()>]) }
+        unsafe { self.search_for(TypeId::of::<S>(), is_of::<S>) }
     }
 
-    /// The node of the field set that `wanted` are kinds of, in a list by addresses first, then by asking.
+    /// The node of the field set `set`, of which `is_of` says so.
     ///
     /// # Safety
     ///
     /// It is not ended meanwhile.
     #[inline(never)]
-    unsafe fn search_for(self, wanted: [KindOf; 2]) -> Option<NonNull<Link>> {
+    unsafe fn search_for(self, set: TypeId, is_of: IsOf) -> Option<NonNull<Link>> {
         // SAFETY: the caller's promise is the same.
-        if let Some(list) = unsafe { self.list() } {
-            let by_address = list.nodes().find(|(_, link)| wanted.iter().any(|kind| link.is(*kind)));
-            if let Some((node, _)) = by_address {
-                return Some(node);
-            }
+        match unsafe { self.list() } {
+            Ok(list) => list.find(set, is_of),
+            Err(only) => only.of(set),
         }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.ask((wanted[0]().content)()) }
     }
 
-    /// The node with this content, whatever its kind's address.
-    ///
-    /// # Safety
-    ///
-    /// It is not ended meanwhile.
-    unsafe fn ask(self, content: TypeId) -> Option<NonNull<Link>> {
-        // SAFETY: the caller's promise is the same.
-        if let Some(list) = unsafe { self.list() } {
-            return list.nodes().find(|(_, link)| link.has(content)).map(|(node, _)| node);
-        }
-        // SAFETY: the caller's promise is the same.
-        let link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is live.
-        unsafe { link.as_ref() }.has(content).then_some(link)
-    }
-
-    /// If it is a list, that.
+    /// The list, or the only node.
     ///
     /// # Safety
     ///
     /// It is not ended during `'host`.
-    unsafe fn list<'host>(self) -> Option<&'host List> {
+    #[inline]
+    unsafe fn list<'host>(self) -> Result<&'host List, Only> {
         // SAFETY: the caller's promise is the same.
         let link = unsafe { self.link() };
         // SAFETY: by N1 and the caller's promise it is live.
         let first = unsafe { link.as_ref() };
-        // Who has another address for `list` than who made it must not take it for a node: so it is asked, too.
-        if !first.is(list) && !first.has(TypeId::of::<List>()) {
-            return None;
+        if !first.is(list) {
+            let kind = first.kind();
+            // Who has another address for `list` than who made it must not take it for a node.
+            if !kind.is_list {
+                return Err(Only { node: link, is_of: kind.is_of });
+            }
         }
         // SAFETY: by N1 it is a list, since it is of that kind.
-        Some(unsafe { link.cast::<List>().as_ref() })
+        Ok(unsafe { link.cast::<List>().as_ref() })
+    }
+}
+
+/// The only node of a host, and the function that says what it is of.
+struct Only {
+    node: NonNull<Link>,
+    is_of: IsOf,
+}
+
+impl Only {
+    /// The node, if it is of this field set.
+    fn of(self, set: TypeId) -> Option<NonNull<Link>> {
+        (self.is_of)(set).then_some(self.node)
     }
 }
 
@@ -281,7 +278,7 @@ impl First {
 pub(super) unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<AfterLink>) -> NonNull<Link> {
     let new = Node::<S, ()>::make(());
     // SAFETY: `new` is a node by N1, and nobody else's; the caller promises the rest.
-    let kept = unsafe { put_node(head, new, TypeId::of::<S>()) };
+    let kept = unsafe { put_node(head, new, TypeId::of::<S>(), is_of::<S>) };
     if kept != new {
         // SAFETY: it was not put anywhere, so it is still nobody else's.
         unsafe { Node::<S, ()>::unmake(new, NO_KEY, |_| ()) };
@@ -289,12 +286,12 @@ pub(super) unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<AfterLink>) -> 
     kept
 }
 
-/// Puts a node of a field set at the first word that is null. Returns the node of that set that is there then.
+/// Puts a node of a field set where there is none yet. Returns the node of that set that is there then.
 ///
 /// # Safety
 ///
-/// `new` is a node of `content` by N1, and nobody else's; what `head` points to is not ended meanwhile.
-unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, content: TypeId) -> NonNull<Link> {
+/// `new` is a node of `set` by N1, and nobody else's, and `is_of` says so; what `head` points to is not ended meanwhile.
+unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, set: TypeId, is_of: IsOf) -> NonNull<Link> {
     // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on failure, to see
     // what others have put as it was made. So with every exchange here.
     let first = First::of(new).into_raw().as_ptr();
@@ -302,23 +299,107 @@ unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, content: Typ
     loop {
         // By N3 it is not null, if the exchange failed.
         let Some(word) = put.err().and_then(NonNull::new) else { return new };
-        let first = First::from_raw(word);
         // SAFETY: the caller's promise is the same.
-        if let Some(list) = unsafe { first.list() } {
+        let only = match unsafe { First::from_raw(word).list() } {
             // SAFETY: `new` is as the caller promises.
-            return unsafe { list.put(new, content) };
-        }
-        // SAFETY: the caller's promise is the same.
-        if let Some(node) = unsafe { first.ask(content) } {
+            Ok(list) => return unsafe { list.put(new, set, is_of) },
+            Err(only) => only,
+        };
+        let there = only.node;
+        if let Some(node) = only.of(set) {
             return node;
         }
-        // SAFETY: the caller's promise is the same.
-        let both = List::of(unsafe { first.link() }, new);
+        // SAFETY: by N1 and the caller's promise they are live nodes.
+        let both = unsafe { List::of(there, new) };
         let list = First::of(both.cast()).into_raw().as_ptr();
         put = head.compare_exchange(word.as_ptr(), list, Ordering::Release, Ordering::Acquire);
         if put.is_err() {
             // SAFETY: it was not put anywhere, so it is nobody else's.
             let _ = unsafe { List::unmake(both) };
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::cell::Cell;
+    use crate::registry::Field;
+
+    struct Set<const NUMBER: u8>;
+
+    impl<const NUMBER: u8> FieldSet for Set<NUMBER> {
+        fn empty() -> Self {
+            Self
+        }
+
+        fn fields() -> &'static [Field] {
+            &[]
+        }
+
+        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+    }
+
+    /// Says the same as `is_of`, and has another address, as a copy in another library may have.
+    fn copy<const NUMBER: u8>(set: TypeId) -> bool {
+        std::hint::black_box(set) == TypeId::of::<Set<NUMBER>>()
+    }
+
+    fn end(first: First) {
+        let mut panics = Panics::none();
+        // SAFETY: nobody has it any more.
+        unsafe { first.end(NO_KEY, &mut panics) };
+    }
+
+    #[test]
+    fn a_node_is_found_whatever_the_address_of_the_function_that_says_what_it_is_of() {
+        fn found<const NUMBER: u8>(first: First) -> Option<NonNull<Link>> {
+            let (own, other): (IsOf, IsOf) = (is_of::<Set<NUMBER>>, copy::<NUMBER>);
+            assert!(!ptr::fn_addr_eq(own, other));
+            let set = TypeId::of::<Set<NUMBER>>();
+            // SAFETY: it is not ended meanwhile.
+            let found = [own, other].map(|is_of| unsafe { first.search_for(set, is_of) });
+            assert_eq!(found[0], found[1]);
+            found[0]
+        }
+        let mut first = First::make::<Set<1>, ()>(());
+        // SAFETY: it is not ended meanwhile.
+        let only = unsafe { first.link() };
+        assert_eq!([found::<1>(first), found::<2>(first)], [Some(only), None]);
+        for put in [First::with::<Set<2>>, First::with::<Set<3>>] {
+            // SAFETY: nobody else has it.
+            first = unsafe { put(first) };
+        }
+        let [second, third] = [found::<2>(first), found::<3>(first)];
+        assert_eq!(found::<1>(first), Some(only));
+        assert!(second.is_some() && third.is_some() && second != third);
+        assert_eq!(found::<4>(first), None);
+        end(first);
+    }
+
+    #[test]
+    fn a_node_is_found_though_it_is_not_noted_yet_what_it_is_of() {
+        let nodes = [Node::<Set<1>, ()>::make(()), Node::<Set<2>, ()>::make(())];
+        // SAFETY: they are nodes.
+        let both = unsafe { List::of(nodes[0], nodes[1]) };
+        // SAFETY: it is a list, which nobody frees meanwhile.
+        let list = unsafe { both.as_ref() };
+        for forgotten in 0..2 {
+            list.forget_what_it_is_of(forgotten);
+            let found = [
+                list.find(TypeId::of::<Set<1>>(), is_of::<Set<1>>),
+                list.find(TypeId::of::<Set<2>>(), is_of::<Set<2>>),
+                list.find(TypeId::of::<Set<3>>(), is_of::<Set<3>>),
+            ];
+            assert_eq!(found, [Some(nodes[0]), Some(nodes[1]), None]);
+        }
+        let again = Node::<Set<2>, ()>::make(());
+        // SAFETY: it is a node of that set, and nobody else's.
+        assert_eq!(unsafe { list.put(again, TypeId::of::<Set<2>>(), is_of::<Set<2>>) }, nodes[1]);
+        // SAFETY: it was not put anywhere.
+        unsafe { Node::<Set<2>, ()>::unmake(again, NO_KEY, |_| ()) };
+        end(First::of(both.cast()));
     }
 }

@@ -1,33 +1,40 @@
 //! The nodes of a host that has fields of several declarations.
 //!
-//! In: nodes. Out: the same, in the order in which they came. The design, with invariants N1 to N4, is the header of
-//! `head.rs`, which makes lists and searches them.
+//! In: nodes. Out: the same, in the order in which they came, or the one of a field set. The design, with invariants N1 to
+//! N5, is the header of `head.rs`. Neighbours: `first.rs`, which makes lists and searches them; `node.rs`.
 
 use std::any::TypeId;
 use std::iter;
+use std::mem;
 use std::ptr::{self, NonNull};
 
-use crate::fields::node::{Kind, Link};
+use crate::fields::node::{IsOf, Kind, Link};
 use crate::panics::Panics;
 use crate::registry::Field;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, const_fn};
 
-/// How many nodes share a cache line with the link and the next such line.
-const NODES: usize = 6;
+/// How many entries there are before the next list: three of them are in the first cache line.
+const ENTRIES: usize = 6;
 
-/// A cache line of nodes, and the next such line.
+/// Some nodes, and the next such list.
 #[repr(C)]
 pub(super) struct List {
     link: Link,
-    nodes: [AtomicPtr<Link>; NODES],
     next: AtomicPtr<List>,
+    entries: [Entry; ENTRIES],
 }
 
-/// The kind of a list. Not inlined, as `kind` of `node.rs` is not: the compiler would copy so small a function to wherever
-/// its address is taken, in each crate and each piece of one, and lists are known by it.
+/// A node, and the function that says what it is of, so that whoever looks for another need not look into the node.
+struct Entry {
+    /// By N5 a [`IsOf`], or null.
+    is_of: AtomicPtr<()>,
+    node: AtomicPtr<Link>,
+}
+
+/// The kind of a list, which lists are known by.
 #[inline(never)]
 pub(super) fn list() -> &'static Kind {
-    const { &Kind::of_list::<List>(list_is_gone, list_attached, list_end) }
+    const { &Kind::of_list(list_is_gone, list_attached, list_end) }
 }
 
 /// # Safety
@@ -61,7 +68,7 @@ unsafe fn list_end(link: NonNull<Link>, key: usize, panics: &mut Panics) {
         // SAFETY: the caller says that it is nobody else's.
         let list = unsafe { List::unmake(list) };
         // Relaxed, here and below: nobody races.
-        let nodes = list.nodes.iter().map_while(|word| NonNull::new(word.load(Ordering::Relaxed)));
+        let nodes = list.entries.iter().map_while(|entry| NonNull::new(entry.node.load(Ordering::Relaxed)));
         for node in nodes {
             // SAFETY: by N1 it is a live node.
             let kind = unsafe { node.as_ref() }.kind();
@@ -72,17 +79,63 @@ unsafe fn list_end(link: NonNull<Link>, key: usize, panics: &mut Panics) {
     }
 }
 
+impl Entry {
+    const_fn! {
+        const fn vacant() -> Self {
+            Self { is_of: AtomicPtr::new(ptr::null_mut()), node: AtomicPtr::new(ptr::null_mut()) }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It is a live node by N1.
+    unsafe fn of(node: NonNull<Link>) -> Self {
+        // SAFETY: the caller says that it is live.
+        let is_of = unsafe { node.as_ref() }.kind().is_of;
+        Self { is_of: AtomicPtr::new(is_of as *mut ()), node: AtomicPtr::new(node.as_ptr()) }
+    }
+
+    /// The node and its link, which live as long as the list.
+    #[inline]
+    fn node(&self) -> Option<(NonNull<Link>, &Link)> {
+        // Acquire: pairs with the Release of `List::put`.
+        let node = NonNull::new(self.node.load(Ordering::Acquire))?;
+        // SAFETY: by N1 it is a live node, by N3 as long as this entry.
+        Some((node, unsafe { node.as_ref() }))
+    }
+
+    /// Whether the node is of this field set.
+    fn has(&self, link: &Link, set: TypeId) -> bool {
+        // Relaxed: nothing but the function itself is concluded from it.
+        let noted = self.is_of.load(Ordering::Relaxed);
+        // SAFETY: by N5 it is null, which is `None`, or was such a function.
+        let noted = unsafe { mem::transmute::<*mut (), Option<IsOf>>(noted) };
+        noted.unwrap_or_else(|| link.kind().is_of)(set)
+    }
+}
+
 impl List {
     /// A list that is nobody's yet.
-    fn starting_with(nodes: impl IntoIterator<Item = NonNull<Link>>) -> NonNull<Self> {
+    ///
+    /// # Safety
+    ///
+    /// These are live nodes by N1.
+    unsafe fn starting_with(nodes: impl IntoIterator<Item = NonNull<Link>>) -> NonNull<Self> {
         let mut nodes = nodes.into_iter();
-        let nodes = [(); NODES].map(|()| AtomicPtr::new(nodes.next().map_or(ptr::null_mut(), NonNull::as_ptr)));
-        NonNull::from(Box::leak(Box::new(Self { link: Link::new(list), nodes, next: AtomicPtr::new(ptr::null_mut()) })))
+        // SAFETY: the caller's promise is the same.
+        let entries = [(); ENTRIES].map(|()| nodes.next().map_or(Entry::vacant(), |node| unsafe { Entry::of(node) }));
+        let next = AtomicPtr::new(ptr::null_mut());
+        NonNull::from(Box::leak(Box::new(Self { link: Link::new(list), next, entries })))
     }
 
     /// A list of two nodes, that is nobody's yet.
-    pub(super) fn of(first: NonNull<Link>, second: NonNull<Link>) -> NonNull<Self> {
-        Self::starting_with([first, second])
+    ///
+    /// # Safety
+    ///
+    /// They are live nodes by N1.
+    pub(super) unsafe fn of(first: NonNull<Link>, second: NonNull<Link>) -> NonNull<Self> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { Self::starting_with([first, second]) }
     }
 
     /// Takes a list apart, but for its nodes.
@@ -95,38 +148,85 @@ impl List {
         *unsafe { Box::from_raw(list.as_ptr()) }
     }
 
-    /// The nodes and their links, which live as long as the list.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (NonNull<Link>, &Link)> {
-        let lists = iter::successors(Some(self), |list| {
-            // Acquire: pairs with the Release of `put`. SAFETY: by N1 it is a live list, by N3 as long as this one.
-            NonNull::new(list.next.load(Ordering::Acquire)).map(|next| unsafe { next.as_ref() })
-        });
-        // Acquire: as above.
-        let nodes = lists.flat_map(|list| &list.nodes).map_while(|word| NonNull::new(word.load(Ordering::Acquire)));
-        // SAFETY: by N1 it is a live node, by N3 as long as this list.
-        nodes.map(|node| (node, unsafe { node.as_ref() }))
+    /// The node of the field set `set`, of which `is_of` says so: by the address of that first.
+    #[inline]
+    pub(super) fn find(&self, set: TypeId, is_of: IsOf) -> Option<NonNull<Link>> {
+        let mut list = self;
+        loop {
+            for entry in &list.entries {
+                // Acquire: pairs with the Release of `put`, which comes after the node.
+                let noted = entry.is_of.load(Ordering::Acquire);
+                if ptr::eq(noted, is_of as *const ()) {
+                    // Relaxed: by N5 the node is there, which the Acquire above has seen.
+                    return NonNull::new(entry.node.load(Ordering::Relaxed));
+                }
+                if noted.is_null() {
+                    return self.ask(set);
+                }
+            }
+            let Some(next) = list.next() else { return self.ask(set) };
+            list = next;
+        }
     }
 
-    /// Puts `new` at the first word that is null, unless a node of the same set comes first. Returns the one that is
+    /// The node of the field set `set`, whatever the address of the function that says so.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ask(&self, set: TypeId) -> Option<NonNull<Link>> {
+        let mut nodes = self.entries().map_while(|entry| Some((entry, entry.node()?)));
+        let found = nodes.find(|(entry, (_, link))| entry.has(link, set));
+        found.map(|(_, (node, _))| node)
+    }
+
+    /// The nodes and their links, which live as long as the list.
+    fn nodes(&self) -> impl Iterator<Item = (NonNull<Link>, &Link)> {
+        self.entries().map_while(Entry::node)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        iter::successors(Some(self), |list| list.next()).flat_map(|list| &list.entries)
+    }
+
+    #[inline]
+    fn next(&self) -> Option<&Self> {
+        // Acquire: pairs with the Release of `put`.
+        let next = NonNull::new(self.next.load(Ordering::Acquire))?;
+        // SAFETY: by N1 it is a live list, by N3 as long as this one.
+        Some(unsafe { next.as_ref() })
+    }
+
+    /// As if a thread that has put a node here were about to note what it is of.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn forget_what_it_is_of(&self, entry: usize) {
+        self.entries[entry].is_of.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Puts `new` into the first entry that is vacant, unless a node of the same set comes first. Returns the one that is
     /// there.
     ///
     /// # Safety
     ///
-    /// `new` is a node of `content` by N1, and nobody else's.
-    pub(super) unsafe fn put(&self, new: NonNull<Link>, content: TypeId) -> NonNull<Link> {
+    /// `new` is a node of the field set `set` by N1, and nobody else's; and `is_of` says so.
+    pub(super) unsafe fn put(&self, new: NonNull<Link>, set: TypeId, is_of: IsOf) -> NonNull<Link> {
         let mut list = self;
         loop {
-            for word in &list.nodes {
+            for entry in &list.entries {
+                let null = ptr::null_mut();
                 // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on
                 // failure, to see what others have put as it was made. So with the list below.
-                let put = word.compare_exchange(ptr::null_mut(), new.as_ptr(), Ordering::Release, Ordering::Acquire);
-                let Some(node) = put.err().and_then(NonNull::new) else { return new };
+                let put = entry.node.compare_exchange(null, new.as_ptr(), Ordering::Release, Ordering::Acquire);
+                let Some(node) = put.err().and_then(NonNull::new) else {
+                    // Release: pairs with the Acquire of `find`.
+                    entry.is_of.store(is_of as *mut (), Ordering::Release);
+                    return new;
+                };
                 // SAFETY: by N1 it is a live node, by N3 as long as the list.
-                if unsafe { node.as_ref() }.has(content) {
+                if entry.has(unsafe { node.as_ref() }, set) {
                     return node;
                 }
             }
-            let longer = Self::starting_with([new]);
+            // SAFETY: the caller says that it is a node.
+            let longer = unsafe { Self::starting_with([new]) };
             let put =
                 list.next.compare_exchange(ptr::null_mut(), longer.as_ptr(), Ordering::Release, Ordering::Acquire);
             let Some(next) = put.err().and_then(NonNull::new) else { return new };

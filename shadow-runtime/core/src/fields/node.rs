@@ -11,7 +11,10 @@
 //! function and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
 //!
 //! For each set and owner there are two such functions, of which one says that the node is marked (N4). They answer
-//! differently, so no compiler makes one of the two.
+//! differently, so no compiler makes one of the two. A list has beside each node another function, which is the same
+//! whatever the owner, and whether it is marked or not, and stands for the set in the same way.
+//!
+//! None of these is inlined: the compiler would copy so small a function to wherever its address is taken.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -37,11 +40,14 @@ pub(crate) struct AfterLink {
 /// Says what a node is.
 pub(super) type KindOf = fn() -> &'static Kind;
 
+/// Says whether a node is of this field set, whatever its owner, and whether it has the mark or not.
+pub(super) type IsOf = fn(TypeId) -> bool;
+
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
 /// N1 says, and the numbers are the key of its host in a side table.
 pub(super) struct Kind {
-    /// The field set, or that it is a list.
-    pub(super) content: fn() -> TypeId,
+    pub(super) is_of: IsOf,
+    pub(super) is_list: bool,
     /// The same without the mark, if it has one.
     unmarked: Option<KindOf>,
     pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
@@ -97,10 +103,22 @@ pub(super) fn marked<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
     const { &Kind::of::<S, O>(Some(kind::<S, O>)) }
 }
 
+/// Says so of nodes of `S`, whose lists know them by the address of this.
+#[inline(never)]
+pub(super) fn is_of<S: FieldSet + 'static>(set: TypeId) -> bool {
+    set == TypeId::of::<S>()
+}
+
+/// Says so of lists.
+fn is_of_nothing(_: TypeId) -> bool {
+    false
+}
+
 impl Kind {
     const fn of<S: FieldSet + 'static, O: Owner>(unmarked: Option<KindOf>) -> Self {
         Self {
-            content: TypeId::of::<S>,
+            is_of: is_of::<S>,
+            is_list: false,
             unmarked,
             is_gone: is_gone::<S, O>,
             attached: attached::<S, O>,
@@ -109,12 +127,12 @@ impl Kind {
     }
 
     /// That of a list.
-    pub(super) const fn of_list<L: 'static>(
+    pub(super) const fn of_list(
         is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
         attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
         end: unsafe fn(NonNull<Link>, usize, &mut Panics),
     ) -> Self {
-        Self { content: TypeId::of::<L>, unmarked: None, is_gone, attached, end }
+        Self { is_of: is_of_nothing, is_list: true, unmarked: None, is_gone, attached, end }
     }
 }
 
@@ -153,10 +171,6 @@ impl Link {
         #[cfg(loom)]
         self.made.with(|_| ());
         (self.kind)()
-    }
-
-    pub(super) fn has(&self, content: TypeId) -> bool {
-        (self.kind().content)() == content
     }
 
     /// Takes the mark away, if there is one.
