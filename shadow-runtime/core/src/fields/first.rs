@@ -4,13 +4,12 @@
 //! N5, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`, which
 //! it searches.
 
-use std::any::TypeId;
 use std::ptr::{self, NonNull};
 
 use crate::field_set::FieldSet;
 use crate::fields::head::NO_KEY;
 use crate::fields::list::{List, list};
-use crate::fields::node::{AfterLink, IsOf, Link, Node, Owner, is_of, kind, marked, set};
+use crate::fields::node::{AfterLink, Ask, IsOf, Link, Node, Owner, ask, is_of, kind, marked, set};
 use crate::panics::Panics;
 use crate::sync::{AtomicPtr, Ordering};
 
@@ -215,22 +214,23 @@ impl First {
     ///
     /// It is not ended meanwhile.
     #[cold]
+    #[inline(never)]
     unsafe fn search<S: FieldSet + 'static>(self) -> Option<NonNull<Link>> {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.search_for(TypeId::of::<S>(), is_of::<S>) }
+        unsafe { self.search_for(is_of::<S>, ask::<S>) }
     }
 
-    /// The node of the field set `set`, of which `is_of` says so.
+    /// The node of the field set of which `is_of` says so, and that `ask` asks for.
     ///
     /// # Safety
     ///
     /// It is not ended meanwhile.
     #[inline(never)]
-    unsafe fn search_for(self, set: TypeId, is_of: IsOf) -> Option<NonNull<Link>> {
+    unsafe fn search_for(self, is_of: IsOf, ask: Ask) -> Option<NonNull<Link>> {
         // SAFETY: the caller's promise is the same.
         match unsafe { self.list() } {
-            Ok(list) => list.find(set, is_of),
-            Err(only) => only.of(set),
+            Ok(list) => list.find(is_of, ask),
+            Err(only) => only.of(ask),
         }
     }
 
@@ -264,9 +264,9 @@ struct Only {
 }
 
 impl Only {
-    /// The node, if it is of this field set.
-    fn of(self, set: TypeId) -> Option<NonNull<Link>> {
-        (self.is_of)(set).then_some(self.node)
+    /// The node, if it is of the field set that is asked for.
+    fn of(self, ask: Ask) -> Option<NonNull<Link>> {
+        ask(self.is_of).then_some(self.node)
     }
 }
 
@@ -278,7 +278,7 @@ impl Only {
 pub(super) unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<AfterLink>) -> NonNull<Link> {
     let new = Node::<S, ()>::make(());
     // SAFETY: `new` is a node by N1, and nobody else's; the caller promises the rest.
-    let kept = unsafe { put_node(head, new, TypeId::of::<S>(), is_of::<S>) };
+    let kept = unsafe { put_node(head, new, is_of::<S>, ask::<S>) };
     if kept != new {
         // SAFETY: it was not put anywhere, so it is still nobody else's.
         unsafe { Node::<S, ()>::unmake(new, NO_KEY, |_| ()) };
@@ -290,8 +290,9 @@ pub(super) unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<AfterLink>) -> 
 ///
 /// # Safety
 ///
-/// `new` is a node of `set` by N1, and nobody else's, and `is_of` says so; what `head` points to is not ended meanwhile.
-unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, set: TypeId, is_of: IsOf) -> NonNull<Link> {
+/// `new` is a node by N1, and nobody else's; `is_of` says what it is of, and `ask` asks for that; what `head` points to is
+/// not ended meanwhile.
+unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, is_of: IsOf, ask: Ask) -> NonNull<Link> {
     // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on failure, to see
     // what others have put as it was made. So with every exchange here.
     let first = First::of(new).into_raw().as_ptr();
@@ -302,11 +303,11 @@ unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, set: TypeId,
         // SAFETY: the caller's promise is the same.
         let only = match unsafe { First::from_raw(word).list() } {
             // SAFETY: `new` is as the caller promises.
-            Ok(list) => return unsafe { list.put(new, set, is_of) },
+            Ok(list) => return unsafe { list.put(new, is_of, ask) },
             Err(only) => only,
         };
         let there = only.node;
-        if let Some(node) = only.of(set) {
+        if let Some(node) = only.of(ask) {
             return node;
         }
         // SAFETY: by N1 and the caller's promise they are live nodes.
@@ -322,6 +323,9 @@ unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, set: TypeId,
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::any::TypeId;
+    use std::collections::HashSet;
+
     use super::*;
     use crate::cell::Cell;
     use crate::registry::Field;
@@ -358,24 +362,25 @@ mod tests {
         fn found<const NUMBER: u8>(first: First) -> Option<NonNull<Link>> {
             let (own, other): (IsOf, IsOf) = (is_of::<Set<NUMBER>>, copy::<NUMBER>);
             assert!(!ptr::fn_addr_eq(own, other));
-            let set = TypeId::of::<Set<NUMBER>>();
             // SAFETY: it is not ended meanwhile.
-            let found = [own, other].map(|is_of| unsafe { first.search_for(set, is_of) });
+            let found = [own, other].map(|is_of| unsafe { first.search_for(is_of, ask::<Set<NUMBER>>) });
             assert_eq!(found[0], found[1]);
             found[0]
         }
+        let found = [found::<1>, found::<2>, found::<3>, found::<4>, found::<5>, found::<6>, found::<7>, found::<8>];
         let mut first = First::make::<Set<1>, ()>(());
-        // SAFETY: it is not ended meanwhile.
-        let only = unsafe { first.link() };
-        assert_eq!([found::<1>(first), found::<2>(first)], [Some(only), None]);
-        for put in [First::with::<Set<2>>, First::with::<Set<3>>] {
+        // One, some, a list that is full, and another after it.
+        let more = [First::with::<Set<2>>, First::with::<Set<3>>, First::with::<Set<4>>];
+        let yet_more = [First::with::<Set<5>>, First::with::<Set<6>>, First::with::<Set<7>>];
+        for (count, put) in (1..).zip([more, yet_more].concat()) {
+            let nodes: Vec<_> = found[..count].iter().filter_map(|found| found(first)).collect();
+            assert_eq!(nodes.iter().collect::<HashSet<_>>().len(), count);
+            assert!(found[count..].iter().all(|found| found(first).is_none()));
             // SAFETY: nobody else has it.
             first = unsafe { put(first) };
+            assert!(found[..count].iter().map(|found| found(first)).eq(nodes.into_iter().map(Some)));
         }
-        let [second, third] = [found::<2>(first), found::<3>(first)];
-        assert_eq!(found::<1>(first), Some(only));
-        assert!(second.is_some() && third.is_some() && second != third);
-        assert_eq!(found::<4>(first), None);
+        assert!(found[6](first).is_some() && found[7](first).is_none());
         end(first);
     }
 
@@ -389,15 +394,15 @@ mod tests {
         for forgotten in 0..2 {
             list.forget_what_it_is_of(forgotten);
             let found = [
-                list.find(TypeId::of::<Set<1>>(), is_of::<Set<1>>),
-                list.find(TypeId::of::<Set<2>>(), is_of::<Set<2>>),
-                list.find(TypeId::of::<Set<3>>(), is_of::<Set<3>>),
+                list.find(is_of::<Set<1>>, ask::<Set<1>>),
+                list.find(is_of::<Set<2>>, ask::<Set<2>>),
+                list.find(is_of::<Set<3>>, ask::<Set<3>>),
             ];
             assert_eq!(found, [Some(nodes[0]), Some(nodes[1]), None]);
         }
         let again = Node::<Set<2>, ()>::make(());
         // SAFETY: it is a node of that set, and nobody else's.
-        assert_eq!(unsafe { list.put(again, TypeId::of::<Set<2>>(), is_of::<Set<2>>) }, nodes[1]);
+        assert_eq!(unsafe { list.put(again, is_of::<Set<2>>, ask::<Set<2>>) }, nodes[1]);
         // SAFETY: it was not put anywhere.
         unsafe { Node::<Set<2>, ()>::unmake(again, NO_KEY, |_| ()) };
         end(First::of(both.cast()));

@@ -3,12 +3,11 @@
 //! In: nodes. Out: the same, in the order in which they came, or the one of a field set. The design, with invariants N1 to
 //! N5, is the header of `head.rs`. Neighbours: `first.rs`, which makes lists and searches them; `node.rs`.
 
-use std::any::TypeId;
 use std::iter;
 use std::mem;
 use std::ptr::{self, NonNull};
 
-use crate::fields::node::{IsOf, Kind, Link};
+use crate::fields::node::{Ask, IsOf, Kind, Link};
 use crate::panics::Panics;
 use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, const_fn};
@@ -104,13 +103,13 @@ impl Entry {
         Some((node, unsafe { node.as_ref() }))
     }
 
-    /// Whether the node is of this field set.
-    fn has(&self, link: &Link, set: TypeId) -> bool {
+    /// Whether the node is of the field set that is asked for.
+    fn has(&self, link: &Link, ask: Ask) -> bool {
         // Relaxed: nothing but the function itself is concluded from it.
         let noted = self.is_of.load(Ordering::Relaxed);
         // SAFETY: by N5 it is null, which is `None`, or was such a function.
         let noted = unsafe { mem::transmute::<*mut (), Option<IsOf>>(noted) };
-        noted.unwrap_or_else(|| link.kind().is_of)(set)
+        ask(noted.unwrap_or_else(|| link.kind().is_of))
     }
 }
 
@@ -148,9 +147,9 @@ impl List {
         *unsafe { Box::from_raw(list.as_ptr()) }
     }
 
-    /// The node of the field set `set`, of which `is_of` says so: by the address of that first.
+    /// The node of the field set of which `is_of` says so: by the address of that first.
     #[inline]
-    pub(super) fn find(&self, set: TypeId, is_of: IsOf) -> Option<NonNull<Link>> {
+    pub(super) fn find(&self, is_of: IsOf, ask: Ask) -> Option<NonNull<Link>> {
         let mut list = self;
         loop {
             for entry in &list.entries {
@@ -161,20 +160,20 @@ impl List {
                     return NonNull::new(entry.node.load(Ordering::Relaxed));
                 }
                 if noted.is_null() {
-                    return self.ask(set);
+                    return self.ask(ask);
                 }
             }
-            let Some(next) = list.next() else { return self.ask(set) };
+            let Some(next) = list.next() else { return self.ask(ask) };
             list = next;
         }
     }
 
-    /// The node of the field set `set`, whatever the address of the function that says so.
+    /// The node of the field set that is asked for, whatever the address of the function that says so.
     #[cold]
     #[inline(never)]
-    pub(super) fn ask(&self, set: TypeId) -> Option<NonNull<Link>> {
+    fn ask(&self, ask: Ask) -> Option<NonNull<Link>> {
         let mut nodes = self.entries().map_while(|entry| Some((entry, entry.node()?)));
-        let found = nodes.find(|(entry, (_, link))| entry.has(link, set));
+        let found = nodes.find(|(entry, (_, link))| entry.has(link, ask));
         found.map(|(_, (node, _))| node)
     }
 
@@ -206,8 +205,8 @@ impl List {
     ///
     /// # Safety
     ///
-    /// `new` is a node of the field set `set` by N1, and nobody else's; and `is_of` says so.
-    pub(super) unsafe fn put(&self, new: NonNull<Link>, set: TypeId, is_of: IsOf) -> NonNull<Link> {
+    /// `new` is a node by N1, and nobody else's; `is_of` says what it is of, and `ask` asks for that.
+    pub(super) unsafe fn put(&self, new: NonNull<Link>, is_of: IsOf, ask: Ask) -> NonNull<Link> {
         let mut list = self;
         loop {
             for entry in &list.entries {
@@ -221,7 +220,7 @@ impl List {
                     return new;
                 };
                 // SAFETY: by N1 it is a live node, by N3 as long as the list.
-                if entry.has(unsafe { node.as_ref() }, set) {
+                if entry.has(unsafe { node.as_ref() }, ask) {
                     return node;
                 }
             }

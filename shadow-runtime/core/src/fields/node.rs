@@ -43,6 +43,10 @@ pub(super) type KindOf = fn() -> &'static Kind;
 /// Says whether a node is of this field set, whatever its owner, and whether it has the mark or not.
 pub(super) type IsOf = fn(TypeId) -> bool;
 
+/// Asks such a function whether it is of the field set that is looked for. So whoever looks passes two addresses, and no
+/// type's number, which does not fit a register.
+pub(super) type Ask = fn(IsOf) -> bool;
+
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
 /// N1 says, and the numbers are the key of its host in a side table.
 pub(super) struct Kind {
@@ -107,6 +111,11 @@ pub(super) fn marked<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
 #[inline(never)]
 pub(super) fn is_of<S: FieldSet + 'static>(set: TypeId) -> bool {
     set == TypeId::of::<S>()
+}
+
+/// Asks for `S`.
+pub(super) fn ask<S: FieldSet + 'static>(is_of: IsOf) -> bool {
+    is_of(TypeId::of::<S>())
 }
 
 /// Says so of lists.
