@@ -156,6 +156,23 @@ fn two_threads_push_the_third_field_set() {
     }
 }
 
+/// Outcomes: whoever has found a node, or has put it, finds it again, also while it is not yet noted what it is of.
+#[test]
+fn a_node_is_found_before_it_is_noted_what_it_is_of() {
+    model(|| {
+        let host = Arc::new(Host::default());
+        let _ = [reach::<1>, reach::<2>].map(|reach| reach(&host));
+        let both = |host: &Host| (reach::<3>(host), look::<3>(host));
+        let other = thread::spawn({
+            let host = Arc::clone(&host);
+            move || both(&host)
+        });
+        let mine = both(&host);
+        assert_eq!(mine.1, Some(mine.0));
+        assert_eq!(other.join().unwrap(), mine);
+    });
+}
+
 /// Outcomes: a list of six nodes is full, so each of the two makes another, for one of them for nothing; all are there.
 #[test]
 fn two_threads_push_the_seventh_and_the_eighth_field_set() {

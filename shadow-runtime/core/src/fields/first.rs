@@ -246,10 +246,9 @@ impl First {
         // SAFETY: by N1 and the caller's promise it is live.
         let first = unsafe { link.as_ref() };
         if !first.is(list) {
-            let kind = first.kind();
             // Who has another address for `list` than who made it must not take it for a node.
-            if !kind.is_list {
-                return Err(Only { node: link, is_of: kind.is_of });
+            if let Some(is_of) = first.kind().is_of {
+                return Err(Only { node: link, is_of });
             }
         }
         // SAFETY: by N1 it is a list, since it is of that kind.
@@ -322,7 +321,7 @@ unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, is_of: IsOf,
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
     use std::any::TypeId;
     use std::collections::HashSet;
 
@@ -330,7 +329,7 @@ mod tests {
     use crate::cell::Cell;
     use crate::registry::Field;
 
-    struct Set<const NUMBER: u8>;
+    pub(in crate::fields) struct Set<const NUMBER: u8>;
 
     impl<const NUMBER: u8> FieldSet for Set<NUMBER> {
         fn empty() -> Self {
@@ -351,7 +350,7 @@ mod tests {
         std::hint::black_box(set) == TypeId::of::<Set<NUMBER>>()
     }
 
-    fn end(first: First) {
+    pub(in crate::fields) fn end(first: First) {
         let mut panics = Panics::none();
         // SAFETY: nobody has it any more.
         unsafe { first.end(NO_KEY, &mut panics) };
@@ -382,29 +381,5 @@ mod tests {
         }
         assert!(found[6](first).is_some() && found[7](first).is_none());
         end(first);
-    }
-
-    #[test]
-    fn a_node_is_found_though_it_is_not_noted_yet_what_it_is_of() {
-        let nodes = [Node::<Set<1>, ()>::make(()), Node::<Set<2>, ()>::make(())];
-        // SAFETY: they are nodes.
-        let both = unsafe { List::of(nodes[0], nodes[1]) };
-        // SAFETY: it is a list, which nobody frees meanwhile.
-        let list = unsafe { both.as_ref() };
-        for forgotten in 0..2 {
-            list.forget_what_it_is_of(forgotten);
-            let found = [
-                list.find(is_of::<Set<1>>, ask::<Set<1>>),
-                list.find(is_of::<Set<2>>, ask::<Set<2>>),
-                list.find(is_of::<Set<3>>, ask::<Set<3>>),
-            ];
-            assert_eq!(found, [Some(nodes[0]), Some(nodes[1]), None]);
-        }
-        let again = Node::<Set<2>, ()>::make(());
-        // SAFETY: it is a node of that set, and nobody else's.
-        assert_eq!(unsafe { list.put(again, is_of::<Set<2>>, ask::<Set<2>>) }, nodes[1]);
-        // SAFETY: it was not put anywhere.
-        unsafe { Node::<Set<2>, ()>::unmake(again, NO_KEY, |_| ()) };
-        end(First::of(both.cast()));
     }
 }

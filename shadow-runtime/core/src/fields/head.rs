@@ -7,10 +7,10 @@
 //!
 //! # Memory
 //!
-//! Mostly a host has fields of one declaration, and the head points to its node. A host with more has a list
-//! instead, which points to the nodes, and says of each what it is of. Both begin with a [`Link`], which says what it is, so a reader compares one
-//! word before where the head points to, and is there, or has to search. A node has no word for what comes after it: with
-//! it, the nodes of small values would fill one and a half times as much of the caches.
+//! Mostly a host has fields of one declaration, and the head points to its node. A host with more has a list instead,
+//! which points to the nodes, and says of each what it is of. Both begin with a [`Link`], which says what it is, so a
+//! reader compares one word before where the head points to, and is there, or has to search. A node has no word for
+//! what comes after it: with it, the nodes of small values would fill one and a half times as much of the caches.
 //!
 //! # Invariants
 //!
@@ -19,14 +19,15 @@
 //!   may be used for the whole of that, the link included.
 //! - **N2** No two nodes of a host are of the same field set.
 //! - **N3** A head goes from null to a node, and from that to a list, which has the node; an entry of a list goes from
-//!   vacant to a node, and a list's last word to the next list; they are filled in order. Apart from that, and from N5,
-//!   nothing changes, and nothing is freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node lives, and stays where it
-//!   is, for as long as the head is borrowed (R1, R8).
+//!   vacant to a node, and its word for the next list from null to that; they are filled in order. Apart from that, and
+//!   from N5, nothing changes, and nothing is freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node
+//!   lives, and stays where it is, for as long as the head is borrowed (R1, R8).
 //! - **N4** A node whose kind is `marked` has the *mark*. It says that the first cell of its set is ready: there is a value
 //!   that can be read without a look at the cell's state, in the way that the cell of its policy says. A node is made with
 //!   the mark or without, and loses it to whoever has the set exclusively and may change that.
-//! - **N5** An entry of a list has, beside the node, the function that says what that is of, or null: it is *noted* after the
-//!   node was put there, once.
+//! - **N5** An entry of a list has, beside the node, the function that says what that is of, or null. It is *noted*
+//!   once, with the node or after it was put there; where it is not, there may be nodes nevertheless, there and further
+//!   on.
 //!
 //! The mark saves a reader of the first cell a look at its state: what it loads are the kind, which it has to look at
 //! anyway, and the value, which lie together, and mostly in one cache line, where the state would often be in the
@@ -36,22 +37,23 @@
 //!
 //! # Readers and writers
 //!
-//! *Reader*: load the head; compare the kind of what it points to; if it is a list, compare what is noted in each of its
-//! entries, up to the first where nothing is. So of several nodes it touches the one that it wants. If none was that, by its
-//! address, ask: what is noted, or the node itself, up to the first entry without a node. *Writer*: make a node; put it into
-//! the first entry that is vacant, by one compare-and-exchange, and note what it is of; if there is no list yet, make one of
-//! what the head points to, and exchange the head. If an exchange fails, somebody else's node or list stands there now: a
-//! node of the same set is used, and one's own is dropped (its cells are empty, so no user code runs); a list of one's own is
-//! dropped, too; otherwise go on from there. Nobody waits for what is not noted yet.
+//! *Reader*: load the head; compare the kind of what it points to; if it is a list, compare what is noted in each of
+//! its entries, up to the first where nothing is. So of several nodes it touches the one that it wants. If none was
+//! that, by its address, ask: what is noted, or the node itself, up to the first entry without a node. *Writer*: make a
+//! node; put it into the first entry that is vacant, by one compare-and-exchange, and note what it is of; if there is
+//! no list yet, make one of what the head points to, and exchange the head. If an exchange fails, somebody else's node
+//! or list stands there now: a node of the same set is used, and one's own is dropped (its cells are empty, so no user
+//! code runs); a list of one's own is dropped, too; otherwise go on from there. Nobody waits for what is not noted yet.
 //!
 //! *Who races with whom*: readers with writers, and writers with one another, at the word that is exchanged. Each
-//! exchange is a `Release`, and every load of a word is an `Acquire`, also the one of an exchange that fails: whoever
-//! sees a node sees it as it was made, a marked one with its first cell ready; and whoever sees a list sees as they were
-//! made the nodes that its maker has seen. Nothing else is shared, since nodes are only freed, or lose their marks, under
-//! exclusive access, which excludes both; what threads did before is ordered by however that came about. Two writers of one
-//! set cannot both put a node: the later would have to pass the earlier's, since words are filled in order. What is noted is
-//! stored by a `Release` and loaded by an `Acquire`, so whoever finds a node by it sees that node there, and as it was made.
-//! There is no ABA: by N3 and N5 no word has a value twice.
+//! exchange is a `Release`, and every load of a word is an `Acquire`, but where an earlier load of what is noted was
+//! one, also the one of an exchange that fails: whoever sees a node sees it as it was made, a marked one with its first
+//! cell ready; and whoever sees a list sees as they were made the nodes that its maker has seen. Nothing else is
+//! shared, since nodes are only freed, or lose their marks, under exclusive access, which excludes both; what threads
+//! did before is ordered by however that came about. Two writers of one set cannot both put a node: the later would
+//! have to pass the earlier's, since words are filled in order. What is noted is stored by a `Release` and loaded by an
+//! `Acquire`, so whoever finds a node by it sees that node there, and as it was made. There is no ABA: by N3 and N5 no
+//! word has a value twice.
 
 use std::ptr::{self, NonNull};
 

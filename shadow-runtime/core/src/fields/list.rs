@@ -10,9 +10,9 @@ use std::ptr::{self, NonNull};
 use crate::fields::node::{Ask, IsOf, Kind, Link};
 use crate::panics::Panics;
 use crate::registry::Field;
-use crate::sync::{AtomicPtr, Ordering, const_fn};
+use crate::sync::{AtomicPtr, Ordering};
 
-/// How many entries there are before the next list: three of them are in the first cache line.
+/// How many entries there are before the next list: three of them are in its first 64 bytes.
 const ENTRIES: usize = 6;
 
 /// Some nodes, and the next such list.
@@ -25,7 +25,7 @@ pub(super) struct List {
 
 /// A node, and the function that says what it is of, so that whoever looks for another need not look into the node.
 struct Entry {
-    /// By N5 a [`IsOf`], or null.
+    /// By N5 an [`IsOf`], or null.
     is_of: AtomicPtr<()>,
     node: AtomicPtr<Link>,
 }
@@ -79,10 +79,8 @@ unsafe fn list_end(link: NonNull<Link>, key: usize, panics: &mut Panics) {
 }
 
 impl Entry {
-    const_fn! {
-        const fn vacant() -> Self {
-            Self { is_of: AtomicPtr::new(ptr::null_mut()), node: AtomicPtr::new(ptr::null_mut()) }
-        }
+    fn vacant() -> Self {
+        Self { is_of: AtomicPtr::new(ptr::null_mut()), node: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// # Safety
@@ -91,7 +89,8 @@ impl Entry {
     unsafe fn of(node: NonNull<Link>) -> Self {
         // SAFETY: the caller says that it is live.
         let is_of = unsafe { node.as_ref() }.kind().is_of;
-        Self { is_of: AtomicPtr::new(is_of as *mut ()), node: AtomicPtr::new(node.as_ptr()) }
+        let noted = is_of.map_or(ptr::null_mut(), |is_of| is_of as *mut ());
+        Self { is_of: AtomicPtr::new(noted), node: AtomicPtr::new(node.as_ptr()) }
     }
 
     /// The node and its link, which live as long as the list.
@@ -109,7 +108,7 @@ impl Entry {
         let noted = self.is_of.load(Ordering::Relaxed);
         // SAFETY: by N5 it is null, which is `None`, or was such a function.
         let noted = unsafe { mem::transmute::<*mut (), Option<IsOf>>(noted) };
-        ask(noted.unwrap_or_else(|| link.kind().is_of))
+        noted.or_else(|| link.kind().is_of).is_some_and(ask)
     }
 }
 
@@ -194,12 +193,6 @@ impl List {
         Some(unsafe { next.as_ref() })
     }
 
-    /// As if a thread that has put a node here were about to note what it is of.
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn forget_what_it_is_of(&self, entry: usize) {
-        self.entries[entry].is_of.store(ptr::null_mut(), Ordering::Relaxed);
-    }
-
     /// Puts `new` into the first entry that is vacant, unless a node of the same set comes first. Returns the one that is
     /// there.
     ///
@@ -234,5 +227,54 @@ impl List {
             // SAFETY: by N1 it is a live list, by N3 as long as this one.
             list = unsafe { next.as_ref() };
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::fields::first::First;
+    use crate::fields::first::tests::{Set, end};
+    use crate::fields::head::NO_KEY;
+    use crate::fields::node::{Node, ask, is_of};
+
+    fn node<const NUMBER: u8>() -> NonNull<Link> {
+        Node::<Set<NUMBER>, ()>::make(())
+    }
+
+    fn find<const NUMBER: u8>(list: &List) -> Option<NonNull<Link>> {
+        list.find(is_of::<Set<NUMBER>>, ask::<Set<NUMBER>>)
+    }
+
+    unsafe fn put<const NUMBER: u8>(list: &List, new: NonNull<Link>) -> NonNull<Link> {
+        // SAFETY: the caller says that it is such a node, and nobody else's.
+        unsafe { list.put(new, is_of::<Set<NUMBER>>, ask::<Set<NUMBER>>) }
+    }
+
+    #[test]
+    fn a_node_is_noted_and_found_though_it_is_not_noted_yet() {
+        let nodes = [node::<1>(), node::<2>(), node::<3>()];
+        // SAFETY: they are nodes.
+        let start = unsafe { List::of(nodes[0], nodes[1]) };
+        // SAFETY: it is a list, which nobody frees meanwhile.
+        let list = unsafe { start.as_ref() };
+        // SAFETY: it is a node of that set, and nobody else's.
+        assert_eq!(unsafe { put::<3>(list, nodes[2]) }, nodes[2]);
+        let noted = || [0, 1, 2, 3].map(|entry: usize| list.entries[entry].is_of.load(Ordering::Relaxed));
+        let all: [IsOf; 3] = [is_of::<Set<1>>, is_of::<Set<2>>, is_of::<Set<3>>];
+        assert_eq!(noted()[..3], all.map(|is_of| is_of as *mut ()));
+        assert!(noted()[3].is_null());
+        for forgotten in [2, 0, 1] {
+            // As if the thread that has put the node there were about to note what it is of.
+            list.entries[forgotten].is_of.store(ptr::null_mut(), Ordering::Relaxed);
+            assert_eq!([find::<1>(list), find::<2>(list), find::<3>(list)], nodes.map(Some));
+            assert_eq!(find::<4>(list), None);
+        }
+        let again = node::<2>();
+        // SAFETY: it is a node of that set, and nobody else's.
+        assert_eq!(unsafe { put::<2>(list, again) }, nodes[1]);
+        // SAFETY: it was not put anywhere.
+        unsafe { Node::<Set<2>, ()>::unmake(again, NO_KEY, |_| ()) };
+        end(First::of(start.cast()));
     }
 }

@@ -1,7 +1,7 @@
 //! One field set on the heap, and how it is known what it is.
 //!
 //! In: a field set's type, and what the node knows of its host. Out: the node, by a [`Link`], whatever its type. The
-//! design of a host's memory, with invariants N1 to N4, is the header of `head.rs`.
+//! design of a host's memory, with invariants N1 to N5, is the header of `head.rs`.
 //!
 //! # How a node is known
 //!
@@ -50,8 +50,8 @@ pub(super) type Ask = fn(IsOf) -> bool;
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
 /// N1 says, and the numbers are the key of its host in a side table.
 pub(super) struct Kind {
-    pub(super) is_of: IsOf,
-    pub(super) is_list: bool,
+    /// None of a list.
+    pub(super) is_of: Option<IsOf>,
     /// The same without the mark, if it has one.
     unmarked: Option<KindOf>,
     pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
@@ -118,16 +118,10 @@ pub(super) fn ask<S: FieldSet + 'static>(is_of: IsOf) -> bool {
     is_of(TypeId::of::<S>())
 }
 
-/// Says so of lists.
-fn is_of_nothing(_: TypeId) -> bool {
-    false
-}
-
 impl Kind {
     const fn of<S: FieldSet + 'static, O: Owner>(unmarked: Option<KindOf>) -> Self {
         Self {
-            is_of: is_of::<S>,
-            is_list: false,
+            is_of: Some(is_of::<S>),
             unmarked,
             is_gone: is_gone::<S, O>,
             attached: attached::<S, O>,
@@ -141,7 +135,7 @@ impl Kind {
         attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
         end: unsafe fn(NonNull<Link>, usize, &mut Panics),
     ) -> Self {
-        Self { is_of: is_of_nothing, is_list: true, unmarked: None, is_gone, attached, end }
+        Self { is_of: None, unmarked: None, is_gone, attached, end }
     }
 }
 
