@@ -43,7 +43,7 @@ unsafe fn list_is_gone(link: NonNull<Link>, key: usize) -> bool {
     // SAFETY: the caller says that it is a list.
     let list = unsafe { link.cast::<List>().as_ref() };
     // The host is known by its first node. SAFETY: by N1 each node is of its kind.
-    list.nodes().next().is_some_and(|(node, link)| unsafe { (link.kind().is_gone)(node, key) })
+    list.entries[0].node().is_some_and(|(node, link)| unsafe { (link.kind().is_gone)(node, key) })
 }
 
 /// # Safety
