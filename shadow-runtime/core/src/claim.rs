@@ -63,7 +63,7 @@ pub(crate) enum Place {
     },
 }
 
-/// A thread, named by the address of a thread-local that has no destructor, so that it can be asked for at any time.
+/// A thread, named by the address of its [`HELD`], which has no destructor, so that it can be asked for at any time.
 type Thread = usize;
 
 /// What a claim is about. It is on the stack of the initialiser's caller, and a slot has its address.
@@ -83,8 +83,6 @@ pub(crate) struct Record {
 #[must_use]
 pub(crate) struct Claim<'record> {
     record: &'record Record,
-    /// The number in the table, if the claim is there alone.
-    alone: Option<u64>,
     own_thread: PhantomData<*const ()>,
 }
 
@@ -162,6 +160,17 @@ impl Record {
             },
         }
     }
+
+    /// What a slot has when it has this.
+    #[inline]
+    fn address(&self) -> *mut Self {
+        ptr::from_ref(self).cast_mut()
+    }
+}
+
+/// What a slot has when it has a record that is in the table.
+fn listed(record: *mut Record) -> *mut Record {
+    record.map_addr(|address| address | LISTED)
 }
 
 impl<'record> Claim<'record> {
@@ -173,13 +182,14 @@ impl<'record> Claim<'record> {
     /// If this thread would wait for itself.
     #[inline]
     pub(crate) fn take(record: &'record Record, field: &dyn fmt::Display) -> Option<Self> {
-        let mine = ptr::from_ref(record).cast_mut();
-        let alone = match record.slot.record.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => None,
-            Err(_) => CLAIMS.take(record, field)?,
-        };
+        let slot = &record.slot.record;
+        if slot.compare_exchange(FREE, record.address(), Ordering::AcqRel, Ordering::Relaxed).is_err()
+            && !CLAIMS.take(record, field)
+        {
+            return None;
+        }
         HELD.with(|held| held.set(held.get() + 1));
-        Some(Self { record, alone, own_thread: PhantomData })
+        Some(Self { record, own_thread: PhantomData })
     }
 }
 
@@ -187,43 +197,39 @@ impl Drop for Claim<'_> {
     #[inline]
     fn drop(&mut self) {
         HELD.with(|held| held.set(held.get() - 1));
-        let mine = ptr::from_ref(self.record).cast_mut();
         let slot = &self.record.slot.record;
-        if self.alone.is_some() || slot.compare_exchange(mine, FREE, Ordering::Release, Ordering::Relaxed).is_err() {
-            CLAIMS.let_go(self.record, self.alone);
+        if slot.compare_exchange(self.record.address(), FREE, Ordering::Release, Ordering::Relaxed).is_err() {
+            CLAIMS.let_go(self.record);
         }
     }
 }
 
 impl Claims {
-    /// The cold way to a claim: `Some(None)` if it is in its slot, `Some(Some(number))` if it is in the table alone,
-    /// `None` if the place was claimed, and no longer is.
+    /// The cold way to a claim. Returns `false` if the place was claimed, and no longer is.
     #[cold]
-    #[expect(clippy::option_option, reason = "three outcomes, told apart where it is called")]
-    fn take(&self, record: &Record, field: &dyn fmt::Display) -> Option<Option<u64>> {
+    fn take(&self, record: &Record, field: &dyn fmt::Display) -> bool {
         let slot = &record.slot.record;
         let mut table = lock(&self.table);
         loop {
             if let Some(there) = table.listed.iter().find(|listed| listed.record.place == record.place) {
                 let (claim, owner) = (there.number, there.record.owner);
                 self.wait(table, claim, owner, record.owner, field);
-                return None;
+                return false;
             }
             // Relaxed: what is found is only acted upon after an exchange.
             let seen = slot.load(Ordering::Relaxed);
             if seen == FREE {
-                let mine = ptr::from_ref(record).cast_mut();
                 // Acquire: as in `Claim::take`. Who lists the record has the lock, so it need not be released here.
-                if slot.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return Some(None);
+                if slot.compare_exchange(FREE, record.address(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    return true;
                 }
             } else if seen == OVERFLOWN || seen.addr() & LISTED != 0 {
-                return Some(Some(table.enter(*record)));
+                table.enter(*record);
+                return true;
             } else {
-                let listed = seen.map_addr(|address| address | LISTED);
                 // Acquire: pairs with the Release by which the slot was taken; the record is seen as it was made.
                 // What was exchanged is used, since what was seen may be the address of another record by now.
-                if let Ok(seen) = slot.compare_exchange(seen, listed, Ordering::Acquire, Ordering::Relaxed) {
+                if let Ok(seen) = slot.compare_exchange(seen, listed(seen), Ordering::Acquire, Ordering::Relaxed) {
                     // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
                     let record = unsafe { *seen };
                     #[cfg(loom)]
@@ -250,23 +256,23 @@ impl Claims {
         table.waiting.retain(|waiting| waiting.thread != me);
     }
 
-    /// The cold way of letting go, for a claim that is listed.
+    /// The cold way of letting go, for a claim that is in the table.
     #[cold]
-    fn let_go(&self, record: &Record, alone: Option<u64>) {
+    fn let_go(&self, record: &Record) {
         let slot = record.slot;
         let mut table = lock(&self.table);
-        let is_it = |listed: &Listed| match alone {
-            Some(number) => listed.number == number,
-            None => listed.record.place == record.place,
-        };
+        // No place is claimed twice, so none is there twice.
+        let is_it = |listed: &Listed| listed.record.place == record.place;
         let Some(position) = table.listed.iter().position(is_it) else { return };
         table.listed.swap_remove(position);
         // L2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
         // slot, are in this one only if it is theirs.
         let others = table.listed.iter().any(|listed| ptr::eq(listed.record.slot, slot));
+        // Relaxed: by L1 this word comes and goes under the lock alone.
+        let is_there = slot.record.load(Ordering::Relaxed) == listed(record.address());
         // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a record
         // that is in the slot is listed.
-        if alone.is_none() || !others {
+        if is_there || !others {
             // Release: as in `Claim::drop`.
             slot.record.store(if others { OVERFLOWN } else { FREE }, Ordering::Release);
         }
@@ -276,11 +282,9 @@ impl Claims {
 }
 
 impl Table {
-    fn enter(&mut self, record: Record) -> u64 {
-        let number = self.next_number;
+    fn enter(&mut self, record: Record) {
+        self.listed.push(Listed { number: self.next_number, record });
         self.next_number += 1;
-        self.listed.push(Listed { number, record });
-        number
     }
 
     fn find(&self, claim: u64) -> Option<&Listed> {
@@ -320,11 +324,9 @@ fn circle(field: &dyn fmt::Display, alone: bool) -> ! {
     panic!("{field} is asked for in a circle: its initialiser waits for one that this thread is running");
 }
 
+#[inline]
 fn this_thread() -> Thread {
-    local! {
-        static MARK: u8 = 0;
-    }
-    MARK.with(|mark| ptr::from_ref(mark).addr())
+    HELD.with(|held| ptr::from_ref(held).addr())
 }
 
 #[cfg(all(test, not(loom)))]
@@ -353,9 +355,8 @@ mod tests {
         for record in records {
             assert_eq!(word(record), FREE);
             assert_eq!(listed_of(record.slot), 0);
-            let claim = take(record);
-            assert_eq!(claim.alone, None);
-            assert_eq!(word(record), ptr::from_ref(record).cast_mut());
+            let _claim = take(record);
+            assert_eq!(word(record), record.address());
             assert_eq!(listed_of(record.slot), 0);
         }
     }
@@ -367,15 +368,14 @@ mod tests {
             let records = of_slot(id);
             assert!(records.iter().all(|record| ptr::eq(record.slot, records[0].slot)));
             let mut claims = records.each_ref().map(|record| Some(take(record)));
-            assert!(claims[0].as_ref().is_some_and(|first| first.alone.is_none()));
-            assert!(claims[1..].iter().flatten().all(|claim| claim.alone.is_some()), "the slot was taken");
-            let listed = ptr::from_ref(&records[0]).cast_mut().map_addr(|address| address | LISTED);
+            assert_eq!(word(&records[0]), listed(records[0].address()), "the slot was taken");
+            assert_eq!(listed_of(records[0].slot), 3);
             for (left, goes) in [2, 1, 0].into_iter().zip(order) {
                 claims[goes] = None;
                 assert_eq!(listed_of(records[0].slot), left);
                 let expected = match left {
                     0 => FREE,
-                    _ if claims[0].is_some() => listed,
+                    _ if claims[0].is_some() => listed(records[0].address()),
                     _ => OVERFLOWN,
                 };
                 assert_eq!(word(&records[0]), expected, "after {goes} of {order:?}");

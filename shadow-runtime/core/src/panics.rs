@@ -35,21 +35,28 @@ impl Panics {
 
     /// Raises the first panic again. While the thread unwinds already, a second one would abort the process, so there
     /// it is dropped.
+    #[inline]
     pub(crate) fn raise(mut self) {
         if let Some(payload) = self.first.take() {
-            if thread::panicking() {
-                forget(payload);
-            } else {
-                resume_unwind(payload);
-            }
+            raise(payload);
         }
     }
 
     /// Drops the panic: it came out of a stranger's destructor, and is not for the caller at hand.
+    #[inline]
     pub(crate) fn discard(mut self) {
         if let Some(payload) = self.first.take() {
             forget(payload);
         }
+    }
+}
+
+#[cold]
+fn raise(payload: Box<dyn Any + Send>) {
+    if thread::panicking() {
+        forget(payload);
+    } else {
+        resume_unwind(payload);
     }
 }
 
