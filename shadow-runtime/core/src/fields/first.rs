@@ -51,6 +51,19 @@ impl First {
         unsafe { Node::<S, O>::unmake(link, key, take) }
     }
 
+    /// The field set of a first node.
+    ///
+    /// # Safety
+    ///
+    /// It is a node of `S`, as it was made, and is not ended during `'host`.
+    #[inline]
+    pub(crate) unsafe fn as_node_of<'host, S: FieldSet + 'static>(self) -> &'host S {
+        // SAFETY: the caller says that it is not ended.
+        let link = unsafe { self.link() };
+        // SAFETY: by N1 and the caller's promise it is the start of a live node of `S`.
+        unsafe { set(link) }
+    }
+
     /// What a table keeps. The pointer may be used for the whole of what it points to.
     #[inline]
     pub(crate) const fn into_raw(self) -> NonNull<AfterLink> {

@@ -134,33 +134,42 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
 #[cold]
 fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     let key = key_of(host);
-    let hash = hash(key);
     // Made outside of the lock. If it is not needed, it is only memory: no cell in it is filled.
     let new = First::make::<S, O>(O::keep(host));
-    let mut shard = TABLE.shard(hash).lock();
-    let first = shard.find(key, hash);
-    let first = match first {
-        None => {
-            shard.insert(key, hash, new.into_raw());
-            new
-        }
-        Some(first) => {
-            let first = First::from_raw(first);
-            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody else is here, under the lock.
-            let with = unsafe { first.with::<S>() };
-            if with != first {
-                shard.replace(key, hash, with.into_raw());
-            }
-            with
-        }
-    };
-    drop(shard);
+    // SAFETY: by A1 and A2 what the table has for `host` is not ended while that is borrowed.
+    let first = unsafe { enter_or_add(key, new, First::with::<S>) };
     if first != new {
         // SAFETY: it was not put anywhere.
         unsafe { new.unmake::<S, O, ()>(key, |_| ()) };
     }
     // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
     unsafe { first.look::<S, O>() }.expect("it has just been put there")
+}
+
+/// Enters `new` for a host, or, if that has an entry, has `with` add to it. Returns what the table has then.
+///
+/// # Safety
+///
+/// What it has is not ended meanwhile.
+unsafe fn enter_or_add(key: usize, new: First, with: unsafe fn(First) -> First) -> First {
+    let hash = hash(key);
+    let mut shard = TABLE.shard(hash).lock();
+    let Some(first) = shard.find(key, hash).map(First::from_raw) else {
+        shard.insert(key, hash, new.into_raw());
+        return new;
+    };
+    // SAFETY: the caller's promise; nobody else is here, under the lock.
+    let with = unsafe { with(first) };
+    if with != first {
+        shard.replace(key, hash, with.into_raw());
+    }
+    with
+}
+
+/// Enters `new` for a host, unless it has an entry. Returns whether it did.
+fn enter_first(key: usize, new: First) -> bool {
+    let hash = hash(key);
+    TABLE.shard(hash).lock().insert_first(key, hash, new.into_raw()).is_none()
 }
 
 /// Gives `host`, which had no field set when it was looked for, its first, with `value`, or gives that back.
@@ -175,13 +184,12 @@ unsafe fn start<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>, V>(
     take_back: impl FnOnce(&mut S) -> V,
 ) -> Result<&S, V> {
     let key = key_of(host);
-    let hash = hash(key);
     // SAFETY: the caller's promise is the same.
     let new = unsafe { First::make_marked(O::keep(host), |set| fill(set, value)) };
-    if TABLE.shard(hash).lock().insert_first(key, hash, new.into_raw()).is_some() {
+    if !enter_first(key, new) {
         // SAFETY: it was not put anywhere.
         return Err(unsafe { new.unmake::<S, O, V>(key, take_back) });
     }
-    // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
-    Ok(unsafe { new.look::<S, O>() }.expect("it has just been put there"))
+    // SAFETY: it is a node of `S`; by A1 and A2 it is not ended while `host` is borrowed.
+    Ok(unsafe { new.as_node_of() })
 }

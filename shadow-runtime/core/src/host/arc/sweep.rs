@@ -171,34 +171,40 @@ fn fetch(key: usize, first: NonNull<AfterLink>) {
 }
 
 /// Sweeps for an attach to a host, or puts it off, if this thread is in an initialiser.
+#[inline]
 pub(super) fn sweep_for(key: usize) {
-    SWEEPS.with(|sweeps| {
-        if sweeps.is_sweeping.get() {
-            return;
-        }
-        if claim::is_initialising() && sweeps.owed.get() < MOST_OWED {
-            sweeps.owed.set(sweeps.owed.get() + 1);
-        } else {
-            sweeps.look_around(key);
-            sweep_owed();
-        }
-    });
+    SWEEPS.with(|sweeps| sweeps.sweep_for(key));
 }
 
 /// Sweeps what attaches inside of initialisers have put off, now that this thread is in none.
 #[inline]
 pub(crate) fn sweep_owed() {
-    SWEEPS.with(|sweeps| {
-        if sweeps.owed.get() > 0 && !claim::is_initialising() {
-            sweeps.pay();
-        }
-    });
+    SWEEPS.with(Sweeps::sweep_owed);
 }
 
 impl Sweeps {
+    fn sweep_for(&self, key: usize) {
+        if self.is_sweeping.get() {
+            return;
+        }
+        if claim::is_initialising() && self.owed.get() < MOST_OWED {
+            self.owed.set(self.owed.get() + 1);
+        } else {
+            self.look_around(key);
+            self.sweep_owed();
+        }
+    }
+
+    #[inline]
+    fn sweep_owed(&self) {
+        if self.owed.get() > 0 {
+            self.pay();
+        }
+    }
+
     #[cold]
     fn pay(&self) {
-        if !self.is_sweeping.get() {
+        if !claim::is_initialising() && !self.is_sweeping.get() {
             for _ in 0..self.owed.take() {
                 self.step();
                 self.take_turn();
@@ -234,6 +240,7 @@ impl Sweeps {
     }
 
     /// What one attach sweeps.
+    #[inline]
     fn look_around(&self, key: usize) {
         let attaches = self.step();
         if let Some(round) = PACE.round() {

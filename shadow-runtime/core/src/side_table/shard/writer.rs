@@ -57,7 +57,28 @@ impl<N> Guard<'_, N> {
 
     /// Puts `value` there for `key`, which has none.
     pub(crate) fn insert(&mut self, key: usize, hash: u64, value: NonNull<N>) {
+        let array = self.shard.array.array();
+        let home = array.home(hash);
+        self.insert_at(array, home, tags(array, home), key, hash, value);
+    }
+
+    /// The same, for who knows the array, the home group of the key, and its tags.
+    #[inline]
+    fn insert_at(&mut self, array: Array<N>, home: usize, seen: Tags, key: usize, hash: u64, value: NonNull<N>) {
         debug_assert_ne!(key, NOBODY, "a caller looks for it");
+        let entries = self.shard.entries() + 1;
+        match seen.vacant() {
+            Some(index) if entries <= self.writer.most => {
+                self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
+                fill(array, Position { group: home, index }, seen, key, hash, value);
+            }
+            _ => self.insert_further_on(key, hash, value),
+        }
+    }
+
+    /// Where there is no room at home, or too little in the array for so many entries.
+    #[cold]
+    fn insert_further_on(&mut self, key: usize, hash: u64, value: NonNull<N>) {
         let entries = self.shard.entries() + 1;
         let mut array = self.shard.array.array();
         if entries > self.writer.most {
@@ -68,17 +89,24 @@ impl<N> Guard<'_, N> {
     }
 
     /// Puts `value` there for `key`, unless it has one, which is returned.
+    #[inline]
     pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
         let array = self.shard.array.array();
         let home = array.home(hash);
         let seen = tags(array, home);
         // By T2, if home was not passed, the key is there or nowhere.
         let is_absent = seen.matches(hash).is_empty() && !seen.was_passed();
-        if let Some(there) = if is_absent { None } else { look(array, key, hash) } {
-            return Some(there);
+        let there = if is_absent { None } else { self.find_if_at_all(key, hash) };
+        if there.is_none() {
+            self.insert_at(array, home, seen, key, hash, value);
         }
-        self.insert(key, hash, value);
-        None
+        there
+    }
+
+    /// As [`find`](Self::find), where it is most likely not there.
+    #[cold]
+    fn find_if_at_all(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        self.find(key, hash)
     }
 
     /// Puts another value there for `key`.
@@ -91,6 +119,7 @@ impl<N> Guard<'_, N> {
     }
 
     /// Takes `key` out, if its value `is_gone`: nobody looks for it, and nobody uses what it found (T5).
+    #[inline]
     pub(crate) fn remove_if(
         &mut self,
         key: usize,
