@@ -24,10 +24,10 @@
 //! | the same: panics | `r11_nothing_silent.rs::the_panic_of_an_initialiser_is_passed_on_as_it_is`, `…::an_initialiser_that_asks_for_itself_panics_and_says_which_field_of_which_host` |
 //! | the same: runs the initialiser, once | `a_miss_runs_its_initialiser_and_nothing_else` |
 //! | `update_f`: blocks: no | `an_update_waits_for_no_reader_and_no_closure` |
-//! | the same: allocates: yes | `each_update_of_a_replaced_field_allocates` |
+//! | the same: allocates, unless it uses memory again | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size` |
 //! | the same: panics and runs as `Clone` and `Drop` do | `an_update_clones_what_is_being_read_and_nothing_else`, `r05_drop_once.rs::a_clone_that_panics_leaves_the_value_where_it_is` |
 //! | `update_f_with`: blocks: no | `an_update_waits_for_no_reader_and_no_closure` |
-//! | the same: allocates: yes | `each_update_of_a_replaced_field_allocates` |
+//! | the same: allocates, unless it uses memory again | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size` |
 //! | the same: panics as the closure does | `get_or_update.rs::a_closure_that_panics_changes_nothing`, `r05_drop_once.rs::an_attempt_of_an_update_that_panics_when_it_is_dropped_leaves_the_newest` |
 //! | the same: runs the closure, maybe again | `get_or_update.rs::the_closure_of_an_update_runs_again_if_another_update_came_between` |
 //! | `update_f`, `update_f_with` of `get_or_update(copy)`: block while another moves a value in | `get_or_update_copy.rs::no_update_that_is_made_of_the_one_before_is_lost` |
@@ -89,7 +89,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
 mod common;
 
-use common::memory::{Counting, allocations};
+use common::memory::{Counting, allocations, bytes_of_all_threads};
 use common::{forever, never_hangs, panic_of};
 
 #[global_allocator]
@@ -572,15 +572,62 @@ fn an_update_waits_for_no_reader_and_no_closure() {
     assert_eq!(task.newest().map(|newest| newest.number), Some(5));
 }
 
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_update small: [u64; 2])]
+#[shadow_field(get_or_update another: [u64; 7])]
+#[shadow_field(get_or_update large: [u64; 8])]
+struct Sizes {
+    shadow: ShadowFields,
+}
+
 #[test]
-fn each_update_of_a_replaced_field_allocates() {
+fn an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size() {
     let _alone = alone();
-    let world = World::attached();
-    let value = || Noting { number: 1, in_clone: None, life: Arc::clone(&world.task.attached().unwrap().life) };
-    for _ in 0..3 {
-        assert!(matches!(allocates(|| world.task.update_newest(value())), (1, Some(_))));
-        assert!(matches!(allocates(|| world.task.update_newest_with(|_| value())), (1, Some(_))));
-        assert!(matches!(allocates(|| world.shared.update_newest(value())), (1, Some(_))));
+    let sizes = Arc::new(Sizes::default());
+    sizes.update_small([0; 2]);
+    sizes.update_another([0; 7]);
+    sizes.update_large([0; 8]);
+    let updates = Arc::clone(&sizes);
+    let thread = thread::spawn(move || {
+        let small = || allocates(|| updates.update_small([1; 2]).is_some());
+        let small_with = || allocates(|| updates.update_small_with(|last| last.copied().unwrap()).is_some());
+        let another = || allocates(|| updates.update_another([1; 7]).is_some());
+        let large = || allocates(|| updates.update_large([1; 8]).is_some());
+        // A thread that counts allocates for that, when it meets these fields.
+        assert!([large(), another(), small()].iter().all(|(_, replaced)| *replaced));
+        for _ in 0..3 {
+            assert_eq!([small(), small_with(), small()], [(0, true); 3]);
+            assert_eq!([large(), large()], [(1, true); 2]);
+            assert_eq!(small(), (0, true), "what is large is not kept");
+            assert_eq!([another(), another(), another()], [(1, true), (0, true), (0, true)]);
+            assert_eq!([small(), small()], [(1, true), (0, true)], "one is kept, the last");
+        }
+        let other = Sizes::default();
+        assert_eq!(allocates(|| other.update_small([1; 2])), (1, None), "the first of a host has its field set, too");
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+fn what_an_update_keeps_goes_with_its_thread() {
+    let _alone = alone();
+    let sizes = Arc::new(Sizes::default());
+    sizes.update_small([0; 2]);
+    sizes.update_another([0; 7]);
+    let thread = |updates: usize| {
+        let sizes = Arc::clone(&sizes);
+        let update = move |number| match number % 3 {
+            0 => drop(sizes.update_another([1; 7])),
+            _ => drop(sizes.update_small([1; 2])),
+        };
+        thread::spawn(move || (0..updates).for_each(update)).join().unwrap();
+        bytes_of_all_threads()
+    };
+    // A thread that counts leaves what it allocates for that to the next.
+    thread(4);
+    let before = thread(0);
+    for updates in [0, 1, 2, 3, 4, 5, 1] {
+        assert_eq!(thread(updates), before, "after {updates} updates");
     }
 }
 

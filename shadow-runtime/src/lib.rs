@@ -76,8 +76,8 @@
 //! | `f` | `get_or_update(copy)` | no | no | no | no |
 //! | `attach_f` | `attach` | while another moves its value in | on the first attach of a declaration to a host | no | the logger, on a refusal |
 //! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach of a declaration to a host; when it meets another's initialiser | as the initialiser does; if it asks for its own field | the initialiser |
-//! | `update_f` | `get_or_update` | no | yes | as `Clone` and `Drop` do | `Clone`, `Drop` |
-//! | `update_f_with` | `get_or_update` | no | yes | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
+//! | `update_f` | `get_or_update` | no | unless it has the memory of a small value that its thread has just replaced | as `Clone` and `Drop` do | `Clone`, `Drop` |
+//! | `update_f_with` | `get_or_update` | no | as `update_f` | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
 //! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach of a declaration to a host, and the first time that a value of several words is replaced | no | no |
 //! | `update_f_with` | `get_or_update(copy)` | while another moves a value in | as `update_f` | as the closure does | the closure, maybe again |
 //! | `f_mut` | all | no | of `get_or_update(copy)`, once; of `get_or_attach`, as `f` does | of `get_or_attach`, as `f` does | of `get_or_attach`, the initialiser |

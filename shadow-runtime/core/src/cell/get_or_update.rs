@@ -62,7 +62,8 @@ use std::ptr::{self, NonNull};
 
 use crate::cell::Cell;
 use crate::panics::Panics;
-use crate::readers::retired::{Node, Retired};
+use crate::readers::node::Node;
+use crate::readers::retired::Retired;
 use crate::readers::{self, Slot, barrier};
 use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};

@@ -60,7 +60,8 @@ use std::ptr::NonNull;
 
 use crate::raw::kind::{Known, Values};
 use crate::raw::table::Table;
-use crate::readers::retired::{Node, Retired, Retiring};
+use crate::readers::node::Node;
+use crate::readers::retired::{Retired, Retiring};
 use crate::readers::{self, Slot};
 use crate::sync::{Ordering, fence};
 

@@ -24,7 +24,9 @@
 pub(crate) mod barrier;
 #[cfg(loom)]
 pub mod modelled;
+pub(crate) mod node;
 pub(crate) mod retired;
+mod spare;
 
 use std::cell::Cell;
 use std::{iter, ptr};

@@ -1,4 +1,4 @@
-//! The memory of values that are replaced, and who drops one that was still in use when it was.
+//! Who drops a value that was still in use when it was replaced.
 //!
 //! In: nodes that a writer has replaced. Out: the value of one that nobody has announced; of others their end, by whoever
 //! is the last to have one. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, whose headers say how announcements
@@ -29,6 +29,7 @@ use std::hint;
 use std::ptr::{self, NonNull};
 
 use crate::panics::Panics;
+use crate::readers::node::Node;
 use crate::readers::{self, barrier};
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 
@@ -37,17 +38,6 @@ use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 /// where they are as long as this one keeps away. With an eighth of it, two threads that read and write the same field
 /// take nearly twice as long.
 const PATIENCE: usize = 512;
-
-/// A value on the heap.
-#[repr(C, align(8))]
-pub(crate) struct Node<V> {
-    value: V,
-    /// In the list: the next node, and in the low bit whether this one's readers are not seen.
-    next: AtomicPtr<Node<V>>,
-}
-
-/// The bit of a link that says that it is never known whether somebody has announced the node.
-const UNSEEN: usize = 1;
 
 /// Nodes that were replaced while they were announced.
 pub(crate) struct Retired<V> {
@@ -61,57 +51,6 @@ pub(crate) struct Retiring<'cell, V, F: Fn(&V) -> bool> {
     node: NonNull<Node<V>>,
     is_seen: bool,
     is_own: F,
-}
-
-impl<V> Node<V> {
-    #[inline]
-    pub(crate) fn make(value: V) -> NonNull<Self> {
-        NonNull::from(Box::leak(Box::new(Self { value, next: AtomicPtr::new(ptr::null_mut()) })))
-    }
-
-    /// Frees a node, and gives its value out.
-    ///
-    /// # Safety
-    ///
-    /// It comes from [`make`](Self::make), and nobody else has it.
-    #[inline]
-    pub(crate) unsafe fn unmake(node: NonNull<Self>) -> V {
-        // SAFETY: it was made by `Box`; the caller says that it is nobody else's.
-        let node = unsafe { Box::from_raw(node.as_ptr()) };
-        node.value
-    }
-
-    /// Drops a node, and its value where it is.
-    ///
-    /// # Safety
-    ///
-    /// It comes from [`make`](Self::make), and nobody else has it.
-    pub(crate) unsafe fn end(node: NonNull<Self>) {
-        // SAFETY: it was made by `Box`; the caller says that it is nobody else's.
-        drop(unsafe { Box::from_raw(node.as_ptr()) });
-    }
-
-    #[inline]
-    pub(crate) const fn value(&self) -> &V {
-        &self.value
-    }
-
-    pub(crate) const fn value_mut(&mut self) -> &mut V {
-        &mut self.value
-    }
-
-    /// What comes after it in the list, and whether its readers are seen.
-    fn link(&self) -> (*mut Self, bool) {
-        // Relaxed, here and below: who has the list has its nodes.
-        let link = self.next.load(Ordering::Relaxed);
-        // Not the pointer that was stored: see `put`.
-        (ptr::with_exposed_provenance_mut(link.addr() & !UNSEEN), link.addr() & UNSEEN == 0)
-    }
-
-    fn set_link(&self, next: *mut Self, is_seen: bool) {
-        let unseen = if is_seen { 0 } else { UNSEEN };
-        self.next.store(next.map_addr(|address| address | unseen), Ordering::Relaxed);
-    }
 }
 
 impl<V> Retired<V> {
