@@ -31,6 +31,7 @@
 mod kept;
 #[cfg(loom)]
 pub mod modelled;
+mod pace;
 mod sweep;
 
 use crate::field_set::FieldSet;

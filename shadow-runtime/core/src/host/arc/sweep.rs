@@ -1,7 +1,7 @@
 //! When the fields of `Arc`s that are gone are dropped: by attaches, a few at a time.
 //!
 //! In: an attach to an `Arc`, when it is done. Out: the ends of hosts that are gone. Neighbours: `../arc.rs`, whose
-//! invariants A1 and A2 it keeps; `side_table/shard.rs`, which goes through a shard.
+//! invariants A1 and A2 it keeps; `pace.rs`, when the table is due; `side_table/shard.rs`, which goes through a shard.
 //!
 //! Every attach to an `Arc`, when it is done, looks for dead hosts in three places:
 //!
@@ -40,9 +40,10 @@ use std::ptr::NonNull;
 use crate::claim;
 use crate::fields::{AfterLink, First};
 use crate::host::arc::TABLE;
+use crate::host::arc::pace::Pace;
 use crate::panics::Panics;
 use crate::side_table::{NOBODY, SHARDS, Shard, hash, prefetch};
-use crate::sync::{AtomicUsize, Ordering, local, shared};
+use crate::sync::{local, shared};
 
 /// How many hosts a thread remembers.
 const RECENT: usize = 8;
@@ -66,58 +67,7 @@ const SMALL: usize = 64 * SHARDS;
 const MOST_OWED: usize = 1024;
 
 shared! {
-    static PACE: Pace = Pace {
-        limit: AtomicUsize::new(0),
-        round: AtomicUsize::new(0),
-        unswept: AtomicUsize::new(0),
-        threads: AtomicUsize::new(0),
-    };
-}
-
-/// When the table is swept from end to end. All operations are `Relaxed`: nothing is concluded from them but how much
-/// work to do, and whoever does it takes locks.
-struct Pace {
-    /// With more entries than this, a round begins.
-    limit: AtomicUsize,
-    /// How many rounds have begun.
-    round: AtomicUsize,
-    /// How many shards the round that is on has still to see to the end; 0 if none is on.
-    unswept: AtomicUsize,
-    /// How many threads have swept for an attach.
-    threads: AtomicUsize,
-}
-
-impl Pace {
-    /// Begins a round if so many entries are more than the limit, and none is on.
-    fn begin(&self, entries: usize) {
-        if entries > self.limit.load(Ordering::Relaxed)
-            && self.unswept.compare_exchange(0, SHARDS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            self.round.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The round that is on.
-    fn round(&self) -> Option<usize> {
-        (self.unswept.load(Ordering::Relaxed) > 0).then(|| self.round.load(Ordering::Relaxed))
-    }
-
-    /// The round has seen one more shard to the end.
-    fn swept(&self) {
-        if self.unswept.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.all_are_swept();
-        }
-    }
-
-    /// What is left is mostly alive.
-    fn all_are_swept(&self) {
-        let entries = all_entries();
-        self.limit.store(entries + entries / 8, Ordering::Relaxed);
-    }
-}
-
-fn all_entries() -> usize {
-    TABLE.shards().map(Shard::entries).sum()
+    static PACE: Pace = Pace::new();
 }
 
 struct Sweeps {
@@ -231,10 +181,10 @@ impl Sweeps {
     /// Has the thread begin where the one before it did not.
     #[cold]
     fn begin(&self) {
-        let number = PACE.threads.fetch_add(1, Ordering::Relaxed);
+        let number = PACE.next_thread();
         self.attaches.set(number);
-        // Before it has counted: about so many there were at the end of the last round.
-        self.all.set(PACE.limit.load(Ordering::Relaxed));
+        // Before it has counted.
+        self.all.set(PACE.limit());
         // Also those threads whose numbers give them a turn at once begin at shards that differ.
         self.next.set(number.wrapping_add(number / TURN));
     }
@@ -270,11 +220,10 @@ impl Sweeps {
         self.is_sweeping.set(false);
     }
 
-    /// Counts the entries of all shards.
+    /// Finds out whether the table has grown.
     #[cold]
     fn count(&self) {
-        self.all.set(all_entries());
-        PACE.begin(self.all.get());
+        self.all.set(PACE.count());
     }
 
     /// The next shard.
@@ -371,7 +320,9 @@ mod tests {
     use crate::field_set::FieldSet;
     use crate::host::Host;
     use crate::host::arc::kept::{Keeps, Thin, key_of};
+    use crate::host::arc::pace::all_entries;
     use crate::registry::Field;
+    use crate::sync::Ordering;
 
     /// A field set of no fields.
     struct Nothing;
