@@ -44,6 +44,7 @@
 //! | the same: panics, runs `Drop` | `r05_drop_once.rs::a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done` |
 //! | `report`: blocks, for a moment | `a_sweep_and_a_report_wait_for_no_code_of_the_user` |
 //! | the same: allocates, runs no code | `a_report_allocates_and_runs_no_code_of_the_user` |
+//! | A thread keeps the memory of the last small value, and uses it for the next | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size`, `what_an_update_keeps_goes_with_its_thread`, `registry_allocator.rs::an_allocator_may_update_small_values_where_others_are_replaced` |
 //! | With the feature `counts`, … allocates … for the first time | `counting_allocates_when_a_thread_does_it_first`, `registry_threads.rs::a_thread_that_counts_nothing_allocates_nothing_for_it` |
 //! | Hosts in a side table are looked up without a lock | `awkward_fork.rs::a_child_can_read_whatever_other_threads_of_its_parent_were_doing` |
 //! | The first attach … locks a part of the table | the code; nobody sees it but who asks for that part at that moment |
@@ -72,13 +73,13 @@
 //! | `raw`: `Id::get`: no, no, no, no | `r10_raw.rs`, all; `a_raw_look_allocates_nothing_and_runs_no_code` |
 //! | `raw`: `UpdateId::get` | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it`, `a_raw_read_clones_once`, `r05_returned.rs::a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort` |
 //! | `raw`: `attach`: blocks while an initialiser of the field runs; panics inside of it | `r03_once.rs::a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds`, `…::a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it` |
-//! | `raw`: `attach`, `get_or_attach` of a miss, `get_or_update`: allocate | `raw_attaches_and_updates_allocate` |
+//! | `raw`: `attach`, `get_or_attach` of a miss, `get_or_update`, but for a small value: allocate | `raw_attaches_and_updates_allocate` |
 //! | `raw`: `get_or_update`, `detach` wait for no reader | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it` |
 //! | `raw`: `detach` allocates nothing and runs no code | `a_raw_detach_allocates_nothing_and_runs_no_code` |
 //! | `raw`: `detach_all`: runs `each`; panics as it does | `raw.rs::one_field_of_all_objects_is_detached_at_once`, `raw.rs::a_panic_for_one_object_does_not_keep_the_others_from_their_turn` |
 //! | `raw`: `detach_object`: runs `Drop`; panics as it does | `r05_drop_once.rs::all_fields_of_a_raw_object_are_dropped_and_the_first_panic_is_raised_when_they_are_done` |
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -610,17 +611,38 @@ fn an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_t
 
 #[test]
 fn what_an_update_keeps_goes_with_its_thread() {
+    /// Updates when its thread ends.
+    struct Last(Option<Arc<Sizes>>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            if let Some(sizes) = self.0.take() {
+                for _ in 0..3 {
+                    sizes.update_small([1; 2]);
+                }
+            }
+        }
+    }
+
+    thread_local! {
+        static LAST: RefCell<Last> = const { RefCell::new(Last(None)) };
+    }
+
     let _alone = alone();
     let sizes = Arc::new(Sizes::default());
     sizes.update_small([0; 2]);
     sizes.update_another([0; 7]);
     let thread = |updates: usize| {
         let sizes = Arc::clone(&sizes);
-        let update = move |number| match number % 3 {
-            0 => drop(sizes.update_another([1; 7])),
-            _ => drop(sizes.update_small([1; 2])),
-        };
-        thread::spawn(move || (0..updates).for_each(update)).join().unwrap();
+        let thread = thread::spawn(move || {
+            // Before the first update, so that it is dropped when nothing is kept any more; or the only updates are there.
+            LAST.with_borrow_mut(|last| last.0 = Some(Arc::clone(&sizes)));
+            (0..updates).for_each(|number| match number % 3 {
+                0 => drop(sizes.update_another([1; 7])),
+                _ => drop(sizes.update_small([1; 2])),
+            });
+        });
+        thread.join().unwrap();
         bytes_of_all_threads()
     };
     // A thread that counts leaves what it allocates for that to the next.
@@ -976,13 +998,16 @@ fn raw_attaches_and_updates_allocate() {
     assert!(warm_up.attach(Noting::default()));
     warm_up.update(Noting::default());
     let (one, other) = (Object::new(), Object::new());
-    let values = [(); 5].map(|()| Noting::default());
-    let [first, second, third, fourth, refused] = values;
+    let values = [(); 6].map(|()| Noting::default());
+    let [first, second, third, fourth, fifth, refused] = values;
     assert!(matches!(ran(|| allocates(|| one.attach(first))), (NOTHING, (1.., true))));
     assert!(matches!(ran(|| allocates(|| other.make(|| second))), (NOTHING, (1.., 0))));
     assert!(matches!(ran(|| allocates(|| one.update(third).is_none())), (NOTHING, (1.., true))));
     let (counted, (count, previous)) = ran(|| allocates(|| one.update(fourth)));
     assert!(counted == NOTHING && count == 1 && previous.is_some());
+    // It has the memory of the third.
+    let (counted, (count, previous)) = ran(|| allocates(|| one.update(fifth)));
+    assert!(counted == NOTHING && count == 0 && previous.is_some());
     assert!(!one.attach(refused));
 }
 

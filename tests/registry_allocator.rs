@@ -1,4 +1,5 @@
-//! Counting allocates, once per thread: an allocator that has shadow fields of its own must survive that.
+//! An allocator that has shadow fields of its own: it may count, though counting allocates, once per thread; and it may
+//! update a small value, though what an update frees is kept for the next.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,7 +12,8 @@ mod common;
 use common::never_hangs;
 
 /// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few also
-/// attach a field that nobody has attached before, which takes the registry's lock.
+/// attach a field that nobody has attached before, which takes the registry's lock. In threads that have asked for that, it
+/// updates a field at every allocation, and wherever something is freed, but not inside of such an update.
 struct Instrumented;
 
 #[global_allocator]
@@ -23,6 +25,7 @@ static ALLOCATOR: Instrumented = Instrumented;
 #[shadow_field(attach second: u64)]
 #[shadow_field(attach third: u64)]
 #[shadow_field(attach fourth: u64)]
+#[shadow_field(get_or_update size: [usize; 3])]
 struct Heap {
     shadow: ShadowFields,
 }
@@ -32,6 +35,16 @@ static HEAP: Heap = Heap { shadow: ShadowFields::new() };
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static UPDATES: Cell<bool> = const { Cell::new(false) };
+    /// What is allocated, by this thread, less what it has freed.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+fn update(size: usize) {
+    if UPDATES.replace(false) {
+        HEAP.update_size([size; 3]);
+        UPDATES.set(true);
+    }
 }
 
 // SAFETY: everything is handed on to the system's allocator.
@@ -49,11 +62,15 @@ unsafe impl GlobalAlloc for Instrumented {
             };
             assert!(HEAP.attach_allocation(1).is_err());
         }
+        BYTES.set(BYTES.get().wrapping_add(layout.size()));
+        update(layout.size());
         // SAFETY: the caller keeps to the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.set(BYTES.get().wrapping_sub(layout.size()));
+        update(layout.size());
         // SAFETY: the caller keeps to the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -94,4 +111,31 @@ fn an_allocator_may_count_while_counters_and_reports_are_made() {
     let row = |field| report.iter().find(|row: &&Row| row.field() == field).unwrap();
     assert_eq!(row("allocation").duplicates(), threads.iter().sum::<u64>() + by_report);
     assert_eq!(["one", "two"].map(|field| (row(field).attached(), row(field).live())), [(4, 0); 2]);
+}
+
+#[test]
+fn an_allocator_may_update_small_values_where_others_are_replaced() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(get_or_update pair: [u64; 2])]
+    #[shadow_field(get_or_update four: [u64; 4])]
+    struct Host {
+        shadow: ShadowFields,
+    }
+    let updates = || {
+        let host = Host::default();
+        UPDATES.set(true);
+        let kept = [(); 3].map(|()| {
+            for number in 0..100 {
+                host.update_pair([number; 2]);
+                host.update_four([number; 4]);
+                assert_eq!((host.pair(), host.four()), (Some([number; 2]), Some([number; 4])));
+            }
+            BYTES.get()
+        });
+        UPDATES.set(false);
+        kept
+    };
+    for kept in never_hangs(|| [(); 3].map(|()| thread::spawn(updates)).map(|thread| thread.join().unwrap())) {
+        assert!(kept[2] <= kept[0], "bytes that are kept: {kept:?}");
+    }
 }

@@ -76,7 +76,7 @@
 //! | `f` | `get_or_update(copy)` | no | no | no | no |
 //! | `attach_f` | `attach` | while another moves its value in | on the first attach of a declaration to a host | no | the logger, on a refusal |
 //! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach of a declaration to a host; when it meets another's initialiser | as the initialiser does; if it asks for its own field | the initialiser |
-//! | `update_f` | `get_or_update` | no | unless it has the memory of a small value that its thread has just replaced | as `Clone` and `Drop` do | `Clone`, `Drop` |
+//! | `update_f` | `get_or_update` | no | yes; of a small value mostly not: see below | as `Clone` and `Drop` do | `Clone`, `Drop` |
 //! | `update_f_with` | `get_or_update` | no | as `update_f` | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
 //! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach of a declaration to a host, and the first time that a value of several words is replaced | no | no |
 //! | `update_f_with` | `get_or_update(copy)` | while another moves a value in | as `update_f` | as the closure does | the closure, maybe again |
@@ -87,6 +87,10 @@
 //! | [`report`](Registry::report) | all | while another enters a field or its counters | yes | no | no |
 //!
 //! [`raw`] has a table of its own.
+//!
+//! A thread keeps the memory of the last value of a `get_or_update` field that an update or a detach of its own has taken
+//! back, if that was of up to 56 bytes, and uses it for the next that it puts into such a field, if that is as large. So an
+//! update that replaces a small value mostly allocates nothing.
 //!
 //! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
 //! registry when its thread does so for the first time, and a few times more as the thread meets more fields.
@@ -111,8 +115,9 @@
 //!
 //! - **Fields that are replaced.** A value of a `get_or_update` field that was replaced is handed out by the update, unless
 //!   somebody is cloning it just then, or makes the next one of it; in that case the update hands out a clone, and the
-//!   value is dropped by the last of those who use it, when that is done. So at most as many old values are kept as there are readers in the middle
-//!   of a clone or a closure, whether the field is updated again or not. An update waits for no reader.
+//!   value is dropped by the last of those who use it, when that is done. So at most as many old values are kept as there
+//!   are readers in the middle of a clone or a closure, whether the field is updated again or not. An update waits for no
+//!   reader.
 //! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
 //!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
 //!

@@ -350,6 +350,10 @@ mod tests {
         lock(&CLAIMS.table).listed.iter().filter(|listed| ptr::eq(listed.record.slot, slot)).count()
     }
 
+    fn is_listed(record: &Record) -> bool {
+        lock(&CLAIMS.table).listed.iter().any(|listed| listed.record.place == record.place)
+    }
+
     /// It is free, and whoever claims one of its places next needs no table.
     fn is_free_again(records: &[Record; 3]) {
         for record in records {
@@ -373,6 +377,9 @@ mod tests {
             for (left, goes) in [2, 1, 0].into_iter().zip(order) {
                 claims[goes] = None;
                 assert_eq!(listed_of(records[0].slot), left);
+                for (record, claim) in records.iter().zip(&claims) {
+                    assert_eq!(is_listed(record), claim.is_some(), "after {goes} of {order:?}");
+                }
                 let expected = match left {
                     0 => FREE,
                     _ if claims[0].is_some() => listed(records[0].address()),

@@ -1,7 +1,8 @@
 //! The cell of a `get_or_update` field: replaced by whoever updates last, while others clone what they have found.
 //!
 //! In: a value, or a closure that makes the next from the last. Out: clones of the value, the old or the new (R2).
-//! Neighbours: `readers/`, the announcements of readers; `readers/retired.rs`, the memory of a value, and who drops it.
+//! Neighbours: `readers/`, the announcements of readers; `readers/node.rs`, the memory of a value; `readers/retired.rs`, who
+//! drops one that is still being cloned.
 //!
 //! A value is in a node on the heap, and the cell's word points to the newest. A read must not write to memory that
 //! other readers write to, nor wait; but it runs `Clone`, which may take its time, and the value must stay until it is

@@ -57,7 +57,7 @@
 //! | [`UpdateId::get`] | no | on a thread's first read, and on one inside of a clone; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of values replaced or detached meanwhile |
 //! | [`Id::attach`] | for a moment; while an initialiser of the field runs | yes, but on a refusal | inside of an initialiser of the field | the logger, on a refusal |
 //! | [`Id::get_or_attach`] on a miss | for a moment; while another's initialiser runs | yes | as the initialiser does; if it asks for its own field | the initialiser; `Drop` of gone `Arc` hosts, if it has attached to others |
-//! | [`UpdateId::get_or_update`] | for a moment | unless it has the memory of a small value that its thread has just replaced | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is replaced |
+//! | [`UpdateId::get_or_update`] | for a moment | yes, but not for a small value, where there is one already, and its thread has just replaced or detached one of that size | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is replaced |
 //! | [`Id::detach`] | for a moment | no | no | no |
 //! | [`UpdateId::detach`] | for a moment | no; as `Clone` does | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is detached |
 //! | [`Id::detach_all`], [`UpdateId::detach_all`] | for a moment | yes | as what is called does, when all are done | what is given; and as `detach` does |

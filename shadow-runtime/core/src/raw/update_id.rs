@@ -68,7 +68,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     }
 
     /// Replaces the value of this field of `object`, or attaches it, and returns the previous one, or a clone of it if
-    /// somebody is cloning it just then. Allocates, and locks for a moment; waits for no reader.
+    /// somebody is cloning it just then. Mostly allocates, and locks for a moment; waits for no reader.
     ///
     /// ```
     /// use shadow_runtime::raw;

@@ -3,8 +3,8 @@
 //! In: a reader's cell and node, before it touches the node's value. Out: whether anybody has announced that. These are
 //! hazard pointers (M. M. Michael, "Hazard Pointers", IEEE TPDS 15/6, 2004), of a thread's own, so that readers write to
 //! no memory that others write to. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, which argue what they are good
-//! for; `barrier.rs`, by which the announcement of a value that is seldom replaced needs no fence; `retired.rs`, who drops
-//! what was still announced when it was replaced.
+//! for; `barrier.rs`, by which the announcement of a value that is seldom replaced needs no fence; `node.rs`, what is
+//! announced; `retired.rs`, who drops what still was when it was replaced.
 //!
 //! # Slots
 //!

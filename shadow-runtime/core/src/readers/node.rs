@@ -1,7 +1,7 @@
 //! The memory of one value that is replaced.
 //!
 //! In: a value. Out: a node, which a cell, a table of `raw`, or the list of what is retired has. Neighbours: `retired.rs`,
-//! the list; `spare.rs`, the memory of the node that a thread has replaced last, which the next node has again.
+//! the list; `spare.rs`, the memory of the node that a thread has taken apart last, which the next node has again.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -28,7 +28,7 @@ impl<V> Node<V> {
         NonNull::from(Box::leak(memory)).cast()
     }
 
-    /// Frees a node, or keeps its memory for the next of this thread, and gives its value out.
+    /// Takes a node apart: gives its value out, and keeps its memory for the next of this thread, or frees it.
     ///
     /// # Safety
     ///

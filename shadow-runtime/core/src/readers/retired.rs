@@ -1,8 +1,8 @@
 //! Who drops a value that was still in use when it was replaced.
 //!
 //! In: nodes that a writer has replaced. Out: the value of one that nobody has announced; of others their end, by whoever
-//! is the last to have one. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, whose headers say how announcements
-//! are seen; what is called a cell here is a table of the latter, too.
+//! is the last to have one. Neighbours: `node.rs`, one node; `cell/get_or_update.rs` and `raw/newest.rs`, whose headers say
+//! how announcements are seen; what is called a cell here is a table of the latter, too.
 //!
 //! A writer that finds its node announced clones the value, puts the node into the cell's list, and looks again. A reader
 //! that finds, after its withdrawal, that its node was replaced, looks into the list; it drops what nobody announces any
