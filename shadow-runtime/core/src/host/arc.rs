@@ -147,12 +147,12 @@ fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     unsafe { first.look::<S, O>() }.expect("it has just been put there")
 }
 
-/// Enters `new` for a host, or, if that has an entry, has `with` add to it. Returns what the table has then.
+/// Enters `new` for a host, or, if that has an entry, has `add` add to it. Returns what the table has then.
 ///
 /// # Safety
 ///
 /// What it has is not ended meanwhile.
-unsafe fn enter_or_add(key: usize, new: First, with: unsafe fn(First) -> First) -> First {
+unsafe fn enter_or_add(key: usize, new: First, add: unsafe fn(First) -> First) -> First {
     let hash = hash(key);
     let mut shard = TABLE.shard(hash).lock();
     let Some(first) = shard.find(key, hash).map(First::from_raw) else {
@@ -160,11 +160,11 @@ unsafe fn enter_or_add(key: usize, new: First, with: unsafe fn(First) -> First) 
         return new;
     };
     // SAFETY: the caller's promise; nobody else is here, under the lock.
-    let with = unsafe { with(first) };
-    if with != first {
-        shard.replace(key, hash, with.into_raw());
+    let more = unsafe { add(first) };
+    if more != first {
+        shard.replace(key, hash, more.into_raw());
     }
-    with
+    more
 }
 
 /// Enters `new` for a host, unless it has an entry. Returns whether it did.
