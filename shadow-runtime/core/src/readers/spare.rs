@@ -18,9 +18,8 @@ use std::ptr::NonNull;
 
 use crate::sync::local;
 
-/// How large the memory is that is kept: that of a node of a few words. A model checker's is not: models have memory of
-/// their own, which comes back at once.
-const MOST: usize = if cfg!(loom) { 0 } else { 64 };
+/// How large the memory is that is kept: that of a node of a few words.
+const MOST: usize = 64;
 
 /// How it is aligned.
 const ALIGN: usize = 8;
@@ -35,9 +34,10 @@ struct Block {
 }
 
 impl Block {
-    /// Whether a `T` has such memory, and little of it.
+    /// Whether a `T` has such memory, and little of it. Under a model checker none has: models have memory of their own,
+    /// which comes back at once.
     const fn is_for<T>() -> bool {
-        0 < size_of::<T>() && size_of::<T>() <= MOST && align_of::<T>() == ALIGN
+        !cfg!(loom) && 0 < size_of::<T>() && size_of::<T>() <= MOST && align_of::<T>() == ALIGN
     }
 
     /// Frees it, if it is not for a `T`.
