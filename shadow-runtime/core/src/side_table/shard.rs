@@ -1,7 +1,7 @@
 //! One shard of a side table: reads take no lock; writers hold the shard's.
 //!
 //! In: a key and its hash. Out: the value, a pointer that is not this file's business. The reader's half is here, the
-//! writer's in `shard/writer.rs`.
+//! writer's in `shard/writer.rs`, and who goes through it all in `shard/sweep.rs`.
 //!
 //! # What is where
 //!
@@ -89,6 +89,7 @@
 //! by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those of
 //! `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
 
+mod sweep;
 mod writer;
 
 use std::ptr::NonNull;

@@ -1,7 +1,7 @@
 //! When the fields of `Arc`s that are gone are dropped: by attaches, a few at a time.
 //!
 //! In: an attach to an `Arc`, when it is done. Out: the ends of hosts that are gone. Neighbours: `../arc.rs`, whose
-//! invariants A1 and A2 it keeps; `pace.rs`, when the table is due; `side_table/shard.rs`, which goes through a shard.
+//! invariants A1 and A2 it keeps; `pace.rs`, when the table is due; `side_table/shard/sweep.rs`, who goes through a shard.
 //!
 //! Every attach to an `Arc`, when it is done, looks for dead hosts in three places:
 //!
@@ -16,14 +16,14 @@
 //!    small; when it is not, after every [`TURN`]th, or, while none is found, after twice as many each time, up to
 //!    [`LONG_TURN`]. So what is dead is found even if nothing grows.
 //!
-//! A turn sees [`TURN_STRIDE`] entries, or as many times more as the shard has more than its part: what is taken out of one
-//! shard at a time leaves addresses of that shard to the next hosts, so that many may come to be in few shards. Where there
-//! are fewer, it ends with as many groups as `side_table/shard.rs` sweeps at a time, which is [`TURN`]. So it takes at most
-//! about `LONG_TURN` attaches of one thread for each shard, `LONG_TURN / TURN_STRIDE` for each entry, and four for each
-//! group of slots, to see all shards from end to end, if the groups are spread evenly over shards. Within so many a host
-//! that is gone is dropped, or within twice as many, if it was moved back past where the sweep was; and the memory of hosts
-//! and values is bounded by what is alive (R7). Groups do not become fewer: a table that was large once takes longer, by a
-//! part that is small beside what it keeps.
+//! A turn sees [`TURN_STRIDE`] entries, or as many times more as the shard has more than its part: what is taken out of
+//! one shard at a time leaves addresses of that shard to the next hosts, so that many may come to be in few shards.
+//! Where there are fewer, it ends with as many groups as `side_table/shard/sweep.rs` goes through at a time, which is
+//! [`TURN`]. So it takes at most about `LONG_TURN` attaches of one thread for each shard, `LONG_TURN / TURN_STRIDE` for
+//! each entry, and four for each group of slots, to see all shards from end to end, if the groups are spread evenly
+//! over shards. Within so many a host that is gone is dropped, or within twice as many, if it was moved back past where
+//! the sweep was; and the memory of hosts and values is bounded by what is alive (R7). Groups do not become fewer: a
+//! table that was large once takes longer, by a part that is small beside what it keeps.
 //!
 //! A thread begins, when it first sweeps, where its number among all threads that do says: at another shard than the one
 //! before it, and at another place of a turn. So many threads that each attach a few times see all shards, and whether the

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::writer::{MOST_GROUPS, position, tags};
+use super::sweep::MOST_GROUPS;
+use super::writer::{position, tags};
 use super::*;
 use crate::side_table::array::SLOTS;
 use crate::side_table::{SideTable, hash};

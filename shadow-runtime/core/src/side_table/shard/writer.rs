@@ -1,18 +1,16 @@
-//! Who writes to a shard: puts keys in, takes them out, moves them, sweeps, and replaces the array.
+//! Who writes to a shard: puts keys in, takes them out, moves them, and replaces the array.
 //!
 //! In: keys and values, under the shard's lock. Out: a shard that readers may look at meanwhile. Why they may, and what T1
-//! to T6 are, is in `../shard.rs`.
+//! to T6 are, is in `../shard.rs`. Neighbour: `sweep.rs`, who goes through a shard and has taken out what is gone.
 
 use std::ptr::NonNull;
 
+use super::sweep::Sweep;
 use super::{NOBODY, Shard, look};
 use crate::side_table::array::{Array, SLOTS};
 use crate::side_table::hash;
 use crate::side_table::tags::Tags;
 use crate::sync::{MutexGuard, Ordering};
-
-/// How many groups are swept at a time, where most are vacant.
-pub(super) const MOST_GROUPS: usize = 64;
 
 /// What only writers have of a shard.
 pub(super) struct Writer<N> {
@@ -20,16 +18,12 @@ pub(super) struct Writer<N> {
     pub(super) replaced: Vec<Array<N>>,
     /// How many entries the array may have.
     most: usize,
-    /// The group that is swept next.
-    cursor: usize,
-    /// The round of sweeping that is on, and how many groups of the shard it has still to see.
-    round: usize,
-    left: usize,
+    pub(super) sweep: Sweep,
 }
 
 impl<N> Writer<N> {
     pub(super) const fn new() -> Self {
-        Self { replaced: Vec::new(), most: 0, cursor: 0, round: 0, left: 0 }
+        Self { replaced: Vec::new(), most: 0, sweep: Sweep::new() }
     }
 }
 
@@ -46,7 +40,7 @@ pub(crate) struct Guard<'table, N> {
 #[derive(Clone, Copy)]
 pub(super) struct Position {
     pub(super) group: usize,
-    index: usize,
+    pub(super) index: usize,
 }
 
 impl<N> Guard<'_, N> {
@@ -135,95 +129,6 @@ impl<N> Guard<'_, N> {
         })
     }
 
-    /// As [`sweep`](Self::sweep), for a round that sees every shard from end to end. Returns whether it now has seen
-    /// this one.
-    pub(crate) fn sweep_round(
-        &mut self,
-        round: usize,
-        count: usize,
-        prefetch: impl Fn(usize, NonNull<N>),
-        is_gone: impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) -> bool {
-        if self.shard.is_swept(round) {
-            return false;
-        }
-        if self.writer.round != round {
-            self.writer.round = round;
-            self.writer.left = self.shard.array.array().groups();
-        }
-        let swept = self.sweep(count, prefetch, is_gone, gone);
-        self.writer.left = self.writer.left.saturating_sub(swept);
-        if self.writer.left == 0 {
-            self.shard.upkeep.swept.store(round, Ordering::Relaxed);
-        }
-        self.writer.left == 0
-    }
-
-    /// Takes out the keys and values that `is_gone` (T5), of as many groups as have `count` entries, but of no more than
-    /// [`MOST_GROUPS`], and returns how many groups there were. All of these are given to `prefetch` before the first is
-    /// asked about: what is known of them is all over the memory, and can be on its way at once.
-    pub(crate) fn sweep(
-        &mut self,
-        count: usize,
-        prefetch: impl Fn(usize, NonNull<N>),
-        is_gone: impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) -> usize {
-        let array = self.shard.array.array();
-        let most = array.groups().min(MOST_GROUPS);
-        let (mut groups, mut entries, mut group) = (0, 0, self.writer.cursor);
-        while groups < most && entries < count {
-            for index in tags(array, group).taken() {
-                let position = Position { group, index };
-                prefetch(key_at(array, position), value_at(array, position));
-                entries += 1;
-            }
-            group = array.after(group);
-            groups += 1;
-        }
-        for _ in 0..groups {
-            self.sweep_group(array, &is_gone, gone);
-        }
-        groups
-    }
-
-    /// As [`sweep`](Self::sweep), of all groups.
-    pub(crate) fn sweep_all(
-        &mut self,
-        prefetch: impl Fn(usize, NonNull<N>),
-        is_gone: impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) {
-        let groups = self.shard.array.array().groups();
-        let mut swept = 0;
-        while swept < groups {
-            swept += self.sweep(MOST_GROUPS, &prefetch, &is_gone, gone);
-        }
-    }
-
-    /// Sweeps the group whose turn it is.
-    fn sweep_group(
-        &mut self,
-        array: Array<N>,
-        is_gone: &impl Fn(usize, NonNull<N>) -> bool,
-        gone: &mut Vec<(usize, NonNull<N>)>,
-    ) {
-        let group = self.writer.cursor;
-        for index in 0..SLOTS {
-            let position = Position { group, index };
-            // What moves into the hole is looked at, too.
-            while let Some((key, value)) = occupant(array, position) {
-                if !is_gone(key, value) {
-                    break;
-                }
-                gone.push((key, value));
-                self.vacate(array, position);
-            }
-        }
-        self.writer.cursor = array.after(group);
-    }
-
     /// Calls `visit` with every key and its value.
     pub(crate) fn each(&self, mut visit: impl FnMut(usize, NonNull<N>)) {
         let array = self.shard.array.array();
@@ -238,7 +143,7 @@ impl<N> Guard<'_, N> {
 
     /// Takes the key out of a slot.
     #[inline]
-    fn vacate(&mut self, array: Array<N>, position: Position) {
+    pub(super) fn vacate(&mut self, array: Array<N>, position: Position) {
         self.shard.upkeep.entries.store(self.shard.entries() - 1, Ordering::Relaxed);
         take_away(array, position);
         let seen = tags(array, position.group);
@@ -277,8 +182,7 @@ impl<N> Guard<'_, N> {
         // Release: pairs with the Acquire of `Current::array`.
         self.shard.array.0.store(to.into_raw(), Ordering::Release);
         self.writer.most = to.groups() * SLOTS * 13 / 16;
-        self.writer.cursor = 0;
-        self.writer.left = to.groups();
+        self.writer.sweep.restart(to.groups());
         if !from.is_empty() {
             self.writer.replaced.push(from);
         }
@@ -326,19 +230,19 @@ fn position_in<N>(array: Array<N>, group: usize, tags: Tags, key: usize, hash: u
 }
 
 /// The key and the value in a slot, for who holds the lock.
-fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
+pub(super) fn occupant<N>(array: Array<N>, position: Position) -> Option<(usize, NonNull<N>)> {
     let Position { group, index } = position;
     tags(array, group).is_taken(index).then(|| (key_at(array, position), value_at(array, position)))
 }
 
 /// The key in a slot that is not vacant, for who holds the lock.
-fn key_at<N>(array: Array<N>, Position { group, index }: Position) -> usize {
+pub(super) fn key_at<N>(array: Array<N>, Position { group, index }: Position) -> usize {
     // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
     unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed)
 }
 
 /// What is in a slot that is not vacant, for who holds the lock.
-fn value_at<N>(array: Array<N>, Position { group, index }: Position) -> NonNull<N> {
+pub(super) fn value_at<N>(array: Array<N>, Position { group, index }: Position) -> NonNull<N> {
     // SAFETY: it is not vacant, so there are slots; by T4 the array is not freed. Relaxed: under the lock.
     let value = unsafe { array.slot(group, index) }.value.load(Ordering::Relaxed);
     NonNull::new(value).expect("a slot that is not vacant has a value")
