@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_or_aligned_in_another_way_is_not_kept() {
+    fn what_is_large_or_nothing_or_aligned_in_another_way_is_not_kept() {
         #[repr(align(16))]
         struct Aligned(#[expect(dead_code, reason = "for its size")] u64);
         thread::spawn(|| {
@@ -177,6 +177,8 @@ mod tests {
             assert!(take::<[u64; 8]>().is_some());
             keep(Box::<[u64; 9]>::new_uninit());
             assert!(take::<[u64; 9]>().is_none());
+            keep(Box::<[u64; 0]>::new_uninit());
+            assert!(take::<[u64; 0]>().is_none());
             for _ in 0..2 {
                 keep(Box::<Aligned>::new_uninit());
                 assert!(take::<Aligned>().is_none());
