@@ -1,7 +1,7 @@
 //! Who writes to a shard: puts keys in, takes them out, moves them, and replaces the array.
 //!
 //! In: keys and values, under the shard's lock. Out: a shard that readers may look at meanwhile. Why they may, and what T1
-//! to T6 are, is in `../shard.rs`. Neighbour: `sweep.rs`, who goes through a shard and has taken out what is gone.
+//! to T6 are, is in `../shard.rs`. Neighbour: `sweep.rs`, who goes through a shard for what is gone.
 
 use std::ptr::NonNull;
 
