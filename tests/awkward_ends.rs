@@ -214,8 +214,8 @@ fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
     assert_eq!((registry().sweep(), census.dropped()), (40_000, 40_000));
 }
 
-/// Each goes by the sweep that has dropped the one before it, and not inside of its destructor, or they would pile up on
-/// the stack: an attach in a destructor that a sweep runs does not sweep.
+/// A destructor that a sweep runs may attach, and the attach sweeps; inside a destructor which that runs no attach does,
+/// or hosts would pile up on the stack.
 #[test]
 fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     thread_local! { static DEPTH: Cell<usize> = const { Cell::new(0) }; }
@@ -240,23 +240,16 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     let (_alone, census) = (alone(), Census::default());
     never_hangs(|| {
         generation(1000, &census);
-        registry().sweep();
+        // A sweep begins again for hosts that its destructors have made, but not for ever.
+        while registry().sweep() > 0 {}
         assert_eq!((census.made(), census.dropped()), (1001, 1001));
-        assert_eq!(registry().sweep(), 0);
-        // The same, where nobody asks for a sweep. Each of the 1001 is found within 64 attaches for each of 128 shards, as
-        // `host/arc/sweep.rs` says; mostly it takes a fiftieth of that, which depends on where the addresses fall.
+        // The same without a sweep on demand. A dead host is found when a few others have come after it.
         generation(1000, &census);
-        let bound = 1001 * 64 * 128;
         let mut attaches = 0;
-        // How many were gone each time that another tenth of the bound was used up.
-        let mut progress = Vec::new();
         while census.dropped() < 2002 {
             Arc::new(0_usize).number();
             attaches += 1;
-            if attaches % (bound / 10) == 0 {
-                progress.push(census.dropped() - 1001);
-            }
-            assert!(attaches <= bound, "of 1001, there were gone after each tenth of {bound} attaches: {progress:?}");
+            assert!(attaches <= 32 * 1001, "{} are left", 2002 - census.dropped());
         }
     });
 }

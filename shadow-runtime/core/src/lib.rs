@@ -23,7 +23,7 @@ mod value;
 
 pub use error::AlreadyAttached;
 pub use fields::ShadowFields;
-pub use host::{ExclusiveHost, Host, Shadowed};
+pub use host::{BackgroundSweep, ExclusiveHost, Host, ManualSweep, Shadowed};
 pub use policy::Policy;
 pub use registry::{Registry, Report, Row, registry};
 

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::{mem, thread};
+use std::{fmt, mem, thread};
 
 /// The first panic of several pieces of user code.
 #[derive(Default)]
@@ -33,6 +33,12 @@ impl Panics {
         }
     }
 
+    /// Whether there was a panic.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// Raises the first panic again. While the thread unwinds already, a second one would abort the process, so there
     /// it is dropped.
     #[inline]
@@ -44,7 +50,7 @@ impl Panics {
 
     /// Drops the panic: it came out of a stranger's destructor, and is not for the caller at hand.
     #[inline]
-    pub(crate) fn discard(mut self) {
+    pub(crate) fn discard(mut self, _whose: &dyn fmt::Display) {
         if let Some(payload) = self.first.take() {
             forget(payload);
         }

@@ -19,8 +19,8 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, At
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
-pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::{PoisonError, TryLockError};
 
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {
@@ -60,6 +60,16 @@ impl<T> UnsafeCell<T> {
 /// Locks `mutex`. No code of a user runs under a lock of the library, so a poisoned one holds nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks `mutex`, if no thread has it.
+#[inline]
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs a

@@ -9,7 +9,7 @@ use crate::accessor::{field, first};
 use crate::cell::GetOrAttach;
 use crate::claim::{Claim, Place, Record};
 use crate::field_set::Declares;
-use crate::host::{ExclusiveHost, sweep_owed};
+use crate::host::{ExclusiveHost, sweep_deferred};
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `get_or_attach`.
@@ -91,7 +91,7 @@ where
 {
     let attached = claim_and_attach(host, init);
     // What strangers' destructors do is done when nothing is claimed any more.
-    sweep_owed();
+    sweep_deferred();
     if attached.is_ok() {
         H::after_attach(host);
     }

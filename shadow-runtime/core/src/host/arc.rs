@@ -11,8 +11,8 @@
 //!
 //! # Invariants
 //!
-//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 under the shard's lock.
-//!   While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
+//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 by the one thread that may remove
+//!   it (G1 of `arc/log/mod.rs`). While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
 //!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
 //! - **A2** What an entry points to is what a [`First`] has: behind the link of the first node that the host was given, or
 //!   of a list that begins with it. That node's owner is the one that counts, and all of it is ended only after the entry
@@ -25,13 +25,15 @@
 //!
 //! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, lock the
 //! shard and look again before adding one. If there is one without the field set, make it a list of nodes, under the
-//! lock too, since the entry may move. *Sweeper*: lock, take the entries whose `Arc`s are gone, unlock, and only then
-//! drop them, since that runs destructors (R4), each contained (R5).
+//! lock too, since the entry may move. *Sweeper*: find a dead host in the log; lock the shard, take the entry out,
+//! unlock, and only then drop the fields, since that runs destructors (R4), each contained (R5).
 
+mod background;
 mod kept;
+mod log;
+mod logs;
 #[cfg(loom)]
 pub mod modelled;
-mod pace;
 mod sweep;
 
 use crate::field_set::FieldSet;
@@ -39,9 +41,11 @@ use crate::fields::{AfterLink, First};
 use crate::host::{Host, Identity};
 use crate::side_table::{SideTable, hash};
 use crate::sync::{Arc, Weak, shared};
+pub use background::{BackgroundSweep, ManualSweep};
 use kept::{Keeps, Thin, is_thin, key_of};
-use sweep::sweep_for;
-pub(crate) use sweep::{sweep, sweep_owed};
+use log::Entry;
+use sweep::{after_attach, note, note_now};
+pub(crate) use sweep::{sweep, sweep_deferred};
 
 shared! {
     static TABLE: SideTable<AfterLink> = SideTable::new();
@@ -126,9 +130,19 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     }
 
     #[inline]
-    fn after_attach(host: &Self) {
-        sweep_for(key_of(host));
+    fn after_attach(_host: &Self) {
+        after_attach();
     }
+}
+
+/// Whether the host of this key is dead, by what the table has for it.
+///
+/// # Safety
+///
+/// The table has it, and keeps it meanwhile.
+unsafe fn is_dead_by_table(key: usize) -> bool {
+    // SAFETY: by A2 it is a host's; it is in the table by this key, and is not ended while it is there.
+    TABLE.find(key).is_some_and(|first| unsafe { First::from_raw(first).is_gone(key) })
 }
 
 /// Gives `host` the field set `S`, which it did not have when it was looked for.
@@ -139,7 +153,10 @@ fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     let new = First::make::<S, O>(O::keep(host));
     // SAFETY: by A1 and A2 what the table has for `host` is not ended while that is borrowed.
     let first = unsafe { enter_or_add(key, new, First::with::<S>) };
-    if first != new {
+    if first == new {
+        // SAFETY: the table has just got the host, of this type, from this thread alone.
+        note_now(unsafe { Entry::new(key, O::kind()) });
+    } else {
         // SAFETY: it was not put anywhere.
         unsafe { new.unmake::<S, O, ()>(key, |_| ()) };
     }
@@ -191,6 +208,8 @@ unsafe fn start<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>, V>(
         // SAFETY: it was not put anywhere.
         return Err(unsafe { new.unmake::<S, O, V>(key, take_back) });
     }
+    // SAFETY: as in `enter`.
+    note(unsafe { Entry::new(key, O::kind()) });
     // SAFETY: it is a node of `S`; by A1 and A2 it is not ended while `host` is borrowed.
     Ok(unsafe { new.as_node_of() })
 }

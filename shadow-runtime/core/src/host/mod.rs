@@ -13,7 +13,8 @@ pub use shadowed::Shadowed;
 
 #[cfg(loom)]
 pub use arc::modelled;
-pub(crate) use arc::{sweep, sweep_owed};
+pub use arc::{BackgroundSweep, ManualSweep};
+pub(crate) use arc::{sweep, sweep_deferred};
 
 use std::any::TypeId;
 

@@ -11,7 +11,7 @@ use std::panic::Location;
 
 use crate::claim::{Claim, Place, Record};
 use crate::error::AlreadyAttached;
-use crate::host::sweep_owed;
+use crate::host::sweep_deferred;
 use crate::policy::Policy;
 use crate::raw::kind::{self, Known, Wanted};
 use crate::raw::once::{Once, Onces};
@@ -175,7 +175,7 @@ impl<V: Send + Sync + 'static> Id<V> {
             Ok(value) => value,
             Err(error) => {
                 drop(claim);
-                sweep_owed();
+                sweep_deferred();
                 return Err(InitError::Init(error));
             }
         };
@@ -183,7 +183,7 @@ impl<V: Send + Sync + 'static> Id<V> {
         let attached = unsafe { self.put(object, value, place) };
         // Before a value that is refused, and those that a sweep drops, whose destructors may use this very field.
         drop(claim);
-        sweep_owed();
+        sweep_deferred();
         attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 

@@ -134,7 +134,7 @@ impl<N> Table<N> {
     /// Takes out what is there for an object that is locked. It is then the caller's (F1).
     pub(super) fn remove(&self, object: usize) -> Option<NonNull<N>> {
         let Place { shard, key, hash } = self.place(object);
-        shard.lock().remove_if(key, hash, |_| true)
+        shard.lock().remove(key, hash)
     }
 
     /// Takes out and counts what is there for `object`. It is then the caller's (F1).

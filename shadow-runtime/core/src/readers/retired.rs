@@ -152,7 +152,7 @@ impl<V> Retired<V> {
                 break;
             }
         }
-        others.discard();
+        others.discard(&"a value");
         own.raise();
     }
 

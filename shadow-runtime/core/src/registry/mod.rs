@@ -17,8 +17,10 @@ mod table;
 pub use field::Field;
 pub use report::{Report, Row};
 
-use std::iter;
+use std::time::Duration;
+use std::{io, iter};
 
+use crate::host::{BackgroundSweep, ManualSweep};
 use crate::sync::plain::{Mutex, lock};
 use counts::Blocks;
 
@@ -95,10 +97,17 @@ impl Registry {
         }
     }
 
-    /// Drops the fields of all `Arc` hosts that are gone, and returns how many such hosts there were.
+    /// Drops the fields of all dead `Arc` hosts, and returns how many such hosts this call has dropped.
     ///
-    /// It need not be called: later attaches sweep a few hosts each. It looks at every `Arc` host of the process, and
-    /// locks a part of their table at a time; destructors run under no lock.
+    /// A host is dead when its last `Arc` is gone. Dropped is each host that was dead when the call began, and each that
+    /// dies because another was dropped, but for hosts that another thread is about to drop just then: those may be dropped
+    /// a moment after this returns. A call need not be made: attaches drop a few dead hosts each, unless
+    /// [`sweep_in_background`](Self::sweep_in_background) or [`sweep_by_hand`](Self::sweep_by_hand) says otherwise.
+    ///
+    /// The time is proportional to the number of `Arc` hosts: two passes over them at least, one more if a dead one was found,
+    /// and more where hosts hold one another through their fields in an order that is not that of their attach. Hosts that
+    /// are attached to meanwhile are not looked at, so the call returns whatever other threads do. Destructors run under no
+    /// lock. Inside a destructor that runs inside another one, by way of a sweep, a call does nothing and returns 0.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -119,6 +128,52 @@ impl Registry {
     #[expect(clippy::must_use_candidate, reason = "mostly called for what it does")]
     pub fn sweep(self) -> usize {
         crate::host::sweep()
+    }
+
+    /// Has a thread of its own drop the fields of dead `Arc` hosts, each within `interval`, until the guard is dropped.
+    ///
+    /// While the guard lives, no attach runs a destructor of a dead host. So destructors run on one thread, which holds none of
+    /// the program's locks and is in no initialiser, and an attach costs the same whatever has died. It is the choice for a
+    /// server and for a program with an async runtime; a destructor that needs the runtime's context enters it by a
+    /// handle. A library leaves the choice to the program.
+    ///
+    /// The thread goes through all `Arc` hosts twice in `interval`, or as often as it can, with a millisecond between. What a
+    /// destructor panics with goes to the log (feature `log`). Guards may overlap; each has a thread. The child of a `fork` has
+    /// the guard, and not the thread.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use shadow_runtime::registry;
+    ///
+    /// let _sweep = registry().sweep_in_background(Duration::from_millis(100)).expect("a thread");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot start a thread.
+    pub fn sweep_in_background(self, interval: Duration) -> io::Result<BackgroundSweep> {
+        BackgroundSweep::spawn(interval)
+    }
+
+    /// Has no attach run a destructor of a dead `Arc` host until the guard is dropped: only [`sweep`](Self::sweep) does.
+    ///
+    /// Meanwhile dead hosts are as many as die between two calls of `sweep`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use shadow_runtime::{registry, shadow};
+    ///
+    /// shadow! { trait Named for Arc<u8> { attach name: String; } }
+    ///
+    /// let by_hand = registry().sweep_by_hand();
+    /// for number in 0..100 {
+    ///     Arc::new(number).attach_name(number.to_string()).unwrap();
+    /// }
+    /// assert_eq!(registry().sweep(), 100);
+    /// drop(by_hand);
+    /// ```
+    pub fn sweep_by_hand(self) -> ManualSweep {
+        ManualSweep::new()
     }
 }
 

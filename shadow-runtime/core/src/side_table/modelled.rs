@@ -56,35 +56,9 @@ impl<V> Table<V> {
 
     /// Takes a key out that no reader looks for.
     pub fn remove(&self, key: usize) -> Option<Box<V>> {
-        let value = self.shard().lock().remove_if(key, hash(key), |_| true)?;
+        let value = self.shard().lock().remove(key, hash(key))?;
         // SAFETY: it was boxed by `insert`, and nobody looks for it.
         Some(unsafe { Box::from_raw(value.as_ptr()) })
-    }
-
-    /// Takes a key out that no reader looks for, if its value is gone, and lets go of it.
-    pub fn remove_if_gone(&self, key: usize, is_gone: impl Fn(&V) -> bool) -> bool {
-        // SAFETY: what is in the table is live, and the lock is held.
-        let is_gone = |value: NonNull<V>| is_gone(unsafe { value.as_ref() });
-        let value = self.shard().lock().remove_if(key, hash(key), is_gone);
-        // SAFETY: it was boxed by `insert`, and nobody looks for it.
-        value.map(|value| drop(unsafe { Box::from_raw(value.as_ptr()) })).is_some()
-    }
-
-    /// Takes all keys out whose values are gone, which no reader looks for, and lets go of them.
-    pub fn sweep(&self, is_gone: impl Fn(&V) -> bool) -> usize {
-        let mut gone = Vec::new();
-        // SAFETY: what is in the table is live, and the lock is held.
-        self.shard().lock().sweep_all(|_, _| (), |_, value| is_gone(unsafe { value.as_ref() }), &mut gone);
-        for (_, value) in &gone {
-            // SAFETY: it was boxed by `insert`, and nobody looks for it.
-            drop(unsafe { Box::from_raw(value.as_ptr()) });
-        }
-        gone.len()
-    }
-
-    /// Sweeps in a round, in which nothing is gone, and returns whether that has now seen the shard to the end.
-    pub fn sweep_round(&self, round: usize) -> bool {
-        self.shard().lock().sweep_round(round, 4, |_, _| (), |_, _| false, &mut Vec::new())
     }
 
     /// The first `count` keys whose home is the first of two groups, or the second.

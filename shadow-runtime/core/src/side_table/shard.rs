@@ -1,7 +1,7 @@
 //! One shard of a side table: reads take no lock; writers hold the shard's.
 //!
 //! In: a key and its hash. Out: the value, a pointer that is not this file's business. The reader's half is here, the
-//! writer's in `shard/writer.rs`, and who goes through it all in `shard/sweep.rs`.
+//! writer's in `shard/writer.rs`.
 //!
 //! # What is where
 //!
@@ -89,7 +89,6 @@
 //! by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those of
 //! `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
 
-mod sweep;
 mod writer;
 
 use std::ptr::NonNull;
@@ -127,8 +126,6 @@ pub(super) struct Upkeep<N> {
     /// How often a key was moved within an array.
     moves: AtomicUsize,
     entries: AtomicUsize,
-    /// The last round of sweeping that has seen it from end to end.
-    swept: AtomicUsize,
     writer: Mutex<Writer<N>>,
 }
 
@@ -180,7 +177,6 @@ impl<N> Upkeep<N> {
             Self {
                 moves: AtomicUsize::new(0),
                 entries: AtomicUsize::new(0),
-                swept: AtomicUsize::new(0),
                 writer: Mutex::new(Writer::new()),
             }
         }
@@ -223,13 +219,6 @@ impl<'table, N> Shard<'table, N> {
     pub(crate) fn entries(self) -> usize {
         // Relaxed: an estimate.
         self.upkeep.entries.load(Ordering::Relaxed)
-    }
-
-    /// Whether this round of sweeping has seen it from end to end, or a later one has: then this one is over, and who is
-    /// late with it must not count the shard once more.
-    pub(crate) fn is_swept(self, round: usize) -> bool {
-        // Relaxed: whoever acts upon it looks again under the lock.
-        self.upkeep.swept.load(Ordering::Relaxed).wrapping_sub(round) <= usize::MAX / 2
     }
 
     pub(crate) fn lock(self) -> Guard<'table, N> {

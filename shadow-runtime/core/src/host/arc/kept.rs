@@ -17,11 +17,14 @@
 //! share. So the sweeper loads the weak count with `Acquire` too, which `Weak::weak_count` does. Between those few steps
 //! the order rests on the processor, not on the language: see `ARCHITECTURE.md`.
 
+use std::any::type_name;
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
 use std::ptr;
 
 use crate::fields::Owner;
+use crate::host::arc::is_dead_by_table;
+use crate::host::arc::log::Kind;
 use crate::sync::{Arc, Ordering, Weak, fence};
 
 /// How far before the object the key is: where the counts are, or what aligns the object, which is the allocation's alone.
@@ -37,6 +40,9 @@ pub(super) fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
 /// What keeps the allocation of an `Arc<T>`.
 pub(super) trait Keeps<T: ?Sized>: Owner {
     fn keep(host: &Arc<T>) -> Self;
+
+    /// How the log tells whether such a host is dead.
+    fn kind() -> &'static Kind;
 }
 
 /// A `Weak<T>` that is known by its key: only for types of which [`is_thin`].
@@ -53,9 +59,23 @@ impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Thin<T> {
         Weak::into_raw(Arc::downgrade(host)).cast::<()>().expose_provenance();
         Self(PhantomData)
     }
+
+    fn kind() -> &'static Kind {
+        const { &Kind { is_dead: Self::is_dead, name: type_name::<Arc<T>> } }
+    }
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
+    /// Whether the host of this key is dead. Reads its counts, and nothing else.
+    ///
+    /// # Safety
+    ///
+    /// `key` is that of an `Arc<T>` that is kept by a `Thin<T>`.
+    unsafe fn is_dead(key: usize) -> bool {
+        // SAFETY: the caller says that `key` is that of the `Arc` that is kept.
+        is_gone(&*unsafe { Self::weak(key) })
+    }
+
     /// The `Weak` again.
     ///
     /// # Safety
@@ -73,8 +93,8 @@ impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
 
 impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
     unsafe fn is_gone(&self, key: usize) -> bool {
-        // SAFETY: the caller's promise is the same.
-        is_gone(&*unsafe { Self::weak(key) })
+        // SAFETY: the caller says that `key` is that of the host, whose `Arc` this keeps.
+        unsafe { Self::is_dead(key) }
     }
 
     unsafe fn release(&self, key: usize) {
@@ -86,6 +106,10 @@ impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
 impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
     fn keep(host: &Arc<T>) -> Self {
         Arc::downgrade(host)
+    }
+
+    fn kind() -> &'static Kind {
+        const { &Kind { is_dead: is_dead_by_table, name: type_name::<Arc<T>> } }
     }
 }
 

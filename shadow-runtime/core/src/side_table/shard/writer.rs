@@ -1,11 +1,10 @@
 //! Who writes to a shard: puts keys in, takes them out, moves them, and replaces the array.
 //!
 //! In: keys and values, under the shard's lock. Out: a shard that readers may look at meanwhile. Why they may, and what T1
-//! to T6 are, is in `../shard.rs`. Neighbour: `sweep.rs`, who goes through a shard for what is gone.
+//! to T6 are, is in `../shard.rs`.
 
 use std::ptr::NonNull;
 
-use super::sweep::Sweep;
 use super::{NOBODY, Shard, look};
 use crate::side_table::array::{Array, SLOTS};
 use crate::side_table::hash;
@@ -18,12 +17,11 @@ pub(super) struct Writer<N> {
     pub(super) replaced: Vec<Array<N>>,
     /// How many entries the array may have.
     most: usize,
-    pub(super) sweep: Sweep,
 }
 
 impl<N> Writer<N> {
     pub(super) const fn new() -> Self {
-        Self { replaced: Vec::new(), most: 0, sweep: Sweep::new() }
+        Self { replaced: Vec::new(), most: 0 }
     }
 }
 
@@ -112,21 +110,14 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    /// Takes `key` out, if its value `is_gone`: nobody looks for it, and nobody uses what it found (T5).
+    /// Takes `key` out. No thread looks for it meanwhile or later, or uses what it found (T5).
     #[inline]
-    pub(crate) fn remove_if(
-        &mut self,
-        key: usize,
-        hash: u64,
-        is_gone: impl FnOnce(NonNull<N>) -> bool,
-    ) -> Option<NonNull<N>> {
+    pub(crate) fn remove(&mut self, key: usize, hash: u64) -> Option<NonNull<N>> {
         let array = self.shard.array.array();
         let position = position(array, key, hash)?;
         let value = value_at(array, position);
-        is_gone(value).then(|| {
-            self.vacate(array, position);
-            value
-        })
+        self.vacate(array, position);
+        Some(value)
     }
 
     /// Calls `visit` with every key and its value.
@@ -182,7 +173,6 @@ impl<N> Guard<'_, N> {
         // Release: pairs with the Acquire of `Current::array`.
         self.shard.array.0.store(to.into_raw(), Ordering::Release);
         self.writer.most = to.groups() * SLOTS * 13 / 16;
-        self.writer.sweep.restart(to.groups());
         if !from.is_empty() {
             self.writer.replaced.push(from);
         }

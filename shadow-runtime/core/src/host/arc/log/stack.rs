@@ -1,0 +1,241 @@
+//! Stacks of hosts, in chunks.
+//!
+//! In: entries. Out: the same, last in, first out. A stack allocates and frees nothing by itself: chunks come from and go
+//! to a list of empty ones, which `old.rs` keeps.
+#![forbid(unsafe_code)]
+
+use std::{iter, mem};
+
+use super::{Entry, Kind};
+use crate::side_table::prefetch;
+
+/// How many hosts ahead of a look the next strong count is fetched.
+const AHEAD: usize = 12;
+
+const ONE_IS_KEPT: &str = "one empty chunk is kept for a pass";
+
+/// How many hosts a chunk has.
+pub(in crate::host::arc) const CHUNK: usize = if cfg!(miri) { 32 } else { 256 };
+
+/// A host, with the number of its kind: an [`Entry`] in nine bytes.
+#[derive(Debug)]
+pub(in crate::host::arc) struct Numbered {
+    key: usize,
+    kind: u8,
+}
+
+impl From<Entry> for Numbered {
+    #[inline]
+    fn from(Entry { key, kind }: Entry) -> Self {
+        Self { key, kind: kind.number() }
+    }
+}
+
+impl From<Numbered> for Entry {
+    #[inline]
+    fn from(Numbered { key, kind }: Numbered) -> Self {
+        Self { key, kind: Kind::of(kind) }
+    }
+}
+
+/// Room for hosts: nine bytes each.
+#[derive(Debug)]
+pub(in crate::host::arc) struct Chunk {
+    /// The chunk below, or the next of a list of empty ones.
+    below: Option<Box<Chunk>>,
+    len: usize,
+    keys: [usize; CHUNK],
+    kinds: [u8; CHUNK],
+}
+
+impl Chunk {
+    pub(in crate::host::arc) fn empty() -> Box<Self> {
+        Box::new(Self { below: None, len: 0, keys: [0; CHUNK], kinds: [0; CHUNK] })
+    }
+
+    pub(in crate::host::arc) fn is_full(&self) -> bool {
+        self.len == CHUNK
+    }
+
+    pub(in crate::host::arc) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts a host in. The caller has seen that there is room.
+    #[inline]
+    pub(in crate::host::arc) fn push(&mut self, host: Numbered) {
+        self.keys[self.len] = host.key;
+        self.kinds[self.len] = host.kind;
+        self.len += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Numbered> {
+        self.len = self.len.checked_sub(1)?;
+        Some(Numbered { key: *self.keys.get(self.len)?, kind: *self.kinds.get(self.len)? })
+    }
+}
+
+/// Empty chunks, as a list.
+#[derive(Debug)]
+pub(in crate::host::arc) struct Empty(Option<Box<Chunk>>);
+
+impl Empty {
+    pub(in crate::host::arc) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(in crate::host::arc) fn put(&mut self, mut chunk: Box<Chunk>) {
+        chunk.below = self.0.take();
+        self.0 = Some(chunk);
+    }
+
+    pub(super) fn take(&mut self) -> Option<Box<Chunk>> {
+        let mut chunk = self.0.take()?;
+        self.0 = chunk.below.take();
+        Some(chunk)
+    }
+
+    pub(in crate::host::arc) fn len(&self) -> usize {
+        iter::successors(self.0.as_deref(), |chunk| chunk.below.as_deref()).count()
+    }
+
+    /// All but one.
+    pub(super) fn take_surplus(&mut self) -> Option<Box<Chunk>> {
+        self.0.as_mut()?.below.take()
+    }
+}
+
+impl Chunk {
+    /// Moves hosts from the end of this chunk to the end of `to`, up to a dead one, which is left behind, and no more than
+    /// `most`, for which there is room. Returns how many have moved, and whether a dead one is next.
+    #[inline]
+    fn move_living(&mut self, to: &mut Self, most: usize) -> (usize, bool) {
+        let room = to.keys[to.len..].iter_mut().zip(&mut to.kinds[to.len..]);
+        let ahead = (0..self.len).rev().map(|index| self.keys[index.saturating_sub(AHEAD)]);
+        let hosts = self.keys[..self.len].iter().zip(&self.kinds[..self.len]).rev().zip(ahead).take(most);
+        let (mut moved, mut is_dead) = (0, false);
+        for (((key, kind), ahead), (to_key, to_kind)) in hosts.zip(room) {
+            prefetch(ahead);
+            // For a look: the host stays in its chunk.
+            is_dead = Entry { key: *key, kind: Kind::of(*kind) }.is_dead();
+            if is_dead {
+                break;
+            }
+            (*to_key, *to_kind) = (*key, *kind);
+            moved += 1;
+        }
+        self.len -= moved;
+        to.len += moved;
+        (moved, is_dead)
+    }
+}
+
+/// A stack of hosts.
+#[derive(Debug, Default)]
+pub(in crate::host::arc) struct Stack {
+    top: Option<Box<Chunk>>,
+    len: usize,
+}
+
+impl Stack {
+    pub(in crate::host::arc) const fn new() -> Self {
+        Self { top: None, len: 0 }
+    }
+
+    pub(in crate::host::arc) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The host on top. A chunk that is empty then goes to `empty`.
+    #[inline]
+    pub(super) fn pop(&mut self, empty: &mut Empty) -> Option<Numbered> {
+        let top = self.top.as_mut()?;
+        // Chunks in a stack are not empty.
+        let host = top.pop()?;
+        self.len -= 1;
+        if top.is_empty() {
+            self.drop_top(empty);
+        }
+        Some(host)
+    }
+
+    #[cold]
+    fn drop_top(&mut self, empty: &mut Empty) {
+        if let Some(mut chunk) = self.top.take() {
+            self.top = chunk.below.take();
+            empty.put(chunk);
+        }
+    }
+
+    /// Puts a host on top, in a chunk of `empty` if the top one is full.
+    #[inline]
+    pub(in crate::host::arc) fn push(&mut self, host: Numbered, empty: &mut Empty) {
+        if self.top.as_ref().is_none_or(|top| top.is_full()) {
+            self.push_chunk(empty.take().expect(ONE_IS_KEPT));
+        }
+        if let Some(top) = &mut self.top {
+            top.push(host);
+            self.len += 1;
+        }
+    }
+
+    /// Puts a chunk on top, with what is in it.
+    pub(in crate::host::arc) fn push_chunk(&mut self, mut chunk: Box<Chunk>) {
+        self.len += chunk.len;
+        chunk.below = self.top.take();
+        self.top = Some(chunk);
+    }
+
+    /// Moves hosts to `to` until the next one is dead, or `looks` have been made, or this stack is empty. Returns whether the
+    /// next one is dead.
+    #[inline]
+    pub(super) fn move_living(&mut self, to: &mut Self, empty: &mut Empty, looks: &mut usize) -> bool {
+        while let (Some(from), 1..) = (&mut self.top, *looks) {
+            if to.top.as_ref().is_none_or(|top| top.is_full()) {
+                to.push_chunk(empty.take().expect(ONE_IS_KEPT));
+            }
+            let Some(top) = &mut to.top else { return false };
+            let (moved, is_dead) = from.move_living(top, *looks);
+            *looks -= moved;
+            self.len -= moved;
+            to.len += moved;
+            if is_dead {
+                return true;
+            }
+            if from.is_empty() {
+                self.drop_top(empty);
+            }
+        }
+        false
+    }
+
+    /// Puts all of `other` on top. Linear in the number of its chunks.
+    pub(in crate::host::arc) fn put_on(&mut self, mut other: Self) {
+        other.put_below(mem::take(self));
+        *self = other;
+    }
+
+    /// Puts `other` below all that is here. Linear in the number of chunks that are here.
+    pub(super) fn put_below(&mut self, mut other: Self) {
+        let mut end = &mut self.top;
+        while let Some(chunk) = end {
+            end = &mut chunk.below;
+        }
+        self.len += other.len;
+        *end = other.top.take();
+    }
+}
+
+/// Chunk by chunk, so that a long stack does not nest as many destructors.
+impl Drop for Stack {
+    fn drop(&mut self) {
+        while let Some(mut chunk) = self.top.take() {
+            self.top = chunk.below.take();
+        }
+    }
+}
