@@ -15,7 +15,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, registry, shadow};
 
 mod common;
 
-use common::{Census, Life, never_hangs};
+use common::{Census, Life, elsewhere, never_hangs};
 
 /// Uses the library in every way that takes a lock: each claim, each list, each table, each shard.
 fn use_everything() {
@@ -181,7 +181,7 @@ fn clones_are_made_under_no_lock() {
 #[test]
 fn closures_of_updates_run_under_no_lock() {
     /// Runs an update whose closure uses everything, and above all the field that it updates.
-    fn update(host: &impl Updating, census: &Census) {
+    fn update(host: &(impl Updating + Sync), census: &Census) {
         let mut runs = 0;
         host.update(&mut || {
             runs += 1;
@@ -189,7 +189,7 @@ fn closures_of_updates_run_under_no_lock() {
             host.attach_later();
             if runs == 1 {
                 assert!(host.read().is_none());
-                host.update(&mut || Using::new(census));
+                elsewhere(|| host.update(&mut || Using::new(census)));
                 assert!(host.read().is_some());
             }
             Using::new(census)
@@ -257,7 +257,7 @@ fn what_an_update_made_in_vain_is_dropped_under_no_lock() {
         SharedFields::update_using_with(&shared, |_| {
             runs += 1;
             if runs == 1 {
-                SharedFields::update_using(&shared, Using::new(&census));
+                elsewhere(|| SharedFields::update_using(&shared, Using::new(&census)));
             }
             Using::new(&census)
         });

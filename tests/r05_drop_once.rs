@@ -12,7 +12,7 @@ use shadow_runtime::{Row, Shadow, ShadowFields, Shadowed, raw, registry, shadow}
 
 mod common;
 
-use common::{Census, Diary, Life, Noted, never_hangs, panic_of};
+use common::{Census, Diary, Life, Noted, elsewhere, never_hangs, panic_of};
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach once: Life)]
@@ -510,7 +510,7 @@ fn an_attempt_of_an_update_that_panics_when_it_is_dropped_leaves_the_newest() {
         host.update_third_with(|_| {
             runs += 1;
             if runs == 1 {
-                host.update_third(Arc::new(Noted::quiet("newest", &diary)));
+                elsewhere(|| host.update_third(Arc::new(Noted::quiet("newest", &diary))));
             }
             Arc::new(Noted::panicking("attempt", &diary))
         })

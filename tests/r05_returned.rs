@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, shadow};
 
+mod common;
+
+use common::elsewhere;
+
 /// Counts how many of it there are, and panics when it is dropped, if it is told to.
 struct Bomb {
     alive: Arc<AtomicIsize>,
@@ -111,7 +115,7 @@ fn a_lost_attempt_that_panics_leaves_nothing_behind() {
         boom(|| {
             host.update_bomb_with(|_| {
                 if std::mem::take(&mut first) {
-                    drop(host.update_bomb(Bomb::new(&alive, false)));
+                    elsewhere(|| drop(host.update_bomb(Bomb::new(&alive, false))));
                     return Bomb::new(&alive, true);
                 }
                 Bomb::new(&alive, false)
@@ -135,7 +139,7 @@ fn a_lost_attempt_is_dropped_before_the_closure_runs_again() {
         let mut first = true;
         let previous = host.update_bomb_with(|_| {
             if std::mem::take(&mut first) {
-                drop(host.update_bomb(Bomb::new(&alive, false)));
+                elsewhere(|| drop(host.update_bomb(Bomb::new(&alive, false))));
             } else {
                 assert_eq!(alive.load(Ordering::Relaxed), 1, "what the other update has put there");
             }

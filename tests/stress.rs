@@ -309,14 +309,15 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 fn attempt<R>(step: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(result) => Some(result),
-        Err(payload) if payload.is::<Planned>() || is_circle(&*payload) => None,
+        Err(payload) if payload.is::<Planned>() || is_refusal(&*payload) => None,
         Err(payload) => resume_unwind(payload),
     }
 }
 
-/// Whether the library has found initialisers of several threads that wait for one another.
-fn is_circle(payload: &(dyn Any + Send)) -> bool {
-    payload.downcast_ref::<String>().is_some_and(|message| message.contains(" is asked for "))
+/// Whether the library has refused a deadlock of initialisers, or an update by its own closure.
+fn is_refusal(payload: &(dyn Any + Send)) -> bool {
+    let refusals = [" is asked for ", " is updated by its own closure"];
+    payload.downcast_ref::<String>().is_some_and(|message| refusals.iter().any(|refusal| message.contains(refusal)))
 }
 
 fn check(value: &Value) {
@@ -750,7 +751,7 @@ fn say(what: &str) {
 fn whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back() {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if !is_circle(info.payload()) {
+        if !is_refusal(info.payload()) {
             hook(info);
         }
     }));

@@ -76,10 +76,10 @@
 //! | `f` | `get_or_update(copy)` | no | no | no | no |
 //! | `attach_f` | `attach` | while another moves its value in | on the first attach of a declaration to a host | no | the logger, on a refusal |
 //! | `f` on a miss, `get_or_attach_f`, `get_or_try_attach_f` | `get_or_attach` | while another's initialiser runs | on the first attach of a declaration to a host; when it meets another's initialiser | as the initialiser does; if it asks for its own field | the initialiser |
-//! | `update_f` | `get_or_update` | no | yes; of a small value mostly not: see below | as `Clone` and `Drop` do | `Clone`, `Drop` |
-//! | `update_f_with` | `get_or_update` | no | as `update_f` | as the closure, `Clone` and `Drop` do | the closure, maybe again; `Clone`, `Drop` |
-//! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach of a declaration to a host, and the first time that a value of several words is replaced | no | no |
-//! | `update_f_with` | `get_or_update(copy)` | while another moves a value in | as `update_f` | as the closure does | the closure, maybe again |
+//! | `update_f` | `get_or_update` | no | yes; of a small value mostly not: see below | as `Clone` and `Drop` do; inside of a closure of its own field | `Clone`, `Drop` |
+//! | `update_f_with` | `get_or_update` | no | as `update_f` | as the closure, `Clone` and `Drop` do; if the closure updates its own field | the closure, maybe again; `Clone`, `Drop` |
+//! | `update_f` | `get_or_update(copy)` | while another moves a value in | on the first attach of a declaration to a host, and the first time that a value of several words is replaced | inside of a closure of its own field | no |
+//! | `update_f_with` | `get_or_update(copy)` | while another moves a value in | as `update_f` | as the closure does; if the closure updates its own field | the closure, maybe again |
 //! | `f_mut` | all | no | of `get_or_update(copy)`, once; of `get_or_attach`, as `f` does | of `get_or_attach`, as `f` does | of `get_or_attach`, the initialiser |
 //! | `detach_f` | all | no | no | no | no; it hands the value out |
 //! | the drop of a host, [`Shadowed::into_inner`] | all | no | no | as `Drop` does, when all are done | `Drop` |
@@ -109,6 +109,9 @@
 //! - **Initialisers** run at most once per attached value, under no lock: they may use every other field, of any host.
 //!   Losers of a race wait. If one fails or panics, nothing is attached, and the next caller runs its own. One that asks
 //!   for the field that it initialises, itself or through threads that wait for one another, panics and says so.
+//! - **Closures of `update_f_with`** run under no lock, too. A closure may read its own field, and may read and update every other
+//!   field, of any host. An update of its own field of its own host is a panic with the field's name: without the panic, the
+//!   closure would run again for ever. Through another thread, the same update is not refused.
 //! - **Destructors** run once per value, under no lock. One that panics does not keep others from running; its panic is
 //!   raised again when all are done.
 //! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.

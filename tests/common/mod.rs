@@ -48,6 +48,11 @@ pub(crate) fn panic_of<R>(body: impl FnOnce() -> R) -> String {
     }
 }
 
+/// Does `work` on a thread of its own, and waits for it.
+pub(crate) fn elsewhere<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
 /// Does something at the end, also at the end by a panic: above all, tells other threads of a test to end.
 pub(crate) struct AtEnd<F: FnMut()>(pub(crate) F);
 

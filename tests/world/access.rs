@@ -195,34 +195,30 @@ impl World {
         Ok(Value::new(Temper::Calm))
     }
 
-    /// Whether the closure of an update looks at the field now.
+    /// Whether the closure of an update of the field is running.
     fn is_looked_at(&self, target: Target<'_>) -> bool {
         self.oracle.borrow().looks.contains(&(target.id, target.row))
     }
 
-    /// Whether to pass over an update inside of the closure of one of the same field: whose panic it is that a clone or
-    /// a destructor raises then, is nobody's to know.
-    fn passes_over(&self, target: Target<'_>, temper: Temper) -> bool {
-        let is_calm = |held: Held| matches!(held, Held::Small(_)) || value::temper_of(held.mark()) == Temper::Calm;
-        self.is_looked_at(target) && !(temper == Temper::Calm && self.there(target).is_none_or(is_calm))
+    /// Checks that an update inside of the closure of one of the same field is refused.
+    fn is_refused<R>(target: Target<'_>, update: impl FnOnce() -> R) {
+        IS_EXPECTED.set(true);
+        let outcome = attempt(update);
+        IS_EXPECTED.set(false);
+        let Err(Panic::Message(message)) = outcome else { panic!("an update by its own closure is not refused") };
+        assert!(message.contains(&format!("`{}`", target.row.names().1)), "{message} names the field");
     }
 
-    /// Checks the previous value that an update returns: itself, or a clone if it was looked at meanwhile.
+    /// Checks the previous value that an update returns.
     fn check_previous<V: Replaced>(&self, target: Target<'_>, previous: Option<&V>) {
-        let there = self.there(target);
-        match (previous.map(V::held), there) {
-            (Some(previous), Some(there)) if self.is_looked_at(target) => {
-                assert_eq!(V::origin(previous.mark()), V::origin(there.mark()));
-            }
-            (previous, there) => assert_eq!(previous, there),
-        }
+        assert_eq!(previous.map(V::held), self.there(target));
     }
 
     fn update<V: Replaced>(&self, target: Target<'_>, temper: Temper) {
-        if self.passes_over(target, temper) {
-            return;
-        }
         let value = V::new(self, temper);
+        if self.is_looked_at(target) {
+            return Self::is_refused(target, || V::update(target, value));
+        }
         let new = value.held();
         let previous = V::update(target, value);
         self.check_previous(target, previous.as_ref());
@@ -233,39 +229,33 @@ impl World {
     }
 
     fn update_with<V: Replaced>(&self, target: Target<'_>, next: &Next) {
-        let temper = if let Next::Makes(temper) = next { *temper } else { Temper::Calm };
-        if self.passes_over(target, temper) {
-            return;
+        if self.is_looked_at(target) {
+            return Self::is_refused(target, || V::update_with(target, &mut |_| unreachable!("the closure is run")));
         }
+        let temper = if let Next::Makes(temper) = next { *temper } else { Temper::Calm };
         let runs = Cell::new(0);
         let made = Cell::new(None);
-        let runs_right = Cell::new(1);
         let outcome = attempt(|| {
             V::update_with(target, &mut |last| {
                 runs.set(runs.get() + 1);
                 let there = self.there(target);
                 assert_eq!(last.map(V::held), there, "what the closure sees");
-                if runs.get() == 1 {
-                    self.oracle.borrow_mut().looks.push((target.id, target.row));
-                    match next {
-                        Next::Interferes => self.update::<V>(target, Temper::Calm),
-                        Next::Uses(access) => self.access(access),
-                        Next::Panics | Next::Makes(_) => (),
-                    }
-                    self.oracle.borrow_mut().looks.pop();
-                    if let Next::Panics = next {
-                        value::panic_as_planned(0);
-                    }
-                    if self.there(target).map(Held::mark) != there.map(Held::mark) {
-                        runs_right.set(2);
-                    }
+                self.oracle.borrow_mut().looks.push((target.id, target.row));
+                match next {
+                    Next::Interferes => self.update::<V>(target, Temper::Calm),
+                    Next::Uses(access) => self.access(access),
+                    Next::Panics | Next::Makes(_) => (),
+                }
+                self.oracle.borrow_mut().looks.pop();
+                if let Next::Panics = next {
+                    value::panic_as_planned(0);
                 }
                 let value = V::new(self, temper);
                 made.set(Some(value.held()));
                 value
             })
         });
-        assert_eq!(runs.get(), runs_right.get(), "how often the closure has run");
+        assert_eq!(runs.get(), 1, "how often the closure has run");
         match outcome {
             Ok(previous) => {
                 assert!(!matches!(next, Next::Panics), "the panic of the closure is lost");
@@ -288,8 +278,6 @@ impl World {
 trait Replaced: Sized {
     fn new(world: &World, temper: Temper) -> Self;
     fn held(&self) -> Held;
-    /// What a mark is a clone of.
-    fn origin(mark: u32) -> u32;
     fn let_go(self);
     fn update(target: Target<'_>, value: Self) -> Option<Self>;
     fn update_with(target: Target<'_>, next: &mut dyn FnMut(Option<&Self>) -> Self) -> Option<Self>;
@@ -302,10 +290,6 @@ impl Replaced for Value {
 
     fn held(&self) -> Held {
         held(self, Policy::Newest)
-    }
-
-    fn origin(mark: u32) -> u32 {
-        value::root_of(mark)
     }
 
     fn let_go(self) {
@@ -328,10 +312,6 @@ impl Replaced for Small {
 
     fn held(&self) -> Held {
         Held::Small(self.number())
-    }
-
-    fn origin(mark: u32) -> u32 {
-        mark
     }
 
     fn let_go(self) {}

@@ -112,9 +112,9 @@ pub(crate) enum Init {
 pub(crate) enum Next {
     Makes(Temper),
     Panics,
-    /// Updates the field itself, when it is called first.
+    /// Updates the field itself, which is refused, and then makes a value.
     Interferes,
-    /// Uses a field, when it is called first.
+    /// Uses a field, and then makes a value.
     Uses(Box<Access>),
 }
 

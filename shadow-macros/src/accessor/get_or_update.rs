@@ -37,7 +37,8 @@ pub(super) fn accessors(context: &Context<'_>) -> Vec<Accessor> {
                 Access::Shared,
                 context.named("update_", "_with"),
                 "Replaces the value of the shadow field {} by what the closure makes of it, and returns the previous \
-                 one. The closure runs again if another update came between.",
+                 one. The closure runs again if another update came between. It must not update the field itself: that is \
+                 a panic.",
             )
         },
         context.get_mut(),

@@ -7,6 +7,7 @@
 mod accessor;
 mod cell;
 mod claim;
+mod closures;
 mod error;
 mod field_set;
 mod fields;

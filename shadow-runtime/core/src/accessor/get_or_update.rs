@@ -30,7 +30,8 @@ pub unsafe trait GetOrUpdateField<D, const I: usize> {
 macro_rules! accessors {
     ($field:ident) => {
         use $crate::accessor::{field, first};
-        use $crate::host::ExclusiveHost;
+        use $crate::closures;
+        use $crate::host::{ExclusiveHost, sweep_deferred};
 
         /// `f(&self) -> Option<V>`
         #[inline]
@@ -41,11 +42,16 @@ macro_rules! accessors {
         }
 
         /// `update_f(&self, V) -> Option<V>`
+        ///
+        /// # Panics
+        ///
+        /// Inside of a closure that makes the next value of this very field.
         #[inline]
         pub fn update<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(
             host: &H,
             value: H::Value,
         ) -> Option<H::Value> {
+            closures::refuse_own(|| H::identity(host), field::<H, D, I>());
             let previous = match H::look(host) {
                 Some(set) => H::cell(set).update(field::<H, D, I>(), value),
                 None => update_first(host, value),
@@ -57,15 +63,26 @@ macro_rules! accessors {
         }
 
         /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
+        ///
+        /// # Panics
+        ///
+        /// If `next` does, or updates the field that it makes a value for.
         #[inline]
         pub fn update_with<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(
             host: &H,
-            next: impl FnMut(Option<&H::Value>) -> H::Value,
+            mut next: impl FnMut(Option<&H::Value>) -> H::Value,
         ) -> Option<H::Value> {
+            let (identity, field) = (H::identity(host), field::<H, D, I>());
+            closures::refuse_own(|| identity, field);
+            let next = |last: Option<&H::Value>| closures::run(identity, field, || next(last));
             let previous = match H::look(host) {
-                Some(set) => H::cell(set).update_with(field::<H, D, I>(), next),
+                Some(set) => H::cell(set).update_with(field, next),
                 None => update_first_with(host, next),
             };
+            // Attaches inside of the outermost closure have put their sweeps off until here.
+            if !closures::is_in_closure() {
+                sweep_deferred();
+            }
             if previous.is_none() {
                 H::after_attach(host);
             }

@@ -422,6 +422,7 @@ mod tests {
 
     use super::*;
     use crate::policy::Policy;
+    use crate::sync::AtomicUsize;
 
     fn heat(cell: &GetOrUpdate<String>) -> usize {
         heat_of(cell.word.load(Ordering::Relaxed))
@@ -453,6 +454,55 @@ mod tests {
         assert_eq!(heat(&cell), HOTTEST);
         assert!(cell.retired.is_empty(), "nobody else reads");
         assert_eq!(cell.detach(field).as_deref(), Some("2!"));
+    }
+
+    /// Reads by the thread's own slot, by another inside of that, and of a value that is replaced meanwhile.
+    #[test]
+    fn a_thread_is_in_a_clone_while_it_runs_one_and_at_no_other_time() {
+        /// Its clones say whether the thread is in one, and may do something.
+        struct Asking(Option<fn(&Asked)>, Arc<Asked>);
+        struct Asked {
+            cells: [GetOrUpdate<Asking>; 2],
+            clones: AtomicUsize,
+        }
+        impl Clone for Asking {
+            fn clone(&self) -> Self {
+                assert!(readers::is_in_clone());
+                self.1.clones.fetch_add(1, Ordering::Relaxed);
+                if let Some(act) = self.0 {
+                    act(&self.1);
+                    assert!(readers::is_in_clone());
+                }
+                Self(None, Arc::clone(&self.1))
+            }
+        }
+        impl Drop for Asking {
+            fn drop(&mut self) {
+                assert!(!readers::is_in_clone());
+            }
+        }
+        static FIELD: Field = Field::new("Host", "field", "Asking", Policy::GetOrUpdate);
+        let asked = Arc::new(Asked { cells: [GetOrUpdate::new(), GetOrUpdate::new()], clones: AtomicUsize::new(0) });
+        let [first, second] = &asked.cells;
+        let value = |act| Asking(act, Arc::clone(&asked));
+        assert!(first.update(&FIELD, value(Some(|asked| mem::forget(asked.cells[1].get())))).is_none());
+        assert!(second.update(&FIELD, value(None)).is_none());
+        for round in 1..=3 {
+            mem::forget(first.get());
+            assert_eq!(asked.clones.load(Ordering::Relaxed), 2 * round);
+            assert!(!readers::is_in_clone());
+        }
+        // The clone replaces the value that it is a clone of, so a writer makes one, too.
+        let replace: fn(&Asked) = |asked| {
+            let newest = Asking(None, Arc::clone(&asked.cells[1].get().expect("there is one").1));
+            mem::forget(asked.cells[0].update(&FIELD, newest));
+        };
+        assert!(first.update(&FIELD, value(Some(replace))).is_some());
+        assert!(!readers::is_in_clone());
+        let panics: fn(&Asked) = |_| panic!("no clone");
+        assert!(second.update(&FIELD, value(Some(panics))).is_some());
+        assert!(catch_unwind(AssertUnwindSafe(|| second.get())).is_err());
+        assert!(!readers::is_in_clone());
     }
 
     /// A read that announces a value, finds it replaced, and goes on to the next, as it is after that.

@@ -60,6 +60,9 @@ local! {
 
     /// The same, given back when the thread ends.
     static KEPT: Kept = Kept(Cell::new(None));
+
+    /// How many clones this thread is running that its own slot does not show.
+    static UNSHOWN: Cell<usize> = Cell::new(0);
 }
 
 /// A thread's slot.
@@ -68,8 +71,12 @@ struct Kept(Cell<Option<&'static Slot>>);
 /// A slot of one read.
 pub(crate) struct Taken {
     slot: &'static Slot,
-    is_own: bool,
+    /// `None` if it is the thread's own slot.
+    unshown: Option<Unshown>,
 }
+
+/// A clone that the thread's own slot does not show, for as long as this is there: see [`is_in_clone`].
+struct Unshown(());
 
 /// This thread's slot, if it has one that is not in use.
 #[inline]
@@ -82,7 +89,7 @@ pub(crate) fn own() -> Option<&'static Slot> {
 
 /// A slot, whichever.
 pub(crate) fn any() -> Taken {
-    own().map_or_else(take, |slot| Taken { slot, is_own: true })
+    own().map_or_else(take, |slot| Taken { slot, unshown: None })
 }
 
 /// A slot for a thread that has none, or whose own is in use.
@@ -91,7 +98,20 @@ pub(crate) fn take() -> Taken {
     let slot = take_slot();
     // Fails from when the thread's slot is given back, at the end of the thread.
     let is_own = KEPT.try_with(|kept| kept.keep(slot)).unwrap_or(false);
-    Taken { slot, is_own }
+    Taken { slot, unshown: (!is_own).then(Unshown::begin) }
+}
+
+/// Whether this thread is running a user's `Clone` that the library has called, or a closure that has a reference to a value.
+///
+/// The hazard of the thread's own slot says so for most reads, which do nothing for this. [`Unshown`] counts the rest: a read by
+/// another slot, and the clone that a writer makes of a value that it retires.
+#[allow(dead_code, reason = "the sweep of `Arc` hosts is to ask, before it runs destructors")]
+#[inline]
+pub(crate) fn is_in_clone() -> bool {
+    // Relaxed: only this thread stores there.
+    let is_in_use = |slot: &Slot| !slot.node.load(Ordering::Relaxed).is_null();
+    // Where thread-locals are emulated, these may be gone at the end of a thread.
+    OWN.try_with(Cell::get).ok().flatten().is_some_and(is_in_use) || UNSHOWN.try_with(Cell::get).unwrap_or(0) > 0
 }
 
 /// Whether a reader of `cell` may be using `node`.
@@ -245,6 +265,19 @@ impl Drop for Kept {
     }
 }
 
+impl Unshown {
+    fn begin() -> Self {
+        let _ = UNSHOWN.try_with(|count| count.set(count.get() + 1));
+        Self(())
+    }
+}
+
+impl Drop for Unshown {
+    fn drop(&mut self) {
+        let _ = UNSHOWN.try_with(|count| count.set(count.get().saturating_sub(1)));
+    }
+}
+
 impl Taken {
     pub(crate) fn slot(&self) -> &'static Slot {
         self.slot
@@ -253,7 +286,7 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if !self.is_own {
+        if self.unshown.is_some() {
             self.slot.give_back();
         }
     }

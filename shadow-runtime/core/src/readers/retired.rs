@@ -30,7 +30,7 @@ use std::ptr::{self, NonNull};
 
 use crate::panics::Panics;
 use crate::readers::node::Node;
-use crate::readers::{self, barrier};
+use crate::readers::{self, Unshown, barrier};
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 
 /// How many steps a writer waits whose node is announced, before it looks again: about three microseconds, more where a
@@ -192,8 +192,10 @@ fn is_announced<V>(cell: usize, node: NonNull<Node<V>>) -> bool {
 impl<V, F: Fn(&V) -> bool> Retiring<'_, V, F> {
     /// Lets `look` have the value, and then retires the node, also if that panics.
     pub(crate) fn leave<R>(self, look: impl FnOnce(&V) -> R) -> R {
+        let unshown = Unshown::begin();
         // SAFETY: it is this one's until it is dropped.
         let seen = look(unsafe { self.node.as_ref() }.value());
+        drop(unshown);
         // While that is a local, since this may run destructors.
         drop(self);
         seen

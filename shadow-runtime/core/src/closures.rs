@@ -1,0 +1,145 @@
+//! Running closures of `update_f_with`: an update of a field inside of its own closure is refused.
+//!
+//! In: a closure, its field and its host. Out: the closure's result, or a panic with the name of the field. Neighbours: the
+//! accessors of `get_or_update` and `get_or_update(copy)` fields, which call [`run`] for each closure and [`refuse_own`]
+//! before each update.
+//!
+//! A compare-and-swap publishes the closure's value. If another update came between, the compare-and-swap fails, and the
+//! closure runs again on the newer value. An update of the same field inside of the closure comes between in every run, so
+//! the retry loop never ends. The library refuses such an update, as R3 refuses an initialiser of its own field. An update on a
+//! second thread is allowed: the library cannot tell an update on behalf of the closure from an independent update. A closure
+//! never ends if each run makes a second thread update the field, and waits for the result.
+//!
+//! # The list
+//!
+//! Each thread has a stack of running closures: a singly linked list in a thread-local without a destructor. The records are
+//! on the call stack. [`run`] pushes a record before the call of a closure, and pops the record after the call, also on
+//! unwinding. An update outside of all closures loads one thread-local pointer, null. A read loads nothing here. No other
+//! thread accesses the list, so the list needs no atomics.
+//!
+//! - **C1** Every record in the list is in a frame of [`run`] on this thread. Frames return in the reverse order of their
+//!   calls, and each frame pops its record before the record's end.
+//! - **C2** A record never changes.
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::host::Identity;
+use crate::registry::Field;
+use crate::sync::local;
+
+/// A running closure.
+struct Running {
+    host: Identity,
+    field: &'static Field,
+    /// The enclosing closure, or null.
+    outer: *const Running,
+}
+
+/// Pops a record on drop.
+struct Pop {
+    outer: *const Running,
+}
+
+local! {
+    /// The innermost closure, or null.
+    static INNERMOST: Cell<*const Running> = Cell::new(ptr::null());
+}
+
+/// Whether this thread is running a closure of `update_f_with`.
+#[inline]
+pub(crate) fn is_in_closure() -> bool {
+    !innermost().is_null()
+}
+
+#[inline]
+fn innermost() -> *const Running {
+    // An emulated thread-local may be gone at the end of a thread.
+    INNERMOST.try_with(Cell::get).unwrap_or(ptr::null())
+}
+
+/// Runs a closure of an update of `field` of `host`.
+#[inline]
+pub(crate) fn run<R>(host: Identity, field: &'static Field, closure: impl FnOnce() -> R) -> R {
+    let running = Running { host, field, outer: innermost() };
+    let _pop = Pop { outer: running.outer };
+    // The drop of `_pop` pops the record before the end of `running`: C1.
+    let _ = INNERMOST.try_with(|innermost| innermost.set(&raw const running));
+    closure()
+}
+
+/// Refuses an update of `field` of `host` inside of a closure of an update of the same field of the same host.
+///
+/// # Panics
+///
+/// On refusal.
+#[inline]
+pub(crate) fn refuse_own(host: impl FnOnce() -> Identity, field: &'static Field) {
+    if is_in_closure() {
+        refuse(host(), field);
+    }
+}
+
+#[cold]
+fn refuse(host: Identity, field: &'static Field) {
+    let mut next = innermost();
+    // SAFETY: `next` is null or points to a record in the list. By C1 the record's frame is below this frame on the call
+    // stack, so the record outlives the loop; by C2 a shared reference to the record is sound.
+    while let Some(running) = unsafe { next.as_ref() } {
+        assert!(
+            running.host != host || !ptr::eq(running.field, field),
+            "{field} is updated by its own closure, which has to return the value instead"
+        );
+        next = running.outer;
+    }
+}
+
+impl Drop for Pop {
+    #[inline]
+    fn drop(&mut self) {
+        let _ = INNERMOST.try_with(|innermost| innermost.set(self.outer));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::policy::Policy;
+
+    static FIELD: Field = Field::new("Host", "field", "u8", Policy::GetOrUpdate);
+    static OTHER: Field = Field::new("Host", "other", "u8", Policy::GetOrUpdate);
+
+    fn host(address: usize) -> Identity {
+        Identity { address, object: None }
+    }
+
+    fn is_refused(address: usize, field: &'static Field) -> bool {
+        catch_unwind(|| refuse_own(|| host(address), field)).is_err()
+    }
+
+    #[test]
+    fn a_running_closure_is_found_at_every_depth_and_only_for_its_own_field_and_host() {
+        assert!(!is_refused(1, &FIELD));
+        run(host(1), &FIELD, || {
+            assert!(is_refused(1, &FIELD) && !is_refused(2, &FIELD) && !is_refused(1, &OTHER));
+            run(host(2), &OTHER, || {
+                assert!(is_refused(1, &FIELD) && is_refused(2, &OTHER));
+                assert!(!is_refused(2, &FIELD) && !is_refused(1, &OTHER));
+            });
+            assert!(is_refused(1, &FIELD) && !is_refused(2, &OTHER));
+        });
+        assert!(!is_refused(1, &FIELD) && !is_in_closure());
+    }
+
+    #[test]
+    fn a_closure_that_unwinds_is_taken_out() {
+        run(host(1), &FIELD, || {
+            let inner = AssertUnwindSafe(|| run(host(2), &FIELD, || panic!("no next")));
+            assert!(catch_unwind(inner).is_err());
+            assert!(is_in_closure() && is_refused(1, &FIELD) && !is_refused(2, &FIELD));
+        });
+        assert!(!is_in_closure());
+    }
+}
