@@ -121,6 +121,9 @@
 //!   value is dropped by the last of those who use it, when that is done. So at most as many old values are kept as there
 //!   are readers in the middle of a clone or a closure, whether the field is updated again or not. An update waits for no
 //!   reader.
+//!   A thread that reads such a field takes a slot of 128 bytes, from its first read to its end, and another for each read inside
+//!   of a clone. An update looks at the slots in use. Slots are used again, and not freed: the memory is that of the most
+//!   slots that were in use at one time.
 //! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
 //!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
 //!

@@ -30,7 +30,7 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use shadow_runtime::__private::modelled_readers::{Reader, Way, fence, forbid_barrier, is_announced};
+use shadow_runtime::__private::modelled_readers::{Reader, Way, fence, forbid_barrier, is_announced, scanned};
 
 const WAYS: [Way; 3] = [Way::Lightly, Way::AtOnce, Way::ByFence];
 
@@ -42,6 +42,7 @@ const OTHER_NODE: usize = 256;
 fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 50_000;
     builder.check(run);
 }
 
@@ -156,4 +157,79 @@ fn a_node_is_announced_for_another_cell_by_another_thread() {
             });
         }
     }
+}
+
+/// Makes slots, and gives them back.
+fn make_slots(count: usize) {
+    drop((0..count).map(|_| Reader::default()).collect::<Vec<_>>());
+}
+
+/// Outcomes: as of `a_reader_or_a_writer_sees_the_other`, while slots are unlinked, pushed and owned again, and a second writer
+/// scans. In the end, a scan visits the first slot alone.
+#[test]
+fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
+    let with = WAYS.map(|way| (way, true));
+    let without = [(Way::AtOnce, false), (Way::ByFence, false)];
+    for (way, has_barrier) in with.into_iter().chain(without) {
+        if !has_barrier {
+            forbid_barrier();
+        }
+        for (made, are_unlinked) in [(2, false), (2, true), (3, false)] {
+            model(2, move || {
+                make_slots(made);
+                if are_unlinked {
+                    assert!(!is_announced(CELL, NODE));
+                }
+                let shared = Arc::new((AtomicUsize::new(NODE), Value::default()));
+                let reader = thread::spawn({
+                    let shared = Arc::clone(&shared);
+                    move || {
+                        let (word, value) = &*shared;
+                        let reader = Reader::default();
+                        reader.announce(way, CELL, NODE);
+                        if word.load(Ordering::Acquire) == NODE {
+                            value.read();
+                        }
+                        reader.withdraw();
+                    }
+                });
+                let other = thread::spawn(|| assert!(!is_announced(OTHER_CELL, OTHER_NODE)));
+                let (word, value) = &*shared;
+                word.swap(OTHER_NODE, Ordering::AcqRel);
+                fence(way);
+                if !is_announced(CELL, NODE) {
+                    value.end();
+                }
+                reader.join().unwrap();
+                other.join().unwrap();
+                assert!(!is_announced(CELL, NODE));
+                assert_eq!(scanned(), 1);
+            });
+        }
+    }
+}
+
+/// Outcomes: two readers that take and give back slots, while both they and a third thread scan, never own one slot at a time.
+#[test]
+fn an_owned_slot_has_one_owner_and_stays_in_the_list() {
+    model(2, || {
+        make_slots(2);
+        let reader = |node| {
+            thread::spawn(move || {
+                let reader = Reader::default();
+                reader.announce(Way::AtOnce, CELL, node);
+                assert!(is_announced(CELL, node));
+                reader.withdraw();
+                drop(reader);
+                assert!(!is_announced(CELL, node));
+            })
+        };
+        let threads = [reader(NODE), reader(OTHER_NODE)];
+        assert!(!is_announced(OTHER_CELL, NODE));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(!is_announced(CELL, NODE));
+        assert_eq!(scanned(), 1);
+    });
 }

@@ -105,24 +105,17 @@ mod imp {
 
     #[cfg(test)]
     mod tests {
-        use std::env;
-        use std::process::Command;
-
         use super::*;
+        use crate::readers::tests::is_alone;
 
         const NAME: &str = "readers::barrier::imp::tests::there_is_a_fence_for_all_from_when_it_is_asked_for";
-        const IS_ALONE: &str = "SHADOW_TEST_IS_ALONE";
 
         #[test]
         fn there_is_a_fence_for_all_from_when_it_is_asked_for() {
             const QUERY: c_int = 0;
             const OFFERS_IT: c_long = 0b1_1000;
-            if env::var_os(IS_ALONE).is_none() {
-                // In a process where no other test has asked yet.
-                let program = env::current_exe().expect("it runs");
-                let alone = Command::new(program).args(["--exact", NAME]).env(IS_ALONE, "").output().expect("it runs");
-                let said = String::from_utf8_lossy(&alone.stdout);
-                assert!(alone.status.success() && said.contains("1 passed"), "{said}");
+            // No other test has asked in a process of its own.
+            if !is_alone(NAME) {
                 return;
             }
             let offered = MEMBARRIER.is_some_and(|number| {

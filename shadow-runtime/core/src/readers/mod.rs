@@ -1,25 +1,65 @@
-//! Who reads what: announcements, by which a writer knows whether a value that it has replaced is still in use.
+//! Hazards: a reader announces the value that it uses, and a writer scans the announcements before it drops a value.
 //!
-//! In: a reader's cell and node, before it touches the node's value. Out: whether anybody has announced that. These are
-//! hazard pointers (M. M. Michael, "Hazard Pointers", IEEE TPDS 15/6, 2004), of a thread's own, so that readers write to
-//! no memory that others write to. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, which argue what they are good
-//! for; `barrier.rs`, by which the announcement of a value that is seldom replaced needs no fence; `node.rs`, what is
-//! announced; `retired.rs`, who drops what still was when it was replaced.
+//! In: a reader's cell and node, before the reader touches the node's value. Out: whether a node is announced. These are
+//! hazard pointers (M. M. Michael, "Hazard Pointers", IEEE TPDS 15/6, 2004) in slots of single threads, so readers write to
+//! no shared memory. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, which argue what a hazard protects;
+//! `barrier.rs`, the process-wide barrier in place of a reader's fence; `node.rs`, the memory of a value; `retired.rs`, the
+//! drop of a value that was announced when a writer replaced it.
 //!
 //! # Slots
 //!
-//! An announcement is in a [`Slot`]. A thread has one of its own, from its first read to its end; a read inside of a read
-//! takes another for as long as it lasts. Slots are in a list, and none is ever taken out or freed; one that is given
-//! back is taken again. So there are at most as many as there once were reads at the same time, and threads that read.
-//! Taking one is an exchange of its `taken`: reads take no lock, here neither (R10).
+//! A hazard is in a [`Slot`]. A thread owns one slot from its first read to its end. A read inside of a read owns another slot
+//! until its end. A slot is never freed; a later owner uses the slot of an earlier one. So the memory is 128 bytes for each slot
+//! of the peak, the most threads and nested reads at one time, and for one more.
 //!
-//! A slot has the node, null if there is no announcement, and the cell that the node is of. A node's memory may have been
-//! another cell's a moment ago, and a slow reader of that may still have it in its slot, for as long as it takes it to
-//! see that it came too late; the cell tells whose reader it is, so nobody waits for it in vain. The cell is stored
-//! before the node, by whose `Release` and `Acquire` whoever sees the node sees that cell, or a later one: then this
-//! reader is done with that node. That has to have happened before what comes of it, so the cell is stored by `Release`
-//! and loaded by `Acquire`, too; and then the withdrawal is seen, so that the node is not there when it is looked for
-//! again: the cell may be the right one, for another node.
+//! A slot has a node, null without a hazard, and the node's cell. Nodes are recycled between cells, so a slow reader of the
+//! node's last cell may still have the node in its slot. The cell tells the two apart, so no writer waits for that reader. A
+//! reader stores the cell before the node, both with `Release`. A scan that acquires the node sees that cell or a newer one; a
+//! newer one means that the reader is done with the node. For the same reason the cell is stored with `Release` and loaded with
+//! `Acquire`: a scan that sees the newer cell sees the withdrawal, and the second look at the node tells a right cell of
+//! another node apart.
+//!
+//! # The scan list
+//!
+//! A scan visits the slots of the scan list: a singly linked list from [`SCANNED`]. The state of a slot says where the slot is:
+//!
+//! | state | owner | in the scan list |
+//! |---|---|---|
+//! | [`OWNED`] | a thread, a read, or the sweep of the list | yes, before the first hazard |
+//! | [`VACANT`] | none | yes |
+//! | [`UNLINKED`] | none | no |
+//!
+//! [`take_slot`] looks for a slot without an owner in the list of all slots, which only grows, and owns it by a
+//! compare-and-swap of the state. An unlinked slot is pushed to the front of the scan list first. [`Slot::give_back`] stores
+//! `VACANT`. A scan that has met more than [`MOST_VACANT`] vacant slots calls [`unlink_vacant`]: it owns each vacant slot but
+//! the first of the list, unlinks the slot, and stores `UNLINKED`. One thread at a time does so, by a flag, and no thread waits for
+//! the flag. All of this takes no lock (R10), and reads by a thread's own slot do nothing for it.
+//!
+//! *Bound*: a scan visits the slots in use, and at most [`MOST_VACANT`] others, from the second scan after the others were
+//! given back, in whatever order that was. (A thread that is stopped while it unlinks, or is missing in the child of a `fork`,
+//! suspends the bound, and nothing else.)
+//!
+//! # Why a scan misses no hazard
+//!
+//! - **H1** An owned slot is in the scan list, from before the owner's first hazard until after the last.
+//! - **H2** Only the holder of the flag unlinks, only what it owns, and never the first slot of the list. So the links of a slot in the list
+//!   are written by the holder of the flag, but for the first link, which is written before the push.
+//! - **H3** Pushes have numbers, by the order of the exchanges of `SCANNED`. A slot has the number of its last push. A link goes
+//!   from a slot to the next lower number that was in the list when the link was written.
+//!
+//! Let a hazard count for a scan (`cell/get_or_update.rs`, O5), in slot S with number s. By H1, the push of S happens before the
+//! hazard. So the order that shows the hazard to the scan shows it that push, and the scan begins at a slot of number s or
+//! higher. Let the scan be at a slot with a number above s, and load its link. By `Acquire`, the link is of this push or of a
+//! later one, so of a number above s all the more. By H3 the link goes to S or to a number above s: S is in the list all the
+//! time, so a link from above s to below s is never written. So the scan arrives at S.
+//!
+//! A scan ends: links go to lower numbers. A scan meets a later push of a slot only by a link from before the slot was unlinked, and by
+//! the `Release` of the later link, the scan sees no such link again. So for each push of that kind during the scan, the scan may
+//! visit some slots twice.
+//!
+//! A scan that skips S, since S was given back and unlinked, acquires what the reader did before: reader → `give_back`, `Release`
+//! → the compare-and-swap of `unlink_vacant`, `Acquire` → the new link, `Release` → the scan, `Acquire`. Links that skip S without
+//! writing that link are written later under the flag.
 
 pub(crate) mod barrier;
 #[cfg(loom)]
@@ -40,18 +80,37 @@ pub(crate) struct Slot {
     cell: AtomicUsize,
     /// How many reads of hot cells there were by this slot, for [`is_due`](Self::is_due).
     reads: AtomicU32,
-    /// 1 if it belongs to a thread or to a read.
-    taken: AtomicU8,
+    /// [`OWNED`], [`VACANT`] or [`UNLINKED`].
+    state: AtomicU8,
     /// Stands for what a model checker has no word for: see `barrier.rs`.
     #[cfg(loom)]
     passed: AtomicU32,
-    /// The slot that was made before this one. It does not change once the slot is in the list.
+    /// The slot that was made before this one. Never changes after the push to the list of all slots.
+    older: AtomicPtr<Slot>,
+    /// The next slot of the scan list.
     next: AtomicPtr<Slot>,
 }
 
+const OWNED: u8 = 0;
+const VACANT: u8 = 1;
+const UNLINKED: u8 = 2;
+
+/// How many vacant slots stay in the scan list: nested reads take and give back a few slots all the time.
+const MOST_VACANT: usize = if cfg!(loom) { 0 } else { 8 };
+
 shared! {
-    /// The slot that was made last.
+    /// All slots: the one that was made last.
     static LAST: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
+}
+
+shared! {
+    /// The scan list: the slot that was pushed last.
+    static SCANNED: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
+}
+
+shared! {
+    /// 1 while a thread unlinks slots.
+    static UNLINKING: AtomicU8 = AtomicU8::new(0);
 }
 
 local! {
@@ -118,31 +177,51 @@ pub(crate) fn is_in_clone() -> bool {
 ///
 /// The caller has made sure that announcements are seen that count; see `cell/get_or_update.rs`.
 pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
-    // SeqCst: a slot that was made for an announcement that counts is seen.
-    slots(LAST.load(Ordering::SeqCst)).any(|slot| {
+    let mut vacant = 0;
+    for slot in scanned() {
         // SeqCst, and by that Acquire: pairs with the Release of all kinds of `announce`, so that the cell is seen; and
         // with that of `withdraw`, so that what the reader did has happened before.
         let has_node = || slot.node.load(Ordering::SeqCst) == node;
         // Acquire: pairs with the Release of all kinds of `announce`, as a withdrawal does. See the header.
-        has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node()
-    })
+        if has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node() {
+            return true;
+        }
+        // Relaxed: only a hint.
+        vacant += usize::from(slot.state.load(Ordering::Relaxed) == VACANT);
+    }
+    if vacant > MOST_VACANT {
+        unlink_vacant();
+    }
+    false
 }
 
-/// The slots from `last` to the first that was made.
+/// The slots that a scan visits.
+fn scanned() -> impl Iterator<Item = &'static Slot> {
+    // SeqCst: the push of the slot of each hazard that counts is seen. By that an Acquire, as the loads of links: pairs with the
+    // Release of `push` and of `unlink_vacant`.
+    iter::successors(at(SCANNED.load(Ordering::SeqCst)), |slot| at(slot.next.load(Ordering::Acquire)))
+}
+
+/// Every slot, from `last` to the first that was made.
 fn slots(last: *mut Slot) -> impl Iterator<Item = &'static Slot> {
-    // SAFETY: it is null, or a slot that is never freed. What is loaded from the list is seen as it was made: see
-    // `make_slot`.
-    let at = |pointer: *mut Slot| unsafe { pointer.as_ref() };
-    // Relaxed: it does not change any more.
-    iter::successors(at(last), move |slot| at(slot.next.load(Ordering::Relaxed)))
+    // Relaxed: never changes.
+    iter::successors(at(last), |slot| at(slot.older.load(Ordering::Relaxed)))
 }
 
-/// All slots that there are, for a model's [`barrier::heavy`]. It is an exchange, so that who makes a slot after it sees
-/// what came before it.
+/// What a list points to.
+fn at(slot: *mut Slot) -> Option<&'static Slot> {
+    // SAFETY: every pointer in the lists is null or comes from `make_slot`, which leaks the slot. The caller has loaded the pointer
+    // with Acquire, or from an older slot's immutable link, so the slot is seen as `make_slot` has made it.
+    unsafe { slot.as_ref() }
+}
+
+/// The slots in use, for a model's [`barrier::heavy`]. It begins with an exchange, so a slot that is pushed later sees what came
+/// before.
 #[cfg(loom)]
 fn all_slots() -> impl Iterator<Item = &'static Slot> {
-    let last = LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, Some);
-    slots(last.unwrap_or_else(|last| last))
+    let first = SCANNED.fetch_update(Ordering::AcqRel, Ordering::Acquire, Some);
+    let first = first.unwrap_or_else(|first| first);
+    iter::successors(at(first), |slot| at(slot.next.load(Ordering::Acquire)))
 }
 
 impl Slot {
@@ -202,22 +281,49 @@ impl Slot {
     }
 
     fn give_back(&self) {
-        // Release: pairs with the Acquire of `take_slot`.
-        self.taken.store(0, Ordering::Release);
+        // Release: pairs with the Acquire of `take_slot` and of `unlink_vacant`.
+        self.state.store(VACANT, Ordering::Release);
+    }
+
+    /// Owns the slot if its state is `state`.
+    fn own(&self, state: u8) -> bool {
+        // Acquire: what earlier owners did happens before.
+        self.state.compare_exchange(state, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Puts an owned slot, which is not in the scan list, to its front.
+    fn push(&'static self) {
+        // Relaxed, here and below: the exchange that succeeds says what the first one is.
+        let mut first = SCANNED.load(Ordering::Relaxed);
+        loop {
+            // Release: for a scan that is here since the slot's last push. See the header: why a scan ends.
+            self.next.store(first, Ordering::Release);
+            let new = ptr::from_ref(self).cast_mut();
+            // SeqCst: before any hazard in the slot, for `scanned`. As an AcqRel, it releases the slot and its link, and continues
+            // the Release of the first slot's push.
+            match SCANNED.compare_exchange(first, new, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(newer) => first = newer,
+            }
+        }
     }
 }
 
-/// Takes a slot that nobody has, or makes one.
+/// Owns a slot without an owner, or makes one.
 fn take_slot() -> &'static Slot {
     // Acquire: pairs with the Release of `make_slot`.
-    let mut slots = slots(LAST.load(Ordering::Acquire));
-    // Relaxed: a look that spares the lines of slots that are taken. Acquire: what was stored by who had it before comes
-    // before what is stored now.
-    let free = slots.find(|slot| {
-        slot.taken.load(Ordering::Relaxed) == 0
-            && slot.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    });
-    free.unwrap_or_else(make_slot)
+    for slot in slots(LAST.load(Ordering::Acquire)) {
+        // Relaxed: a look that spares the cache lines of owned slots.
+        match slot.state.load(Ordering::Relaxed) {
+            VACANT if slot.own(VACANT) => return slot,
+            UNLINKED if slot.own(UNLINKED) => {
+                slot.push();
+                return slot;
+            }
+            _ => (),
+        }
+    }
+    make_slot()
 }
 
 fn make_slot() -> &'static Slot {
@@ -225,23 +331,47 @@ fn make_slot() -> &'static Slot {
         node: AtomicPtr::new(ptr::null_mut()),
         cell: AtomicUsize::new(0),
         reads: AtomicU32::new(0),
-        taken: AtomicU8::new(1),
+        state: AtomicU8::new(OWNED),
         #[cfg(loom)]
         passed: AtomicU32::new(0),
+        older: AtomicPtr::new(ptr::null_mut()),
         next: AtomicPtr::new(ptr::null_mut()),
     }));
+    slot.push();
     // Relaxed, here and below: the exchange that succeeds says what the last one is.
     let mut last = LAST.load(Ordering::Relaxed);
     loop {
-        slot.next.store(last, Ordering::Relaxed);
+        slot.older.store(last, Ordering::Relaxed);
         let new = ptr::from_ref(slot).cast_mut();
-        // SeqCst: before any announcement in it, for `is_announced`. It is a Release of the slot; those before it were
-        // released by exchanges that this one continues.
-        match LAST.compare_exchange(last, new, Ordering::SeqCst, Ordering::Relaxed) {
+        // Release: of the slot and its link; slots before it were released by exchanges that this one continues.
+        match LAST.compare_exchange(last, new, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => return slot,
             Err(newer) => last = newer,
         }
     }
+}
+
+/// Unlinks all vacant slots of the scan list but the first slot, unless another thread does so.
+#[cold]
+fn unlink_vacant() {
+    // Acquire: pairs with the Release below, so that links are those of the last holder, or later.
+    if UNLINKING.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        return;
+    }
+    let mut before = at(SCANNED.load(Ordering::Acquire));
+    while let Some(slot) = before {
+        // Acquire: pairs with the Release of the push.
+        let Some(next) = at(slot.next.load(Ordering::Acquire)) else { break };
+        if next.state.load(Ordering::Relaxed) == VACANT && next.own(VACANT) {
+            // By H2 nobody else writes to either link. Release: of what the slot's readers did, and of what it links to.
+            slot.next.store(next.next.load(Ordering::Acquire), Ordering::Release);
+            // Release: before the slot's next push.
+            next.state.store(UNLINKED, Ordering::Release);
+        } else {
+            before = Some(next);
+        }
+    }
+    UNLINKING.store(0, Ordering::Release);
 }
 
 impl Kept {
@@ -294,7 +424,9 @@ impl Drop for Taken {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::thread;
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::{env, thread};
 
     use super::*;
 
@@ -306,7 +438,7 @@ mod tests {
     }
 
     fn count() -> usize {
-        slots(LAST.load(Ordering::SeqCst)).count()
+        slots(LAST.load(Ordering::Acquire)).count()
     }
 
     #[test]
@@ -364,6 +496,87 @@ mod tests {
         }
         // Those of the other tests, which run at the same time.
         assert!(count() < before + 20, "{} more slots", count() - before);
+    }
+
+    /// Runs the test of this name alone in a process, and returns whether this is that process.
+    #[cfg(not(miri))]
+    pub(in crate::readers) fn is_alone(name: &str) -> bool {
+        const IS_ALONE: &str = "SHADOW_TEST_IS_ALONE";
+        if env::var_os(IS_ALONE).is_some() {
+            return true;
+        }
+        let program = env::current_exe().expect("it runs");
+        let alone = Command::new(program).args(["--exact", name]).env(IS_ALONE, "").output().expect("it runs");
+        let said = String::from_utf8_lossy(&alone.stdout);
+        assert!(alone.status.success() && said.contains("1 passed"), "{said}");
+        false
+    }
+
+    /// How many slots a scan visits, from the second one on.
+    #[cfg(not(miri))]
+    fn visited() -> usize {
+        assert!(!is_announced(CELL, node(1)));
+        let visited = scanned().count();
+        assert!(!is_announced(CELL, node(1)));
+        assert!(scanned().count() <= visited);
+        visited
+    }
+
+    #[cfg(not(miri))]
+    #[test]
+    fn scans_visit_few_slots_after_many_nested_reads() {
+        if !is_alone("readers::tests::scans_visit_few_slots_after_many_nested_reads") {
+            return;
+        }
+        for depth in [1, MOST_VACANT, 5000, 5000] {
+            let mut nested: Vec<_> = (0..depth).map(|_| take()).collect();
+            assert!(visited() >= depth);
+            // Reads end in the reverse order of their beginning.
+            while nested.pop().is_some() {}
+            // This thread keeps a slot.
+            assert!(visited() <= 1 + MOST_VACANT, "{}", visited());
+        }
+        assert!(count() <= 5001, "slots are used again");
+    }
+
+    #[cfg(not(miri))]
+    #[test]
+    fn scans_visit_few_slots_after_many_threads_whichever_of_them_is_left() {
+        const THREADS: usize = 1000;
+        if !is_alone("readers::tests::scans_visit_few_slots_after_many_threads_whichever_of_them_is_left") {
+            return;
+        }
+        for survivor in [0, 1, THREADS / 2, THREADS - 2, THREADS - 1] {
+            let mut threads: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    let (end, is_to_end) = mpsc::channel::<()>();
+                    let (begin, has_begun) = mpsc::channel();
+                    let work = move || {
+                        begin.send(any().slot().state.load(Ordering::Relaxed)).expect("it is waited for");
+                        let _ = is_to_end.recv();
+                        // The slot is still this thread's, and is scanned.
+                        let own = any();
+                        own.slot().announce(CELL, node(3));
+                        let is_seen = is_announced(CELL, node(3));
+                        own.slot().withdraw();
+                        is_seen
+                    };
+                    let thread = thread::Builder::new().stack_size(64 * 1024).spawn(work).expect("there is room");
+                    assert_eq!(has_begun.recv(), Ok(OWNED));
+                    Some((end, thread))
+                })
+                .collect();
+            assert!(visited() >= THREADS);
+            let end = |(end, thread): (mpsc::Sender<()>, thread::JoinHandle<bool>)| {
+                drop(end);
+                assert!(thread.join().expect("it holds"));
+            };
+            let left = threads[survivor].take().expect("it is there");
+            threads.into_iter().flatten().for_each(end);
+            assert!(visited() <= 1 + MOST_VACANT, "{}", visited());
+            end(left);
+        }
+        assert!(count() <= THREADS + 1, "slots are used again");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use std::ptr;
 
-use super::{Taken, barrier};
+use super::{Taken, Unshown, barrier};
 
 /// How an announcement is made.
 #[derive(Clone, Copy)]
@@ -24,12 +24,12 @@ pub enum Way {
     ByFence,
 }
 
-/// A slot of one thread.
+/// A slot of one read, given back on drop. No thread keeps the slot: a model's thread ends before its locals do.
 pub struct Reader(Taken);
 
 impl Default for Reader {
     fn default() -> Self {
-        Self(super::take())
+        Self(Taken { slot: super::take_slot(), unshown: Some(Unshown::begin()) })
     }
 }
 
@@ -46,6 +46,11 @@ impl Reader {
     pub fn withdraw(&self) {
         self.0.slot().withdraw();
     }
+}
+
+/// How many slots a scan visits.
+pub fn scanned() -> usize {
+    super::scanned().count()
 }
 
 pub fn is_announced(cell: usize, node: usize) -> bool {
