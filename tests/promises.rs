@@ -51,7 +51,7 @@
 //! | The first attach … locks a part of the table | the code; nobody sees it but who asks for that part at that moment |
 //! | An attach to an `Arc` host drops the fields of a few hosts that are gone | `arc.rs::a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches`, `an_attach_to_an_arc_drops_no_more_than_a_few_hosts` |
 //! | It runs their destructors, under no lock of the library | `r04_no_lock_over_user_code.rs::an_attach_that_sweeps_drops_values_under_no_lock` |
-//! | Their panics do not reach the caller | `r05_drop_once.rs::a_strangers_panicking_destructor_does_not_reach_an_accessor` |
+//! | Their panics do not reach the caller, but the log | `r05_drop_once.rs::a_strangers_panicking_destructor_does_not_reach_an_accessor`, `r05_logged.rs::the_panics_of_strangers_that_an_attach_drops_are_logged_with_their_host_type` |
 //! | Inside of an initialiser this is put off | `r05_sweep.rs::a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser` |
 //! | References: a `&V` borrows the host | `r01_borrow.rs::accessors_of_a_shared_borrow_return_references_that_live_as_long`, `ui/fail/outlives_host.rs` |
 //! | A value is dropped only with its host, or by exclusive access | `r01_borrow.rs::a_reference_stays_valid_whatever_is_done_with_its_shared_host`, `ui/fail/detach_while_borrowed.rs` |
@@ -68,6 +68,7 @@
 //! | Through another thread, the same update is not refused | `r03_updates.rs::another_thread_may_update_what_a_closure_of_this_one_makes` |
 //! | Destructors run once per value, under no lock | `r05_drop_once.rs`, all; `r04_no_lock_over_user_code.rs::values_are_dropped_with_their_host_under_no_lock` |
 //! | One that panics does not keep others from running … | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done` |
+//! | The log gets every panic that is not raised again | `r05_logged.rs`, all |
 //! | Clones of a host start without fields … comparisons and hashes | `r09_derives.rs`, all |
 //! | A value that was replaced is handed out by the update, unless somebody is cloning it | `get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
 //! | the value is dropped by the last of those who clone it, when that is done; as many old values are kept as there are readers | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |

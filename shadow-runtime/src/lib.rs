@@ -100,7 +100,7 @@
 //!
 //! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
 //! their destructors, under no lock of the library; so do not attach while you hold a lock of your own that those take.
-//! Their panics do not reach the caller. Inside of an initialiser this is put off until it is done.
+//! Their panics do not reach the caller, but the log. Inside of an initialiser this is put off until it is done.
 //!
 //! - **References.** A `&V` borrows the host. A value is dropped only with its host, or by an accessor that borrows the
 //!   host exclusively; until then it does not move.
@@ -113,7 +113,8 @@
 //!   field, of any host. An update of its own field of its own host is a panic with the field's name: without the panic, the
 //!   closure would run again for ever. Through another thread, the same update is not refused.
 //! - **Destructors** run once per value, under no lock. One that panics does not keep others from running; its panic is
-//!   raised again when all are done.
+//!   raised again when all are done. If several panic, the first is raised again. The log gets every panic that is not raised
+//!   again, with its field and host type: one of a stranger's destructor, the second of one host, one while the thread unwinds.
 //! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.
 //!
 //! - **Fields that are replaced.** A value of a `get_or_update` field that was replaced is handed out by the update, unless
@@ -132,7 +133,9 @@
 //! # Features
 //!
 //! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
-//! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts.
+//! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts; a panic that is not raised again is an
+//!   `error!` with its message, its field and host type. Without the feature, such a panic is known to the panic hook alone,
+//!   which by default prints it.
 
 #![forbid(unsafe_code)]
 

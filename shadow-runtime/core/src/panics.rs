@@ -1,19 +1,32 @@
-//! Several destructors, of which any may panic (rule R5).
+//! Several pieces of user code in a row, of which any may panic (rule R5).
 //!
-//! In: pieces of user code, one at a time. Out: all of them run, and the first panic is raised again at the end, or
-//! dropped where it would reach somebody who has nothing to do with it.
+//! In: pieces of user code, one at a time, mostly destructors. Out: all of them run. Their first panic is raised again at
+//! the end, where the caller has to do with them, or is discarded, where the caller has not.
+//!
+//! The log gets every panic that is not raised again, at the level `error`, with the field and the host type (R11): the
+//! second and later ones of a row, the discarded ones, and the ones during unwinding, where a raised panic would abort the
+//! process. A logger that panics is contained. Without the feature `log`, the panic hook has been the only witness.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::{fmt, mem, thread};
+use std::{mem, thread};
+
+type Payload = Box<dyn Any + Send>;
 
 /// The first panic of several pieces of user code.
 #[derive(Default)]
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 #[must_use = "a panic is either raised again or discarded"]
 pub struct Panics {
-    first: Option<Box<dyn Any + Send>>,
+    first: Option<First>,
+}
+
+struct First {
+    payload: Payload,
+    /// The user code's name in the log. Empty without the feature `log`.
+    whose: String,
 }
 
 impl Panics {
@@ -21,15 +34,21 @@ impl Panics {
         Self { first: None }
     }
 
-    /// Runs `user_code`, and keeps its panic if it is the first.
-    pub(crate) fn contain(&mut self, user_code: impl FnOnce()) {
-        // What `user_code` leaves half done is a value that is being dropped, which nobody sees again.
+    /// Runs `user_code`, and keeps its panic if it is the first. The log calls the user code `whose`.
+    pub(crate) fn contain(&mut self, whose: &dyn Display, user_code: impl FnOnce()) {
+        // `user_code` leaves a value half dropped, which no one sees again.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
-            if self.first.is_none() {
-                self.first = Some(payload);
-            } else {
-                forget(payload);
-            }
+            self.keep(whose, payload);
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, whose: &dyn Display, payload: Payload) {
+        if self.first.is_some() {
+            log(whose, payload);
+        } else {
+            let whose = if cfg!(feature = "log") { whose.to_string() } else { String::new() };
+            self.first = Some(First { payload, whose });
         }
     }
 
@@ -39,37 +58,163 @@ impl Panics {
         self.first.is_some()
     }
 
-    /// Raises the first panic again. While the thread unwinds already, a second one would abort the process, so there
-    /// it is dropped.
+    /// Raises the first panic again. A second panic on a thread that unwinds would abort the process, so there the log gets
+    /// the first panic.
     #[inline]
-    pub(crate) fn raise(mut self) {
-        if let Some(payload) = self.first.take() {
-            raise(payload);
+    pub(crate) fn raise(self) {
+        if let Some(first) = self.first {
+            raise(first);
         }
     }
 
-    /// Drops the panic: it came out of a stranger's destructor, and is not for the caller at hand.
+    /// Discards the first panic: the user code has nothing to do with the caller at hand. `whose` tells the log more of
+    /// the user code.
     #[inline]
-    pub(crate) fn discard(mut self, _whose: &dyn fmt::Display) {
-        if let Some(payload) = self.first.take() {
-            forget(payload);
+    pub(crate) fn discard(self, whose: &dyn Display) {
+        if let Some(first) = self.first {
+            discard(first, whose);
         }
     }
 }
 
 #[cold]
-fn raise(payload: Box<dyn Any + Send>) {
+fn raise(first: First) {
     if thread::panicking() {
-        forget(payload);
+        log(&first.whose, first.payload);
     } else {
-        resume_unwind(payload);
+        resume_unwind(first.payload);
     }
+}
+
+#[cold]
+fn discard(first: First, whose: &dyn Display) {
+    log(&format_args!("{}, {whose},", first.whose), first.payload);
+}
+
+/// Logs a panic, and drops its payload.
+#[cold]
+fn log(whose: &dyn Display, payload: Payload) {
+    #[cfg(feature = "log")]
+    {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let message = text.or_else(|| payload.downcast_ref().copied()).unwrap_or("a payload without text");
+        let log = || log::error!(target: "shadow_runtime", "user code of {whose} panicked: {message}");
+        if let Err(of_logger) = catch_unwind(AssertUnwindSafe(log)) {
+            forget(of_logger);
+        }
+    }
+    #[cfg(not(feature = "log"))]
+    let _ = whose;
+    forget(payload);
 }
 
 /// Drops a panic's payload, or leaks it if its own destructor panics.
 #[cold]
-fn forget(payload: Box<dyn Any + Send>) {
+fn forget(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         mem::forget(again);
+    }
+}
+
+#[cfg(all(test, feature = "log", not(loom)))]
+pub(crate) mod tests {
+    use std::panic::panic_any;
+    use std::sync::{Mutex, Once};
+
+    use log::{Level, LevelFilter, Log, Metadata, Record};
+
+    use super::*;
+    use crate::sync::plain::lock;
+
+    /// Keeps lines, and then panics if a line asks for a panic.
+    struct Logger;
+
+    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    impl Log for Logger {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            let line = record.args().to_string();
+            assert_eq!((record.level(), record.target()), (Level::Error, "shadow_runtime"), "{line}");
+            lock(&LINES).push(line.clone());
+            assert!(!line.contains("the logger panics"));
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// The lines with these words that `work` logs.
+    pub(crate) fn logs(words: &str, work: impl FnOnce()) -> Vec<String> {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            log::set_logger(&Logger).expect("there is one logger");
+            log::set_max_level(LevelFilter::Trace);
+        });
+        let lines = || lock(&LINES).iter().filter(|line| line.contains(words)).cloned().collect::<Vec<_>>();
+        let before = lines().len();
+        work();
+        lines().split_off(before)
+    }
+
+    #[test]
+    fn a_row_of_panics_is_raised_as_the_first_and_logged_as_the_rest() {
+        let mut raised = None;
+        let logged = logs("of the row", || {
+            let mut panics = Panics::none();
+            panics.contain(&"calm code of the row", || ());
+            for number in 1..4 {
+                panics.contain(&format_args!("number {number} of the row"), || panic!("boom {number}"));
+            }
+            raised = catch_unwind(AssertUnwindSafe(|| panics.raise())).err();
+        });
+        assert_eq!(raised.expect("it is raised").downcast_ref::<String>().map(String::as_str), Some("boom 1"));
+        let expected = [2, 3].map(|number| format!("user code of number {number} of the row panicked: boom {number}"));
+        assert_eq!(logged, expected);
+    }
+
+    #[test]
+    fn a_discarded_panic_is_logged_whatever_its_payload_and_its_logger_do() {
+        struct Throws;
+        impl Drop for Throws {
+            fn drop(&mut self) {
+                panic!("the payload panics");
+            }
+        }
+        let discard = |whose: &str, code: fn()| {
+            let mut panics = Panics::none();
+            panics.contain(&whose, code);
+            panics.discard(&"of a stranger");
+        };
+        let logged = logs("of a stranger", || {
+            discard("a value", || panic!("boom"));
+            discard("a value", || panic_any(Throws));
+            discard("a value", || panic!("the logger panics"));
+            discard("a calm value", || ());
+        });
+        let expected = ["boom", "a payload without text", "the logger panics"];
+        assert_eq!(logged, expected.map(|text| format!("user code of a value, of a stranger, panicked: {text}")));
+    }
+
+    #[test]
+    fn a_panic_that_would_abort_the_process_is_logged() {
+        struct Raises;
+        impl Drop for Raises {
+            fn drop(&mut self) {
+                let mut panics = Panics::none();
+                panics.contain(&"the second", || panic!("boom"));
+                panics.raise();
+            }
+        }
+        let logged = logs("the second", || {
+            let unwinding = catch_unwind(|| {
+                let _raises = Raises;
+                panic!("the first");
+            });
+            assert_eq!(unwinding.expect_err("it panics").downcast_ref(), Some(&"the first"));
+        });
+        assert_eq!(logged, ["user code of the second panicked: boom"]);
     }
 }

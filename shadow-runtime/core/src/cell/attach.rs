@@ -165,6 +165,6 @@ impl<V> Cell for Attach<V> {
         field.counts().detached();
         let value = self.value.get_mut().as_mut_ptr();
         // SAFETY: it was there, by O1, and by the word it is no more.
-        drop_value(value, panics, |value| unsafe { value.drop_in_place() });
+        drop_value(field, value, panics, |value| unsafe { value.drop_in_place() });
     }
 }

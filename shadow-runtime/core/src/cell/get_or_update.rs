@@ -409,9 +409,9 @@ impl<V> Cell for GetOrUpdate<V> {
         if let Some(node) = self.take() {
             field.counts().detached();
             // SAFETY: it is in the word no more, and a reader would borrow the cell.
-            panics.contain(|| unsafe { Node::end(node) });
+            panics.contain(field, || unsafe { Node::end(node) });
         }
-        self.retired.end(panics);
+        self.retired.end(field, panics);
     }
 }
 

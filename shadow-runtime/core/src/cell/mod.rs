@@ -37,8 +37,8 @@ pub trait Cell {
 /// Drops a value where it is, by `drop_in_place`, if that does anything: on the way out it would take room on the stack
 /// of whoever ends the field, which may be a sweep on a small one.
 #[inline]
-fn drop_value<V>(value: *mut V, panics: &mut Panics, drop_in_place: impl FnOnce(*mut V)) {
+fn drop_value<V>(field: &Field, value: *mut V, panics: &mut Panics, drop_in_place: impl FnOnce(*mut V)) {
     if mem::needs_drop::<V>() {
-        panics.contain(|| drop_in_place(value));
+        panics.contain(field, || drop_in_place(value));
     }
 }

@@ -116,7 +116,7 @@ pub unsafe fn detach_object(object: *const ()) -> usize {
     let mut panics = Panics::none();
     for Taken { kind, value } in fields {
         kind.field.counts().detached();
-        panics.contain(|| drop(value));
+        panics.contain(&kind.field, || drop(value));
     }
     panics.raise();
     count

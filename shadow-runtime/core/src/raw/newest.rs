@@ -121,7 +121,7 @@ impl<V: Clone + 'static> Known<Newest<V>> {
     }
 
     pub(super) fn detach_all(&self, each: impl FnMut(*const (), V)) -> usize {
-        self.values.table.end_each(|object| self.detach(object), each)
+        self.values.table.end_each(self.kind, |object| self.detach(object), each)
     }
 }
 
@@ -317,7 +317,7 @@ mod tests {
         struct Bomb(bool);
         impl Drop for Bomb {
             fn drop(&mut self) {
-                assert!(!self.0, "boom");
+                assert!(!self.0, "boom of a Bomb");
             }
         }
         let known = values::<Bomb>(3);
@@ -333,8 +333,15 @@ mod tests {
             let Err(retiring) = (unsafe { values.reclaim(1, node) }) else { panic!("it is announced") };
             first.slot.withdraw();
             assert!(!values.retired.is_empty());
-            let panics = catch_unwind(AssertUnwindSafe(|| drop(retiring))).is_err();
-            assert_eq!(panics, own);
+            let panics = || assert_eq!(catch_unwind(AssertUnwindSafe(|| drop(retiring))).is_err(), own);
+            #[cfg(feature = "log")]
+            {
+                let logged = crate::panics::tests::logs("boom of a Bomb", panics);
+                assert!(logged.len() == usize::from(other), "{logged:?}");
+                assert!(logged.iter().all(|line| line.contains("Bomb") && line.contains("of another object")));
+            }
+            #[cfg(not(feature = "log"))]
+            panics();
             assert!(values.retired.is_empty(), "both are dropped");
         }
     }

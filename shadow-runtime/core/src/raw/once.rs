@@ -59,7 +59,7 @@ impl<V: 'static> Known<Onces<V>> {
     }
 
     pub(super) fn detach_all(&self, each: impl FnMut(*const (), V)) -> usize {
-        self.values.end_each(|object| self.detach(object), each)
+        self.values.end_each(self.kind, |object| self.detach(object), each)
     }
 }
 

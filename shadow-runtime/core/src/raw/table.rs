@@ -152,7 +152,12 @@ impl<N> Table<N> {
     /// # Panics
     ///
     /// If one of the two does: the first panic is raised again after all of them.
-    pub(super) fn end_each<V>(&self, detach: impl Fn(usize) -> Option<V>, mut each: impl FnMut(*const (), V)) -> usize {
+    pub(super) fn end_each<V>(
+        &self,
+        kind: &Kind,
+        detach: impl Fn(usize) -> Option<V>,
+        mut each: impl FnMut(*const (), V),
+    ) -> usize {
         let mut panics = Panics::none();
         let mut count = 0;
         for (index, shard) in self.shards.shards().enumerate() {
@@ -165,7 +170,7 @@ impl<N> Table<N> {
             };
             shard.lock().each(|key, _| objects.push(object_of(key)));
             for object in objects {
-                panics.contain(|| {
+                panics.contain(&kind.field, || {
                     if let Some(value) = detach(object) {
                         count += 1;
                         each(ptr::without_provenance(object), value);

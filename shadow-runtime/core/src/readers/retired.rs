@@ -25,6 +25,8 @@
 //! and its link says so; there is one such node for each cell, since none becomes cold any more. And what is put into a
 //! list just then may be missed by its last reader; it stays until somebody else looks into that list.
 
+use std::any::type_name;
+use std::fmt::Display;
 use std::hint;
 use std::ptr::{self, NonNull};
 
@@ -129,13 +131,14 @@ impl<V> Retired<V> {
     /// # Panics
     ///
     /// If destructors of values that are the caller's own do: the first panic is raised again after all of them have run.
-    /// Those of others are dropped (R5).
+    /// Panics of others' destructors are discarded (R5).
     #[cold]
     pub(crate) fn collect(&self, cell: usize, is_own: impl Fn(&V) -> bool) {
         if self.is_empty() {
             return;
         }
         let (mut own, mut others) = (Panics::none(), Panics::none());
+        let whose = &format_args!("a replaced value of type `{}`", type_name::<V>());
         loop {
             let (kept, gone): (Vec<_>, Vec<_>) =
                 self.take().partition(|(node, is_seen)| !is_seen || is_announced(cell, *node));
@@ -146,13 +149,13 @@ impl<V> Retired<V> {
                 let is_own = is_own(unsafe { node.as_ref() }.value());
                 let panics = if is_own { &mut own } else { &mut others };
                 // SAFETY: as above.
-                panics.contain(|| unsafe { Node::end(node) });
+                panics.contain(whose, || unsafe { Node::end(node) });
             }
             if !again {
                 break;
             }
         }
-        others.discard(&"a value");
+        others.discard(&"of another object");
         own.raise();
     }
 
@@ -170,10 +173,10 @@ impl<V> Retired<V> {
     }
 
     /// Drops all nodes. Nobody else has the cell, so nobody uses them.
-    pub(crate) fn end(&mut self, panics: &mut Panics) {
+    pub(crate) fn end(&mut self, whose: &dyn Display, panics: &mut Panics) {
         for (node, _) in self.take() {
             // SAFETY: they were taken, by E1, and a reader would borrow the cell.
-            panics.contain(|| unsafe { Node::end(node) });
+            panics.contain(whose, || unsafe { Node::end(node) });
         }
     }
 }
@@ -303,7 +306,7 @@ mod tests {
         retired.collect(CELL, |_| true);
         assert_eq!(there_are(&count), 2, "those whose readers are never seen");
         let mut panics = Panics::none();
-        retired.end(&mut panics);
+        retired.end(&"a value", &mut panics);
         panics.raise();
         assert_eq!(there_are(&count), 0);
     }

@@ -31,7 +31,6 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::claim;
 use crate::fields::First;
 use crate::host::arc::TABLE;
 use crate::host::arc::background;
@@ -40,6 +39,7 @@ use crate::host::arc::logs::{self, GROUPS};
 use crate::panics::Panics;
 use crate::side_table::hash;
 use crate::sync::local;
+use crate::{claim, closures, readers};
 
 /// How many dead hosts one attach ends at most, of the young and of the old.
 const MOST_ENDED: usize = 4;
@@ -113,7 +113,7 @@ pub(crate) fn sweep_deferred() {
 /// Whether this thread is in user code that must not meet destructors of strangers.
 #[inline]
 fn is_deferred() -> bool {
-    claim::is_initialising()
+    claim::is_initialising() || closures::is_in_closure() || readers::is_in_clone()
 }
 
 impl Thread {
@@ -324,7 +324,7 @@ struct DeadHost(&'static Kind);
 
 impl fmt::Display for DeadHost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "a shadow field of a dead `{}`", (self.0.name)())
+        write!(formatter, "of a dead `{}`", (self.0.name)())
     }
 }
 
