@@ -69,6 +69,7 @@
 //! | Destructors run once per value, under no lock | `r05_drop_once.rs`, all; `r04_no_lock_over_user_code.rs::values_are_dropped_with_their_host_under_no_lock` |
 //! | One that panics does not keep others from running … | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done` |
 //! | The log gets every panic that is not raised again | `r05_logged.rs`, all |
+//! | `membarrier(2)`: a filter may fail it, or answer it with 0; one that kills kills the program; without the feature it is not made | `shadow-runtime/tests/membarrier.rs`, all |
 //! | Clones of a host start without fields … comparisons and hashes | `r09_derives.rs`, all |
 //! | A value that was replaced is handed out by the update, unless somebody is cloning it | `get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
 //! | the value is dropped by the last of those who clone it, when that is done; as many old values are kept as there are readers | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |

@@ -137,6 +137,25 @@
 //!   `error!` with its message, its field and host type. Without the feature, such a panic is known to the panic hook alone,
 //!   which by default prints it.
 
+//! - `membarrier` (default): on Linux and Android, a read of a `get_or_update` field passes no fence, and an update after many
+//!   reads makes the system call `membarrier(2)`. Without the feature, the call is never made, and each such read passes two
+//!   fences, as on other systems.
+//!
+//! # Sandboxes
+//!
+//! The library makes one system call of its own, [`membarrier(2)`](https://man7.org/linux/man-pages/man2/membarrier.2.html), with the
+//! feature `membarrier`. The first read of a `get_or_update` field in a process makes it with the commands
+//! `MEMBARRIER_CMD_QUERY` and `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`; updates after many reads make it with
+//! `MEMBARRIER_CMD_PRIVATE_EXPEDITED`. A seccomp filter may let the call pass, fail it with any error, or answer it with 0: the
+//! library then does without. A filter that kills on unknown calls kills the program: let it pass, or leave the feature out:
+//!
+//! ```toml
+//! shadow-runtime = { version = "0.1", default-features = false, features = ["counts", "log"] }
+//! ```
+//!
+//! A sandbox that is closed later must let the call pass or fail it. From an answer of 0 the library would conclude that the
+//! kernel has done as it was told.
+
 #![forbid(unsafe_code)]
 
 pub use shadow_runtime_core::{

@@ -5,11 +5,18 @@
 //! stores A, passes `light` and loads B, and another stores B, passes `heavy` and loads A, one of them sees what the
 //! other has stored: as with two `SeqCst` fences.
 //!
-//! The kernel does it: `membarrier(2)`, with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14. Elsewhere, and
-//! where the kernel has none, or a sandbox forbids it, [`is_available`] says so, and nobody may rely on `light`. Liburcu
-//! and Folly's hazard pointers have it from the same call.
+//! The kernel does it: `membarrier(2)`, with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14. Liburcu and Folly's
+//! hazard pointers have it from the same call. [`is_available`] is false, and nobody may rely on `light`, on other systems,
+//! without the feature `membarrier`, where the kernel does not offer the commands, and where a sandbox refuses the call.
+//!
+//! A sandbox may also answer a call that it does not make, with 0, which is what the commands return. So the kernel is asked
+//! first for the mask of its commands, by `MEMBARRIER_CMD_QUERY`, and a mask without both commands is not believed. A sandbox
+//! that kills the process on an unknown call does so at that query: such a program leaves out the feature.
 
-#[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
+#[cfg(all(
+    not(loom),
+    any(miri, not(feature = "membarrier"), not(any(target_os = "linux", target_os = "android")))
+))]
 use absent as imp;
 pub(super) use imp::light;
 pub(crate) use imp::{heavy, is_available};
@@ -18,7 +25,7 @@ use modelled as imp;
 #[cfg(loom)]
 pub(super) use modelled::forbid;
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
+#[cfg(all(feature = "membarrier", any(target_os = "linux", target_os = "android"), not(any(loom, miri))))]
 mod imp {
     use std::ffi::{c_int, c_long};
     use std::sync::atomic::compiler_fence;
@@ -49,6 +56,7 @@ mod imp {
         None
     };
 
+    const QUERY: c_int = 0;
     const PRIVATE_EXPEDITED: c_int = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
 
@@ -59,13 +67,18 @@ mod imp {
     /// Whether the process is registered with the kernel. Relaxed: nothing else is concluded from it.
     static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    fn membarrier(command: c_int) -> bool {
-        MEMBARRIER.is_some_and(|number| {
-            // SAFETY: this is how it is declared, and the call touches no memory of the process. A kernel that does not
-            // know it returns an error.
-            let result = unsafe { syscall(number, command, 0 as c_int, 0 as c_int) };
-            result == 0
-        })
+    /// The kernel's answer: at least 0, or -1 where the call fails.
+    fn membarrier(command: c_int) -> c_long {
+        let Some(number) = MEMBARRIER else { return -1 };
+        // SAFETY: `syscall` is declared as the C library declares it, and this call has these three arguments and touches no
+        // memory of the process. A kernel that does not know the number returns an error.
+        unsafe { syscall(number, command, 0 as c_int, 0 as c_int) }
+    }
+
+    /// Whether the answer to [`QUERY`] is a mask that has both commands.
+    fn offers(answer: c_long) -> bool {
+        let both = c_long::from(PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED);
+        answer > 0 && answer & both == both
     }
 
     /// Whether `light` and `heavy` are a pair. Asks the kernel once.
@@ -79,7 +92,7 @@ mod imp {
 
     #[cold]
     fn register() -> bool {
-        let registered = membarrier(REGISTER_PRIVATE_EXPEDITED);
+        let registered = offers(membarrier(QUERY)) && membarrier(REGISTER_PRIVATE_EXPEDITED) == 0;
         let state = if registered { AVAILABLE } else { UNAVAILABLE };
         // Another thread may have found out more meanwhile: that the fence itself fails.
         match STATE.compare_exchange(UNKNOWN, state, Ordering::Relaxed, Ordering::Relaxed) {
@@ -96,7 +109,7 @@ mod imp {
     /// Returns whether it was one: a sandbox may have been closed since the process was registered.
     #[cold]
     pub(crate) fn heavy() -> bool {
-        let done = membarrier(PRIVATE_EXPEDITED);
+        let done = membarrier(PRIVATE_EXPEDITED) == 0;
         if !done {
             STATE.store(UNAVAILABLE, Ordering::Relaxed);
         }
@@ -111,18 +124,23 @@ mod imp {
         const NAME: &str = "readers::barrier::imp::tests::there_is_a_fence_for_all_from_when_it_is_asked_for";
 
         #[test]
+        fn a_mask_without_both_commands_is_not_believed() {
+            let (one, other) = (c_long::from(PRIVATE_EXPEDITED), c_long::from(REGISTER_PRIVATE_EXPEDITED));
+            for answer in [-1, c_long::MIN, 0, 1, one, other, !(one | other) & c_long::MAX] {
+                assert!(!offers(answer), "{answer:#b}");
+            }
+            for answer in [one | other, one | other | 1, c_long::MAX] {
+                assert!(offers(answer), "{answer:#b}");
+            }
+        }
+
+        #[test]
         fn there_is_a_fence_for_all_from_when_it_is_asked_for() {
-            const QUERY: c_int = 0;
-            const OFFERS_IT: c_long = 0b1_1000;
             // No other test has asked in a process of its own.
             if !is_alone(NAME) {
                 return;
             }
-            let offered = MEMBARRIER.is_some_and(|number| {
-                // SAFETY: as in `membarrier`.
-                let commands = unsafe { syscall(number, QUERY, 0 as c_int, 0 as c_int) };
-                commands > 0 && commands & OFFERS_IT == OFFERS_IT
-            });
+            let offered = offers(membarrier(QUERY));
             assert!(!heavy(), "the kernel refuses it to who is not registered");
             assert!(!is_available(), "it was refused");
             STATE.store(UNKNOWN, Ordering::Relaxed);
@@ -175,7 +193,7 @@ mod modelled {
     }
 }
 
-#[cfg(all(not(loom), any(miri, not(any(target_os = "linux", target_os = "android")))))]
+#[cfg(all(not(loom), any(miri, not(feature = "membarrier"), not(any(target_os = "linux", target_os = "android")))))]
 mod absent {
     use crate::readers::Slot;
 
