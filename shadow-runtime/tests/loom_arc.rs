@@ -17,7 +17,7 @@
 //! | the `Acquire` fence of `kept.rs` | `a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept` |
 //! | that and the look at the weak count | `the_last_arc_is_dropped_while_the_table_is_swept` |
 //! | the `Weak` that an entry keeps; the look at the count; its being 0 | `the_last_arc_is_dropped_while_the_table_is_swept` |
-//! | the lock, between the look and the change, in `enter` | `a_host_gets_a_value_or_a_field_set_while_another_is_entered` |
+//! | the lock, between the look and the change, in `exchange` | `a_host_gets_a_value_or_a_field_set_while_another_is_entered` |
 //! | `Release` of `Guard::replace` | `a_host_gets_another_field_set_while_the_array_is_replaced` |
 //! | `Acquire` of the array, `Release` of `grow` | `two_threads_start_a_host` |
 //!

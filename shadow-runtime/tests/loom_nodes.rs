@@ -11,9 +11,9 @@
 //! | ordering | model that fails |
 //! |---|---|
 //! | `Head::first`, `Acquire` | `two_threads_push_the_same_field_set` |
-//! | `Head::start`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
-//! | `put_node`, first exchange, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
-//! | `put_node`, exchange for a list, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
+//! | `Head::insert_first`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
+//! | `Head::insert`, exchange for a node, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
+//! | the same, exchange for a list, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
 //! | `List::next`, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
 //! | `Entry::node`, `Acquire` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
 //! | `List::find`, of what is noted, `Acquire`; and `List::put`, of that, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
@@ -37,12 +37,14 @@ struct Set<const NUMBER: usize> {
 // SAFETY: `made` is written where it is made, and only read after that, which is what the models check.
 unsafe impl<const NUMBER: usize> Sync for Set<NUMBER> {}
 
-impl<const NUMBER: usize> FieldSet for Set<NUMBER> {
-    fn empty() -> Self {
+// SAFETY: it has no cells.
+unsafe impl<const NUMBER: usize> FieldSet for Set<NUMBER> {
+    unsafe fn init(place: *mut Self) {
         let made = UnsafeCell::new(0);
         // SAFETY: nobody else has it yet.
         made.with_mut(|made| unsafe { *made = NUMBER });
-        Self { made }
+        // SAFETY: the caller says that there is memory for it.
+        unsafe { place.write(Self { made }) };
     }
 
     fn fields() -> &'static [Field] {
@@ -75,11 +77,11 @@ impl Embeds for Host {
 }
 
 fn reach<const NUMBER: usize>(host: &Host) -> usize {
-    embedded::reach::<Set<NUMBER>, _>(host).place()
+    embedded::find_or_insert::<Set<NUMBER>, _>(host).place()
 }
 
 fn look<const NUMBER: usize>(host: &Host) -> Option<usize> {
-    embedded::look::<Set<NUMBER>, _>(host).map(Set::place)
+    embedded::find::<Set<NUMBER>, _>(host).map(|found| found.set().place())
 }
 
 /// Outcomes: both find the one that was appended first.

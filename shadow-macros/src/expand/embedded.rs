@@ -31,18 +31,29 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
             }
         }
         #[automatically_derived]
-        impl #impl_generics __rt::Host for #host #where_clause {
+        // SAFETY: all of it is of the one `ShadowFields` that is a member of the host, and the same each time.
+        unsafe impl #impl_generics __rt::Host for #host #where_clause {
             #[inline]
-            fn look<__S: __rt::FieldSet + 'static>(__host: &Self) -> ::core::option::Option<&__S> {
-                __rt::embedded::look(__host)
+            fn find<__S: __rt::FieldSet + 'static>(__host: &Self) -> ::core::option::Option<__rt::Found<'_, __S>> {
+                __rt::embedded::find(__host)
             }
             #[inline]
-            fn reach<__S: __rt::FieldSet + 'static>(__host: &Self) -> &__S {
-                __rt::embedded::reach(__host)
+            fn find_or_insert<__S: __rt::FieldSet + 'static>(__host: &Self) -> &__S {
+                __rt::embedded::find_or_insert(__host)
             }
             #[inline]
-            fn embedded(__host: &Self) -> ::core::option::Option<&__rt::ShadowFields> {
-                ::core::option::Option::Some(<Self as __rt::embedded::Embeds>::fields(__host))
+            fn new_first<__S: __rt::FieldSet + 'static>(
+                __host: &Self,
+            ) -> ::core::option::Option<__rt::Unpublished<__S>> {
+                __rt::embedded::new_first(__host)
+            }
+            #[inline]
+            unsafe fn insert_first<__S: __rt::FieldSet + 'static>(
+                __host: &Self,
+                __new: __rt::Unpublished<__S>,
+            ) -> ::core::result::Result<&__S, __rt::Unpublished<__S>> {
+                // SAFETY: the caller says that it comes from `new_first` of this host, and that its first cell is ready.
+                unsafe { __rt::embedded::insert_first(__host, __new) }
             }
             #[inline]
             fn identity(__host: &Self) -> __rt::Identity {

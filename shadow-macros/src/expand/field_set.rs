@@ -32,9 +32,13 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         }
 
         #[automatically_derived]
-        impl<#(#values),*> __rt::FieldSet for __FieldSet<#(#values),*> {
-            fn empty() -> Self {
-                Self { #(#members: __rt::#cells::new(),)* }
+        // SAFETY: each function goes through all members, which are cells, in the order of the fields.
+        unsafe impl<#(#values),*> __rt::FieldSet for __FieldSet<#(#values),*> {
+            unsafe fn init(__place: *mut Self) {
+                #(
+                    // SAFETY: the caller says that there is memory for the set, of which this is a part.
+                    unsafe { __rt::#cells::init(&raw mut (*__place).#members) };
+                )*
             }
             fn fields() -> &'static [__rt::Field] {
                 static FIELDS: [__rt::Field; #count] = [#(#declared,)*];

@@ -4,7 +4,6 @@
 //!
 //! The host's generics do not reach the set: it is generic over its value types alone, so that it is `'static`, which
 //! its identity (`TypeId`) needs, while the host may borrow.
-#![forbid(unsafe_code)]
 
 use crate::cell::Cell;
 use crate::host::Host;
@@ -14,9 +13,22 @@ use crate::registry::Field;
 ///
 /// `Send + Sync` is what lets [`ShadowFields`](crate::ShadowFields) be both; cells are, whatever their value type,
 /// because nothing but a `Value` (`value.rs`) ever fills one.
-pub trait FieldSet: Send + Sync {
-    /// A set with nothing attached. Runs no code of the user.
-    fn empty() -> Self
+///
+/// # Safety
+///
+/// - **D1** When `init` returns, there is a set at `place` whose cells are all empty.
+/// - **D2** `each` and `each_mut` show the cells of `self`, each of them once, and do nothing else with them: a cell is
+///   neither moved nor exchanged.
+/// - **D3** `fields` returns the same slice each time, which has one item per cell, in the order of `each`.
+///
+/// All of them are called under no lock of the library.
+pub unsafe trait FieldSet: Send + Sync {
+    /// Makes a set with nothing attached, where it is to stay: a set may be larger than a stack.
+    ///
+    /// # Safety
+    ///
+    /// `place` is valid for writes of a `Self`, and aligned for it.
+    unsafe fn init(place: *mut Self)
     where
         Self: Sized;
 
@@ -32,7 +44,8 @@ pub trait FieldSet: Send + Sync {
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Cell));
 }
 
-/// `Self` has the fields of the declaration `D`, a hidden type that each declaration makes for itself.
+/// `Self` has the fields of the declaration `D`, a hidden type that each declaration makes for itself. Unsafe code believes
+/// nothing of it: what a set is, [`FieldSet`] says, and which of its cells is a field's, the traits of `accessor/`.
 pub trait Declares<D>: Host {
     /// The field set of that declaration, with this host's value types.
     type Set: FieldSet + 'static;

@@ -39,7 +39,7 @@ pub mod __private {
     pub use crate::cell::{Attach, Cell, GetOrAttach, GetOrUpdate, GetOrUpdateCopy};
     pub use crate::error::AlreadyAttached;
     pub use crate::field_set::{Declares, FieldSet};
-    pub use crate::fields::ShadowFields;
+    pub use crate::fields::{Found, ShadowFields, Unpublished};
     #[cfg(loom)]
     pub use crate::host::modelled as modelled_arc;
     pub use crate::host::{ExclusiveHost, Fixed, Host, Identity, embedded, refuse_zero_sized};

@@ -1,25 +1,28 @@
 //! What a type must be to be the value of a field, as traits that say so in the compiler's words.
 //!
 //! In: a value type. Out: the bounds that the field traits of `accessor/` put on it, each with the message that a user
-//! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand.
-#![forbid(unsafe_code)]
+//! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand, and
+//! nobody can name the first three. Unsafe code believes [`Value`] and [`Copied`], which are unsafe for that.
 
 /// A value that may be reached from every thread.
 ///
-/// Invariant V of `cell/mod.rs` rests on this bound: the one implementation is for `Send + Sync`, and no other can be
-/// written, since nobody else can name the trait. That a value does not borrow is asked of its field set.
+/// That a value does not borrow is asked of its field set. `Send` and `Sync` are no supertraits, here and below, since the
+/// compiler would report those instead of the message.
 ///
-/// `Send` and `Sync` are no supertraits, here and below, since the compiler would report those instead of the message.
+/// # Safety
+///
+/// The type is `Send` and `Sync`: invariant V of `cell/mod.rs` rests on it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a shadow field: it is not `Send + Sync`",
     label = "not `Send + Sync`",
     note = "a host may be shared between threads, and its fields with it",
     note = "instead of `Rc` use `Arc`, instead of `Cell` an atomic, instead of `RefCell` a `Mutex` or a `RwLock`"
 )]
-pub trait Value: Sized {}
+pub unsafe trait Value: Sized {}
 
 #[diagnostic::do_not_recommend]
-impl<V: Send + Sync> Value for V {}
+// SAFETY: it is, by the bounds.
+unsafe impl<V: Send + Sync> Value for V {}
 
 /// A value that may be replaced while others look at it: they keep their clone.
 #[diagnostic::on_unimplemented(
@@ -44,7 +47,9 @@ impl<V: Clone> Replaceable for V {
 
 /// A value that may be replaced while others copy it.
 ///
-/// As with [`Value`], what is unsafe may rest on the bound: the one implementation is for `Copy`.
+/// # Safety
+///
+/// The type is `Copy`: every copy of the bytes of a value is a value.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a `get_or_update(copy)` field: it is not `Copy`",
     label = "not `Copy`, so it cannot be copied while somebody replaces it",
@@ -53,14 +58,15 @@ impl<V: Clone> Replaceable for V {
             `get_or_attach`, which attaches one value and hands out references to it",
     note = "plain data is made `Copy` by `#[derive(Clone, Copy)]`"
 )]
-pub trait Copied: Sized {
+pub unsafe trait Copied: Sized {
     /// A copy.
     #[must_use]
     fn copied(&self) -> Self;
 }
 
 #[diagnostic::do_not_recommend]
-impl<V: Copy> Copied for V {
+// SAFETY: it is, by the bound.
+unsafe impl<V: Copy> Copied for V {
     #[inline]
     fn copied(&self) -> Self {
         *self

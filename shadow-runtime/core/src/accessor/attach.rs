@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::accessor::{field, first};
+use crate::accessor::field;
 use crate::cell::Attach;
 use crate::error::AlreadyAttached;
 use crate::field_set::Declares;
@@ -13,7 +13,8 @@ use crate::value::Value;
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
+/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait AttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
@@ -32,9 +33,14 @@ pub unsafe trait AttachField<D, const I: usize> {
 /// `f(&self) -> Option<&V>`
 #[inline]
 pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    let set = first::ready::<H, D, I>(host, |set| H::cell(set).get().is_some())?;
-    // SAFETY: the cell is ready.
-    Some(unsafe { H::cell(set).ready() })
+    let found = H::find(host)?;
+    let cell = H::cell(found.set());
+    if const { I == 0 } && found.first_ready() {
+        // SAFETY: by N6 the first cell is ready and this thread has acquired it, and of field 0 it is this one.
+        Some(unsafe { cell.ready() })
+    } else {
+        cell.get()
+    }
 }
 
 /// `attach_f(&self, V) -> Result<&V, AlreadyAttached<V>>`
@@ -49,22 +55,39 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     mut value: H::Value,
 ) -> Result<&H::Value, AlreadyAttached<H::Value>> {
     let (field, place) = (field::<H, D, I>(), Location::caller());
-    if const { I == 0 } && H::is_bare(host) {
-        let fill = |set: &mut H::Set, value| H::cell_mut(set).fill(value, place);
-        // SAFETY: the first cell is ready then, since that is this one, and it is attached.
-        match unsafe { first::start(host, value, fill, |set| H::cell_mut(set).take_back()) } {
-            Ok(set) => {
+    if const { I == 0 } {
+        match attach_first(host, value, place) {
+            Ok(attached) => {
                 field.attached();
                 H::after_attach(host);
-                // SAFETY: as above.
-                return Ok(unsafe { H::cell(set).ready() });
+                return Ok(attached);
             }
             Err(back) => value = back,
         }
     }
-    let attached = H::cell(H::reach(host)).attach(field, value, place)?;
+    let attached = H::cell(H::find_or_insert(host)).attach(field, value, place)?;
     H::after_attach(host);
     Ok(attached)
+}
+
+/// Attaches a value to a host that has no field set yet, or gives it back.
+#[inline]
+fn attach_first<'host, D, const I: usize, H>(
+    host: &'host H,
+    value: H::Value,
+    place: &'static Location<'static>,
+) -> Result<&'host H::Value, H::Value>
+where
+    H: Declares<D> + AttachField<D, I> + ?Sized,
+{
+    let Some(mut new) = H::new_first::<H::Set>(host) else { return Err(value) };
+    H::cell_mut(new.set_mut()).fill(value, place);
+    // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
+    match unsafe { H::insert_first(host, new) } {
+        // SAFETY: by H2 it is the set that was filled, by this thread.
+        Ok(set) => Ok(unsafe { H::cell(set).ready() }),
+        Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
+    }
 }
 
 /// `f_mut(&mut self) -> Option<&mut V>`
@@ -74,7 +97,7 @@ where
     H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     // SAFETY: the field stays attached, so a first cell that is ready stays so.
-    H::cell_mut(unsafe { H::fields_mut(host).look_mut_marked() }?).get_mut()
+    H::cell_mut(unsafe { H::fields_mut(host).find_mut_marked() }?).get_mut()
 }
 
 /// `detach_f(&mut self) -> Option<V>`
@@ -83,5 +106,5 @@ pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
     H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
-    H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+    H::cell_mut(H::fields_mut(host).find_mut()?).detach(field::<H, D, I>())
 }

@@ -5,7 +5,7 @@
 use std::any::TypeId;
 use std::convert::Infallible;
 
-use crate::accessor::{field, first};
+use crate::accessor::field;
 use crate::cell::GetOrAttach;
 use crate::claim::{Claim, Place, Record};
 use crate::field_set::Declares;
@@ -16,7 +16,8 @@ use crate::value::Value;
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
+/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrAttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
@@ -35,14 +36,14 @@ pub unsafe trait GetOrAttachField<D, const I: usize> {
 /// `peek_f(&self) -> Option<&V>`
 #[inline]
 pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
-    // SAFETY: it is ready.
-    ready(host).map(|set| unsafe { H::cell(set).ready() })
-}
-
-/// The field set of `host`, if the field's cell is ready.
-#[inline]
-fn ready<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Set> {
-    first::ready::<H, D, I>(host, |set| H::cell(set).get().is_some())
+    let found = H::find(host)?;
+    let cell = H::cell(found.set());
+    if const { I == 0 } && found.first_ready() {
+        // SAFETY: by N6 the first cell is ready and this thread has acquired it, and of field 0 it is this one.
+        Some(unsafe { cell.ready() })
+    } else {
+        cell.get()
+    }
 }
 
 /// `f(&self) -> &V` and `get_or_attach_f(&self, impl FnOnce() -> V) -> &V`
@@ -75,17 +76,15 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E> {
-    let set = match ready(host) {
-        Some(set) => set,
-        None => initialise(host, init)?,
-    };
-    // SAFETY: it is ready, or attached by now.
-    Ok(unsafe { H::cell(set).ready() })
+    match peek(host) {
+        Some(value) => Ok(value),
+        None => initialise(host, init),
+    }
 }
 
-/// The path of a miss. Returns the field set, whose cell is attached, and that is where the path of a hit has come to, too.
+/// The path of a miss.
 #[cold]
-fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Set, E>
+fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Value, E>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
@@ -100,7 +99,10 @@ where
 
 /// Claims the field (R3), looks again, runs the initialiser under no lock, and only then makes the place for its value;
 /// so a host whose initialisers fail pays for nothing (R6).
-fn claim_and_attach<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Set, E>
+fn claim_and_attach<D, const I: usize, H, E>(
+    host: &H,
+    init: impl FnOnce() -> Result<H::Value, E>,
+) -> Result<&H::Value, E>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
@@ -109,8 +111,8 @@ where
     loop {
         let claim = Claim::take(&record, field);
         // If there was somebody to wait for, who may have failed, look and claim again.
-        if let Some(set) = ready(host) {
-            return Ok(set);
+        if let Some(value) = peek(host) {
+            return Ok(value);
         }
         if claim.is_some() {
             return Ok(attach(host, init()?));
@@ -118,26 +120,38 @@ where
     }
 }
 
-/// Attaches a value to a field that this thread has claimed, and found empty. Returns the field set.
-fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Set
+/// Attaches a value to a field that this thread has claimed, and found empty.
+fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Value
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
     let field = field::<H, D, I>();
-    if const { I == 0 } && H::is_bare(host) {
-        let fill = |set: &mut H::Set, value| H::cell_mut(set).fill(value);
-        // SAFETY: the first cell is ready then, since that is this one, and it is attached.
-        match unsafe { first::start(host, value, fill, |set| H::cell_mut(set).take_back()) } {
-            Ok(set) => {
+    if const { I == 0 } {
+        match attach_first(host, value) {
+            Ok(attached) => {
                 field.attached();
-                return set;
+                return attached;
             }
             Err(back) => value = back,
         }
     }
-    let set = H::reach(host);
-    H::cell(set).attach(field, value);
-    set
+    H::cell(H::find_or_insert(host)).attach(field, value)
+}
+
+/// Attaches a value to a host that has no field set yet, or gives it back.
+#[inline]
+fn attach_first<D, const I: usize, H>(host: &H, value: H::Value) -> Result<&H::Value, H::Value>
+where
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
+{
+    let Some(mut new) = H::new_first::<H::Set>(host) else { return Err(value) };
+    H::cell_mut(new.set_mut()).fill(value);
+    // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
+    match unsafe { H::insert_first(host, new) } {
+        // SAFETY: by H2 it is the set that was filled, by this thread.
+        Ok(set) => Ok(unsafe { H::cell(set).ready() }),
+        Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
+    }
 }
 
 /// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.
@@ -151,7 +165,7 @@ where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
     // SAFETY: the field stays attached, so a first cell that is ready stays so.
-    let set = unsafe { H::fields_mut(host).look_mut_marked() };
+    let set = unsafe { H::fields_mut(host).find_mut_marked() };
     set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
 }
 
@@ -161,5 +175,5 @@ pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
-    H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+    H::cell_mut(H::fields_mut(host).find_mut()?).detach(field::<H, D, I>())
 }

@@ -9,7 +9,8 @@ use crate::value::{Replaceable, Value};
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
+/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrUpdateField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Replaceable;
@@ -29,16 +30,22 @@ pub unsafe trait GetOrUpdateField<D, const I: usize> {
 /// cells, and are otherwise the same.
 macro_rules! accessors {
     ($field:ident) => {
-        use $crate::accessor::{field, first};
+        use $crate::accessor::field;
         use $crate::closures;
+        use $crate::fields::Unpublished;
         use $crate::host::{ExclusiveHost, sweep_deferred};
 
         /// `f(&self) -> Option<V>`
         #[inline]
         pub fn get<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(host: &H) -> Option<H::Value> {
-            // SAFETY: the first cell is ready, and that is this one.
-            let when_ready = |set| unsafe { H::cell(set).ready() };
-            first::read::<H, D, I, _>(host, when_ready, |set| H::cell(set).get())
+            let found = H::find(host)?;
+            let cell = H::cell(found.set());
+            if const { I == 0 } && found.first_ready() {
+                // SAFETY: by N6 the first cell is ready and this thread has acquired it, and of field 0 it is this one.
+                Some(unsafe { cell.ready() })
+            } else {
+                cell.get()
+            }
         }
 
         /// `update_f(&self, V) -> Option<V>`
@@ -52,8 +59,8 @@ macro_rules! accessors {
             value: H::Value,
         ) -> Option<H::Value> {
             closures::refuse_own(|| H::identity(host), field::<H, D, I>());
-            let previous = match H::look(host) {
-                Some(set) => H::cell(set).update(field::<H, D, I>(), value),
+            let previous = match H::find(host) {
+                Some(found) => H::cell(found.set()).update(field::<H, D, I>(), value),
                 None => update_first(host, value),
             };
             if previous.is_none() {
@@ -75,8 +82,8 @@ macro_rules! accessors {
             let (identity, field) = (H::identity(host), field::<H, D, I>());
             closures::refuse_own(|| identity, field);
             let next = |last: Option<&H::Value>| closures::run(identity, field, || next(last));
-            let previous = match H::look(host) {
-                Some(set) => H::cell(set).update_with(field, next),
+            let previous = match H::find(host) {
+                Some(found) => H::cell(found.set()).update_with(field, next),
                 None => update_first_with(host, next),
             };
             // Attaches inside of the outermost closure have put their sweeps off until here.
@@ -95,10 +102,12 @@ macro_rules! accessors {
         where
             H: Declares<D> + $field<D, I> + ?Sized,
         {
-            if const { I == 0 } && H::is_bare(host) {
-                value = start(host, value)?;
+            if const { I == 0 } {
+                if let Some(new) = H::new_first(host) {
+                    value = insert_first(host, new, value)?;
+                }
             }
-            H::cell(H::reach(host)).update(field::<H, D, I>(), value)
+            H::cell(H::find_or_insert(host)).update(field::<H, D, I>(), value)
         }
 
         /// The same, where there was no field set.
@@ -111,28 +120,36 @@ macro_rules! accessors {
             H: Declares<D> + $field<D, I> + ?Sized,
         {
             let mut made = None;
-            if const { I == 0 } && H::is_bare(host) {
-                made = Some(start(host, next(None))?);
+            if const { I == 0 } {
+                if let Some(new) = H::new_first(host) {
+                    made = Some(insert_first(host, new, next(None))?);
+                }
             }
             // The host has another field by now. What was made of nothing will do if this one is still nothing. An attempt
             // that is lost is dropped before the closure runs again.
-            H::cell(H::reach(host)).update_with(field::<H, D, I>(), |last| {
+            H::cell(H::find_or_insert(host)).update_with(field::<H, D, I>(), |last| {
                 made.take().filter(|_| last.is_none()).unwrap_or_else(|| next(last))
             })
         }
 
-        /// Attaches a value to a bare host, or gives it back.
-        fn start<D, const I: usize, H>(host: &H, value: H::Value) -> Option<H::Value>
+        /// Attaches a value to a host that has no field set yet, by `new`, which is of that host, or gives it back.
+        fn insert_first<D, const I: usize, H>(
+            host: &H,
+            mut new: Unpublished<H::Set>,
+            value: H::Value,
+        ) -> Option<H::Value>
         where
             H: Declares<D> + $field<D, I> + ?Sized,
         {
-            let fill = |set: &mut H::Set, value| H::cell_mut(set).fill(value);
-            // SAFETY: the first cell is ready then, since that is this one, and it is attached.
-            let started = unsafe { first::start(host, value, fill, |set| H::cell_mut(set).take_back()) };
-            if started.is_ok() {
-                field::<H, D, I>().attached();
+            H::cell_mut(new.set_mut()).fill(value);
+            // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
+            match unsafe { H::insert_first(host, new) } {
+                Ok(_) => {
+                    field::<H, D, I>().attached();
+                    None
+                }
+                Err(mut back) => Some(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
             }
-            started.err()
         }
 
         /// `f_mut(&mut self) -> Option<&mut V>`
@@ -141,7 +158,7 @@ macro_rules! accessors {
         where
             H: Declares<D> + $field<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
         {
-            H::cell_mut(H::fields_mut(host).look_mut()?).get_mut()
+            H::cell_mut(H::fields_mut(host).find_mut()?).get_mut()
         }
 
         /// `detach_f(&mut self) -> Option<V>`
@@ -150,7 +167,7 @@ macro_rules! accessors {
         where
             H: Declares<D> + $field<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
         {
-            H::cell_mut(H::fields_mut(host).look_mut()?).detach(field::<H, D, I>())
+            H::cell_mut(H::fields_mut(host).find_mut()?).detach(field::<H, D, I>())
         }
     };
 }

@@ -9,7 +9,8 @@ use crate::value::{Copied, Value};
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one member of the field set, always the same; of field 0 it is the first.
+/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
+/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrUpdateCopyField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Copied;

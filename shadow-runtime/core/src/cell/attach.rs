@@ -24,7 +24,7 @@ use crate::cell::{Cell, drop_value};
 use crate::error::AlreadyAttached;
 use crate::panics::Panics;
 use crate::registry::Field;
-use crate::sync::{AtomicPtr, Ordering, const_fn, wait_a_moment};
+use crate::sync::{AtomicPtr, Ordering, wait_a_moment};
 use crate::value::Value;
 
 /// Holds one `attach` field of one host.
@@ -50,13 +50,17 @@ unsafe impl<V> Send for Attach<V> {}
 unsafe impl<V> Sync for Attach<V> {}
 
 impl<V> Attach<V> {
-    const_fn! {
-        /// Holds nothing yet.
-        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-        #[must_use]
-        pub const fn new() -> Self {
-            Self { value: UnsafeCell::new(MaybeUninit::uninit()), place: AtomicPtr::new(ptr::null_mut()) }
-        }
+    /// Makes a cell that holds nothing yet, without touching the memory of its value, however large that is.
+    ///
+    /// # Safety
+    ///
+    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    #[inline]
+    pub unsafe fn init(cell: *mut Self) {
+        // SAFETY: the caller says that there is memory for a cell, of which this is a part.
+        let place = unsafe { &raw mut (*cell).place };
+        // SAFETY: as above. Any bytes will do for the other part, a `MaybeUninit`.
+        unsafe { place.write(AtomicPtr::new(ptr::null_mut())) };
     }
 
     #[inline]

@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use crate::cell::{Cell, drop_value};
 use crate::panics::Panics;
 use crate::registry::Field;
-use crate::sync::{AtomicU8, Ordering, const_fn, wait_a_moment};
+use crate::sync::{AtomicU8, Ordering, wait_a_moment};
 use crate::value::Value;
 
 /// Holds one `get_or_attach` field of one host.
@@ -44,13 +44,17 @@ unsafe impl<V> Send for GetOrAttach<V> {}
 unsafe impl<V> Sync for GetOrAttach<V> {}
 
 impl<V> GetOrAttach<V> {
-    const_fn! {
-        /// Holds nothing yet.
-        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-        #[must_use]
-        pub const fn new() -> Self {
-            Self { value: UnsafeCell::new(MaybeUninit::uninit()), state: AtomicU8::new(EMPTY) }
-        }
+    /// Makes a cell that holds nothing yet, without touching the memory of its value, however large that is.
+    ///
+    /// # Safety
+    ///
+    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    #[inline]
+    pub unsafe fn init(cell: *mut Self) {
+        // SAFETY: the caller says that there is memory for a cell, of which this is a part.
+        let state = unsafe { &raw mut (*cell).state };
+        // SAFETY: as above. Any bytes will do for the other part, a `MaybeUninit`.
+        unsafe { state.write(AtomicU8::new(EMPTY)) };
     }
 
     #[inline]

@@ -123,11 +123,20 @@ fn hottest<V>(node: NonNull<Node<V>>) -> *mut Node<V> {
 impl<V> GetOrUpdate<V> {
     const_fn! {
         /// Holds nothing yet.
-        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-        #[must_use]
-        pub const fn new() -> Self {
+        const fn new() -> Self {
             Self { word: AtomicPtr::new(ptr::null_mut()), retired: Retired::new() }
         }
+    }
+
+    /// Makes a cell that holds nothing yet.
+    ///
+    /// # Safety
+    ///
+    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    #[inline]
+    pub unsafe fn init(cell: *mut Self) {
+        // SAFETY: the caller says so.
+        unsafe { cell.write(Self::new()) };
     }
 
     /// What announcements call it.

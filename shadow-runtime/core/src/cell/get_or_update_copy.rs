@@ -10,7 +10,6 @@ use crate::cell::Cell;
 use crate::latch::Latch;
 use crate::panics::Panics;
 use crate::registry::Field;
-use crate::sync::const_fn;
 use crate::value::{Copied, Value};
 
 /// Holds one `get_or_update(copy)` field of one host.
@@ -27,13 +26,17 @@ unsafe impl<V> Send for GetOrUpdateCopy<V> {}
 unsafe impl<V> Sync for GetOrUpdateCopy<V> {}
 
 impl<V> GetOrUpdateCopy<V> {
-    const_fn! {
-        /// Holds nothing yet.
-        #[expect(clippy::new_without_default, reason = "the macros call it by name; nobody else makes cells")]
-        #[must_use]
-        pub const fn new() -> Self {
-            Self { value: Latch::new() }
-        }
+    /// Makes a cell that holds nothing yet, without touching the memory of its value where the latch allows that.
+    ///
+    /// # Safety
+    ///
+    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    #[inline]
+    pub unsafe fn init(cell: *mut Self) {
+        // SAFETY: the caller says that there is memory for a cell, of which this is a part.
+        let value = unsafe { &raw mut (*cell).value };
+        // SAFETY: as above.
+        unsafe { Latch::init(value) };
     }
 
     /// A copy of the newest value.

@@ -25,13 +25,24 @@ use std::mem;
 use crate::panics::Panics;
 use crate::registry::Field;
 
-/// What every cell can do, whatever its policy.
-pub trait Cell {
+/// What every cell can do, whatever its policy. Sealed: a field set has no cells but those of this module, which is what
+/// a [`FieldSet`](crate::field_set::FieldSet) shows.
+pub trait Cell: sealed::Sealed {
     /// Whether it holds a value.
     fn is_attached(&self) -> bool;
 
     /// Takes the value out, counts it as detached, and then drops it.
     fn end(&mut self, field: &'static Field, panics: &mut Panics);
+}
+
+mod sealed {
+    /// What is a [`Cell`](super::Cell): nobody outside can name it.
+    pub trait Sealed {}
+
+    impl<V> Sealed for super::Attach<V> {}
+    impl<V> Sealed for super::GetOrAttach<V> {}
+    impl<V> Sealed for super::GetOrUpdate<V> {}
+    impl<V> Sealed for super::GetOrUpdateCopy<V> {}
 }
 
 /// Drops a value where it is, by `drop_in_place`, if that does anything: on the way out it would take room on the stack

@@ -4,14 +4,14 @@
 //! N5, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`, which
 //! it searches.
 
-use std::ptr::{self, NonNull};
+use std::marker::PhantomData;
+use std::mem;
+use std::ptr::NonNull;
 
 use crate::field_set::FieldSet;
-use crate::fields::head::NO_KEY;
 use crate::fields::list::{List, list};
-use crate::fields::node::{AfterLink, Ask, IsOf, Link, Node, Owner, ask, is_of, kind, marked, set};
+use crate::fields::node::{AfterLink, Ask, IsOf, Link, Node, Owner, ask, is_of, kind, marked, set, set_mut};
 use crate::panics::Panics;
-use crate::sync::{AtomicPtr, Ordering};
 
 /// What the head of a host points to, and with it all field sets of the host.
 #[derive(Clone, Copy, PartialEq)]
@@ -19,49 +19,141 @@ pub(crate) struct First {
     rest: NonNull<AfterLink>,
 }
 
-impl First {
-    /// A host's first node, of an empty set, for a side table.
-    pub(crate) fn make<S: FieldSet + 'static, O: Owner>(owner: O) -> Self {
-        Self::of(Node::<S, O>::make(owner))
-    }
+/// A field set that was found, and whether its first cell is known to be ready.
+///
+/// - **N6** If `first_ready`, the first cell of `set` is ready (N4) for all of `'host`, and this thread has acquired what
+///   makes it so.
+///
+/// Nothing but [`First::find`] makes one, so an accessor may believe it, whatever host has handed it over.
+#[expect(missing_debug_implementations, reason = "hidden from users")]
+pub struct Found<'host, S> {
+    set: &'host S,
+    first_ready: bool,
+}
 
-    /// The same, of a set that `fill` has filled.
-    ///
-    /// # Safety
-    ///
-    /// Its first cell is ready then.
-    pub(crate) unsafe fn make_marked<S: FieldSet + 'static, O: Owner>(owner: O, fill: impl FnOnce(&mut S)) -> Self {
-        // SAFETY: the caller's promise is N4's.
-        Self::of(unsafe { Node::make_marked(owner, fill) })
-    }
-
-    /// Frees what was just made, once `take` has had its set.
-    ///
-    /// # Safety
-    ///
-    /// It was made of these types, for the host with this key, and was put nowhere.
-    pub(crate) unsafe fn unmake<S: FieldSet + 'static, O: Owner, R>(
-        self,
-        key: usize,
-        take: impl FnOnce(&mut S) -> R,
-    ) -> R {
-        // SAFETY: it was just made.
-        let link = unsafe { self.link() };
-        // SAFETY: the caller's promise is the same.
-        unsafe { Node::<S, O>::unmake(link, key, take) }
-    }
-
-    /// The field set of a first node.
-    ///
-    /// # Safety
-    ///
-    /// It is a node of `S`, as it was made, and is not ended during `'host`.
+impl<'host, S> Found<'host, S> {
+    /// The field set.
     #[inline]
-    pub(crate) unsafe fn as_node_of<'host, S: FieldSet + 'static>(self) -> &'host S {
-        // SAFETY: the caller says that it is not ended.
-        let link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is the start of a live node of `S`.
+    #[must_use]
+    pub const fn set(&self) -> &'host S {
+        self.set
+    }
+
+    /// Whether the first cell of the set is known to be ready, so that its state need not be read.
+    #[inline]
+    pub(crate) const fn first_ready(&self) -> bool {
+        self.first_ready
+    }
+}
+
+/// A field set that no host has yet, in the node that a host will have.
+///
+/// - **U1** `first` is a live node of `S` by N1, whatever its owner. Nothing else refers to it.
+/// - **U2** `key` is the key of the host that the node's owner was made for.
+#[expect(missing_debug_implementations, reason = "hidden from users")]
+pub struct Unpublished<S> {
+    first: First,
+    key: usize,
+    set: PhantomData<S>,
+}
+
+impl<S: FieldSet + 'static> Unpublished<S> {
+    /// An empty set, which is about to be searched for.
+    ///
+    /// # Safety
+    ///
+    /// `key` is the key of the host that `owner` was made for.
+    pub(crate) unsafe fn make<O: Owner>(owner: O, key: usize) -> Self {
+        Self { first: First::make::<S, O>(owner), key, set: PhantomData }
+    }
+
+    /// An empty set whose node has the mark already: it is published once its first cell is ready, or not at all.
+    ///
+    /// # Safety
+    ///
+    /// `key` is the key of the host that `owner` was made for.
+    #[inline]
+    pub(crate) unsafe fn make_marked<O: Owner>(owner: O, key: usize) -> Self {
+        Self { first: First::of(Node::<S, O>::make(marked::<S, O>, owner)), key, set: PhantomData }
+    }
+
+    /// The set, to be filled, or emptied again.
+    #[inline]
+    pub(crate) fn set_mut(&mut self) -> &mut S {
+        // SAFETY: by U1 it is live.
+        let link = unsafe { self.first.link() };
+        // SAFETY: by U1 it is a node of `S`, which nothing else refers to; the borrow is that of `self`.
+        unsafe { set_mut(link) }
+    }
+
+    /// The node, which this still owns.
+    #[inline]
+    pub(crate) const fn first(&self) -> First {
+        self.first
+    }
+
+    /// Gives the node away, once it is published.
+    ///
+    /// # Safety
+    ///
+    /// It is not ended during `'host`.
+    #[inline]
+    pub(crate) unsafe fn published<'host>(self) -> &'host S {
+        let first = self.first;
+        mem::forget(self);
+        // SAFETY: by U1 it is live.
+        let link = unsafe { first.link() };
+        // SAFETY: by U1 it is a node of `S`, and the caller says how long it lives.
         unsafe { set(link) }
+    }
+
+    /// Publishes the set beside what is `there`, unless that has one of its kind. Returns the one that is there then.
+    ///
+    /// `exchange` publishes its second argument where its first, or nothing, is published, and otherwise returns what is
+    /// there. No lock is held here.
+    ///
+    /// # Safety
+    ///
+    /// What `exchange` publishes, and what is `there`, is that of the host that this was made for, and is not ended during
+    /// `'host`; an exchange is a `Release`, and also if it fails, an `Acquire`.
+    pub(crate) unsafe fn put<'host>(
+        self,
+        there: Option<First>,
+        exchange: impl FnMut(Option<First>, First) -> Result<(), First>,
+    ) -> &'host S {
+        // SAFETY: by U1 it is live.
+        let new = unsafe { self.first.link() };
+        // SAFETY: by U1 `new` is a node of `S`, and nobody else's. The rest is this function's own contract.
+        let kept = unsafe { put_node(new, is_of::<S>, ask::<S>, there, exchange) };
+        if kept == new {
+            mem::forget(self);
+        }
+        // SAFETY: by N1 it is a live node of `S`: `new`, or one that was found by `ask::<S>`.
+        unsafe { set(kept) }
+    }
+}
+
+/// Frees what was not published.
+impl<S> Drop for Unpublished<S> {
+    #[inline]
+    fn drop(&mut self) {
+        free(self.first, self.key);
+    }
+}
+
+/// Frees a node that is in no head, list or table: that of an [`Unpublished`], which is empty, unless the thread unwinds.
+#[cold]
+fn free(first: First, key: usize) {
+    let mut panics = Panics::none();
+    // SAFETY: by U1 nobody else has it, by U2 it is the key of its host.
+    unsafe { first.end(key, &mut panics) };
+    panics.discard(&"of a field set that was not published");
+}
+
+impl First {
+    /// A host's first node, of an empty set.
+    pub(crate) fn make<S: FieldSet + 'static, O: Owner>(owner: O) -> Self {
+        Self::of(Node::<S, O>::make(kind::<S, O>, owner))
     }
 
     /// What a table keeps. The pointer may be used for the whole of what it points to.
@@ -92,87 +184,27 @@ impl First {
         unsafe { self.rest.cast::<Link>().sub(1) }
     }
 
-    /// The field set `S`, if its first cell is ready: if it has the mark, or `is_ready` says so. `O` is the owner that the
-    /// first node most likely has.
-    ///
-    /// # Safety
-    ///
-    /// It is not ended during `'host`.
-    #[inline]
-    pub(crate) unsafe fn ready<'host, S: FieldSet + 'static, O: Owner>(
-        self,
-        is_ready: impl FnOnce(&'host S) -> bool,
-    ) -> Option<&'host S> {
-        // SAFETY: the caller's promise is the same.
-        let mut link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is live.
-        let first = unsafe { link.as_ref() };
-        if !first.is(marked::<S, O>) {
-            if !first.is_after_all(kind::<S, O>) {
-                // SAFETY: the caller's promise is the same.
-                link = unsafe { self.search::<S>() }?;
-            }
-            // SAFETY: by N1 it is the start of a live node of `S`.
-            if !is_ready(unsafe { set(link) }) {
-                return None;
-            }
-        }
-        // Once for all ways, so that the compiler adds up where the value is. SAFETY: as above.
-        Some(unsafe { set(link) })
-    }
-
-    /// Reads from the field set `S`: by `when_ready`, if it is known that its first cell is, or by `otherwise`. `O` is the
-    /// owner that the first node most likely has.
-    ///
-    /// # Safety
-    ///
-    /// It is not ended during `'host`.
-    #[inline]
-    pub(crate) unsafe fn read<'host, S: FieldSet + 'static, O: Owner, R>(
-        self,
-        when_ready: impl FnOnce(&'host S) -> R,
-        otherwise: impl FnOnce(&'host S) -> Option<R>,
-    ) -> Option<R> {
-        // SAFETY: the caller's promise is the same.
-        let mut link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is live.
-        let first = unsafe { link.as_ref() };
-        if first.is(marked::<S, O>) {
-            // SAFETY: by N1 it is the start of a node of `S`, since equal addresses are one function.
-            return Some(when_ready(unsafe { set(link) }));
-        }
-        if !first.is_after_all(kind::<S, O>) {
-            // SAFETY: the caller's promise is the same.
-            link = unsafe { self.search::<S>() }?;
-        }
-        // SAFETY: by N1 it is the start of a live node of `S`.
-        otherwise(unsafe { set(link) })
-    }
-
     /// The field set `S`. `O` is the owner that the first node most likely has.
     ///
     /// # Safety
     ///
-    /// It is not ended during `'host`.
+    /// It is not ended during `'host`, was loaded by an `Acquire`, and its marks are not taken away during `'host`.
     #[inline]
-    pub(crate) unsafe fn look<'host, S: FieldSet + 'static, O: Owner>(self) -> Option<&'host S> {
-        // SAFETY: the caller's promise is the same.
-        let link = unsafe { self.find::<S, O>() }?;
-        // SAFETY: by N1 it is the start of a live node of `S`, which lives until this is ended.
-        Some(unsafe { set(link) })
-    }
-
-    /// The same with the field set `S`, which is made if it is not there: what the table has to keep from now on.
-    ///
-    /// # Safety
-    ///
-    /// It is not ended meanwhile, and nobody else calls this meanwhile.
-    pub(crate) unsafe fn with<S: FieldSet + 'static>(self) -> Self {
-        let head = AtomicPtr::new(self.into_raw().as_ptr());
-        // SAFETY: the caller's promise is the same.
-        unsafe { put::<S>(&head) };
-        // Relaxed: nobody else has this head. By N3 it is not null any more.
-        NonNull::new(head.load(Ordering::Relaxed)).map_or(self, Self::from_raw)
+    pub(crate) unsafe fn find<'host, S: FieldSet + 'static, O: Owner>(self) -> Option<Found<'host, S>> {
+        // SAFETY: the caller says that it is not ended.
+        let mut link = unsafe { self.link() };
+        // SAFETY: by N1 it is live, since it is not ended.
+        let first = unsafe { link.as_ref() };
+        if first.is(marked::<S, O>) {
+            // N6 holds by N4. SAFETY: by N1 it is the start of a node of `S`, since equal addresses are one function.
+            return Some(Found { set: unsafe { set(link) }, first_ready: true });
+        }
+        if !first.is_after_all(kind::<S, O>) {
+            // SAFETY: it is not ended meanwhile.
+            link = unsafe { self.search::<S>() }?;
+        }
+        // SAFETY: by N1 it is the start of a live node of `S`.
+        Some(Found { set: unsafe { set(link) }, first_ready: false })
     }
 
     /// Whether the owner of the first node says that the host is gone.
@@ -209,8 +241,8 @@ impl First {
     ///
     /// It is not ended meanwhile.
     #[inline]
-    pub(super) unsafe fn find<S: FieldSet + 'static, O: Owner>(self) -> Option<NonNull<Link>> {
-        // SAFETY: the caller's promise is the same.
+    pub(super) unsafe fn find_link<S: FieldSet + 'static, O: Owner>(self) -> Option<NonNull<Link>> {
+        // SAFETY: the caller says that it is not ended.
         let link = unsafe { self.link() };
         // SAFETY: by N1 and the caller's promise it is live.
         let first = unsafe { link.as_ref() };
@@ -282,54 +314,45 @@ impl Only {
     }
 }
 
-/// Puts a node of an empty `S`, or finds the one that is there.
-///
-/// # Safety
-///
-/// What `head` points to is not ended meanwhile.
-pub(super) unsafe fn put<S: FieldSet + 'static>(head: &AtomicPtr<AfterLink>) -> NonNull<Link> {
-    let new = Node::<S, ()>::make(());
-    // SAFETY: `new` is a node by N1, and nobody else's; the caller promises the rest.
-    let kept = unsafe { put_node(head, new, is_of::<S>, ask::<S>) };
-    if kept != new {
-        // SAFETY: it was not put anywhere, so it is still nobody else's.
-        unsafe { Node::<S, ()>::unmake(new, NO_KEY, |_| ()) };
-    }
-    kept
-}
-
 /// Puts a node of a field set where there is none yet. Returns the node of that set that is there then.
 ///
 /// # Safety
 ///
-/// `new` is a node by N1, and nobody else's; `is_of` says what it is of, and `ask` asks for that; what `head` points to is
-/// not ended meanwhile.
-unsafe fn put_node(head: &AtomicPtr<AfterLink>, new: NonNull<Link>, is_of: IsOf, ask: Ask) -> NonNull<Link> {
-    // Release: the node is made before it is seen; pairs with every Acquire load of the word. Acquire on failure, to see
-    // what others have put as it was made. So with every exchange here.
-    let first = First::of(new).into_raw().as_ptr();
-    let mut put = head.compare_exchange(ptr::null_mut(), first, Ordering::Release, Ordering::Acquire);
+/// `new` is a node by N1, and nobody else's; `is_of` says what it is of, and `ask` asks for that; for the rest, see
+/// [`Unpublished::put`].
+unsafe fn put_node(
+    new: NonNull<Link>,
+    is_of: IsOf,
+    ask: Ask,
+    mut there: Option<First>,
+    mut exchange: impl FnMut(Option<First>, First) -> Result<(), First>,
+) -> NonNull<Link> {
     loop {
-        // By N3 it is not null, if the exchange failed.
-        let Some(word) = put.err().and_then(NonNull::new) else { return new };
-        // SAFETY: the caller's promise is the same.
-        let only = match unsafe { First::from_raw(word).list() } {
+        let Some(first) = there else {
+            match exchange(None, First::of(new)) {
+                Ok(()) => return new,
+                Err(first) => there = Some(first),
+            }
+            continue;
+        };
+        // SAFETY: the caller says that what is published is not ended.
+        let only = match unsafe { first.list() } {
             // SAFETY: `new` is as the caller promises.
             Ok(list) => return unsafe { list.put(new, is_of, ask) },
             Err(only) => only,
         };
-        let there = only.node;
+        let node = only.node;
         if let Some(node) = only.of(ask) {
             return node;
         }
         // SAFETY: by N1 and the caller's promise they are live nodes.
-        let both = unsafe { List::of(there, new) };
-        let list = First::of(both.cast()).into_raw().as_ptr();
-        put = head.compare_exchange(word.as_ptr(), list, Ordering::Release, Ordering::Acquire);
-        if put.is_err() {
-            // SAFETY: it was not put anywhere, so it is nobody else's.
-            let _ = unsafe { List::unmake(both) };
+        let both = unsafe { List::of(node, new) };
+        match exchange(there, First::of(both.cast())) {
+            Ok(()) => return new,
+            Err(first) => there = Some(first),
         }
+        // SAFETY: it was not put anywhere, so it is nobody else's.
+        let _ = unsafe { List::unmake(both) };
     }
 }
 
@@ -338,16 +361,18 @@ pub(super) mod tests {
     use std::any::TypeId;
     use std::collections::HashSet;
 
+    use std::ptr;
+
     use super::*;
     use crate::cell::Cell;
+    use crate::fields::head::NO_KEY;
     use crate::registry::Field;
 
     pub(in crate::fields) struct Set<const NUMBER: u8>;
 
-    impl<const NUMBER: u8> FieldSet for Set<NUMBER> {
-        fn empty() -> Self {
-            Self
-        }
+    // SAFETY: it has no cells.
+    unsafe impl<const NUMBER: u8> FieldSet for Set<NUMBER> {
+        unsafe fn init(_: *mut Self) {}
 
         fn fields() -> &'static [Field] {
             &[]
@@ -369,6 +394,21 @@ pub(super) mod tests {
         unsafe { first.end(NO_KEY, &mut panics) };
     }
 
+    /// What there is once a node of an empty `S` was put beside `first`.
+    fn with<S: FieldSet + 'static>(first: First) -> First {
+        let mut now = first;
+        // SAFETY: both are of no key.
+        let new = unsafe { Unpublished::<S>::make((), NO_KEY) };
+        // SAFETY: nobody else has it, so that it is not ended meanwhile.
+        unsafe {
+            new.put(Some(first), |_, next| {
+                now = next;
+                Ok(())
+            });
+        }
+        now
+    }
+
     #[test]
     fn a_node_is_found_whatever_the_address_of_the_function_that_says_what_it_is_of() {
         fn found<const NUMBER: u8>(first: First) -> Option<NonNull<Link>> {
@@ -382,14 +422,13 @@ pub(super) mod tests {
         let found = [found::<1>, found::<2>, found::<3>, found::<4>, found::<5>, found::<6>, found::<7>, found::<8>];
         let mut first = First::make::<Set<1>, ()>(());
         // One, some, a list that is full, and another after it.
-        let more = [First::with::<Set<2>>, First::with::<Set<3>>, First::with::<Set<4>>];
-        let yet_more = [First::with::<Set<5>>, First::with::<Set<6>>, First::with::<Set<7>>];
+        let more = [with::<Set<2>>, with::<Set<3>>, with::<Set<4>>];
+        let yet_more = [with::<Set<5>>, with::<Set<6>>, with::<Set<7>>];
         for (count, put) in (1..).zip([more, yet_more].concat()) {
             let nodes: Vec<_> = found[..count].iter().filter_map(|found| found(first)).collect();
             assert_eq!(nodes.iter().collect::<HashSet<_>>().len(), count);
             assert!(found[count..].iter().all(|found| found(first).is_none()));
-            // SAFETY: nobody else has it.
-            first = unsafe { put(first) };
+            first = put(first);
             assert!(found[..count].iter().map(|found| found(first)).eq(nodes.into_iter().map(Some)));
         }
         assert!(found[6](first).is_some() && found[7](first).is_none());

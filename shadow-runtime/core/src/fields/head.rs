@@ -58,8 +58,8 @@
 use std::ptr::{self, NonNull};
 
 use crate::field_set::FieldSet;
-use crate::fields::first::{First, put};
-use crate::fields::node::{AfterLink, Link, Node, set, set_mut};
+use crate::fields::first::{First, Found, Unpublished};
+use crate::fields::node::{AfterLink, Link, set_mut};
 use crate::panics::Panics;
 use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, const_fn};
@@ -81,73 +81,52 @@ impl Head {
 
     #[inline]
     fn first(&self) -> Option<First> {
-        // Acquire: pairs with the Release of `put` and `start`; what it points to is seen as it was made.
+        // Acquire: pairs with the Release of `insert` and `insert_first`; what it points to is seen as it was made.
         NonNull::new(self.first.load(Ordering::Acquire)).map(First::from_raw)
     }
 
     /// Whether there is nothing yet.
     #[inline]
-    pub(super) fn is_bare(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         // Relaxed: whoever acts upon it finds out by an exchange.
         self.first.load(Ordering::Relaxed).is_null()
     }
 
-    /// As [`First::read`].
+    /// The field set `S`, if it is there.
     #[inline]
-    pub(super) fn read<'host, S: FieldSet + 'static, R>(
-        &'host self,
-        when_ready: impl FnOnce(&'host S) -> R,
-        otherwise: impl FnOnce(&'host S) -> Option<R>,
-    ) -> Option<R> {
-        // SAFETY: by N3 the nodes live while `self` is borrowed, as the set is.
-        unsafe { self.first()?.read::<S, (), R>(when_ready, otherwise) }
+    pub(super) fn find<S: FieldSet + 'static>(&self) -> Option<Found<'_, S>> {
+        // SAFETY: by N3 the nodes live, and keep their marks, while `self` is borrowed, as the set is; and it was loaded by
+        // an Acquire.
+        unsafe { self.first()?.find::<S, ()>() }
     }
 
-    /// As [`First::ready`].
+    /// A set to be filled, and then to be the first here, if there is nothing yet.
     #[inline]
-    pub(super) fn ready<'host, S: FieldSet + 'static>(
-        &'host self,
-        is_ready: impl FnOnce(&'host S) -> bool,
-    ) -> Option<&'host S> {
-        // SAFETY: as in `read`.
-        unsafe { self.first()?.ready::<S, ()>(is_ready) }
+    pub(super) fn new_first<S: FieldSet + 'static>(&self) -> Option<Unpublished<S>> {
+        // SAFETY: nodes of a head have the owner `()` and this key.
+        self.is_empty().then(|| unsafe { Unpublished::make_marked((), NO_KEY) })
     }
 
-    /// Puts a set with `value` where there is nothing yet, or gives that back.
+    /// Publishes a set as the first here, or gives it back.
     ///
     /// # Safety
     ///
-    /// When `fill` has been there, the first cell of the set is ready.
+    /// `new` comes from a head's [`new_first`](Self::new_first), and its first cell is ready.
     #[inline]
-    pub(super) unsafe fn start<S: FieldSet + 'static, V>(
-        &self,
-        value: V,
-        fill: impl FnOnce(&mut S, V),
-        take_back: impl FnOnce(&mut S) -> V,
-    ) -> Result<&S, V> {
-        // SAFETY: the caller's promise is N4's.
-        let link = unsafe { Node::make_marked((), |set| fill(set, value)) };
-        let null = ptr::null_mut();
+    pub(super) unsafe fn insert_first<S: FieldSet + 'static>(&self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
+        let first = new.first().into_raw().as_ptr();
         // Release: pairs with every Acquire load of the word. Relaxed on failure: the caller looks again.
-        let first = First::of(link).into_raw().as_ptr();
-        if self.first.compare_exchange(null, first, Ordering::Release, Ordering::Relaxed).is_err() {
-            // SAFETY: it was not put anywhere, so it is nobody else's.
-            return Err(unsafe { Node::<S, ()>::unmake(link, NO_KEY, take_back) });
+        if self.first.compare_exchange(ptr::null_mut(), first, Ordering::Release, Ordering::Relaxed).is_err() {
+            return Err(new);
         }
-        // SAFETY: it is the start of a live node of `S`, which lives by N3.
-        Ok(unsafe { set(link) })
+        // SAFETY: by N3 it lives while `self` is borrowed.
+        Ok(unsafe { new.published() })
     }
 
+    /// The field set `S`, which loses the mark: the first cell may be about to be emptied.
     #[inline]
-    pub(super) fn look<S: FieldSet + 'static>(&self) -> Option<&S> {
-        // SAFETY: by N3 the nodes live while `self` is borrowed, as the set is.
-        unsafe { self.first()?.look::<S, ()>() }
-    }
-
-    /// Takes the mark away, since the first cell may be about to be emptied.
-    #[inline]
-    pub(super) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
-        let mut link = self.find_mut::<S>()?;
+    pub(super) fn find_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        let mut link = self.find_link::<S>()?;
         // SAFETY: by N1 it is live, and nothing else refers to it, since `self` is borrowed exclusively.
         unsafe { link.as_mut() }.unmark();
         // SAFETY: by N1 it is the start of a live node of `S`, and `self` is borrowed exclusively, as the set is.
@@ -160,25 +139,33 @@ impl Head {
     ///
     /// If the first cell is ready, it still is when the borrow ends.
     #[inline]
-    pub(super) unsafe fn look_mut_marked<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
-        let link = self.find_mut::<S>()?;
-        // SAFETY: as above.
+    pub(super) unsafe fn find_mut_marked<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        let link = self.find_link::<S>()?;
+        // SAFETY: as in `find_mut`. By the caller's promise the mark stays right.
         Some(unsafe { set_mut(link) })
     }
 
     #[inline]
-    fn find_mut<S: FieldSet + 'static>(&mut self) -> Option<NonNull<Link>> {
-        // SAFETY: as in `look`.
-        unsafe { self.first()?.find::<S, ()>() }
+    fn find_link<S: FieldSet + 'static>(&mut self) -> Option<NonNull<Link>> {
+        // SAFETY: by N3 the nodes live while `self` is borrowed.
+        unsafe { self.first()?.find_link::<S, ()>() }
     }
 
-    /// Puts an empty `S`, or finds the one that another thread has just put.
+    /// Publishes an empty `S`, or finds the one that another thread has just published.
     #[cold]
-    pub(super) fn put<S: FieldSet + 'static>(&self) -> &S {
-        // SAFETY: what the head points to lives while it is borrowed.
-        let node = unsafe { put::<S>(&self.first) };
-        // SAFETY: by N1 it is the start of a live node of `S`, which lives by N3.
-        unsafe { set(node) }
+    pub(super) fn insert<S: FieldSet + 'static>(&self) -> &S {
+        // SAFETY: nodes of a head have the owner `()` and this key.
+        let new = unsafe { Unpublished::make((), NO_KEY) };
+        let exchange = |there: Option<First>, new: First| {
+            let there = there.map_or(ptr::null_mut(), |first| first.into_raw().as_ptr());
+            // Release: what is published is made before it is seen; pairs with every Acquire load of the word. Acquire on
+            // failure, to see what others have published as it was made.
+            let put = self.first.compare_exchange(there, new.into_raw().as_ptr(), Ordering::Release, Ordering::Acquire);
+            // By N3 it is not null if the exchange failed.
+            put.map(|_| ()).map_err(|now| First::from_raw(NonNull::new(now).expect("it is never null again")))
+        };
+        // SAFETY: what is in a head is not ended while that is borrowed (N3); the orders are as above.
+        unsafe { new.put(None, exchange) }
     }
 
     /// Shows every field that is attached.

@@ -235,11 +235,10 @@ mod tests {
     use super::*;
     use crate::fields::first::First;
     use crate::fields::first::tests::{Set, end};
-    use crate::fields::head::NO_KEY;
-    use crate::fields::node::{Node, ask, is_of};
+    use crate::fields::node::{Node, ask, is_of, kind};
 
     fn node<const NUMBER: u8>() -> NonNull<Link> {
-        Node::<Set<NUMBER>, ()>::make(())
+        Node::<Set<NUMBER>, ()>::make(kind::<Set<NUMBER>, ()>, ())
     }
 
     fn find<const NUMBER: u8>(list: &List) -> Option<NonNull<Link>> {
@@ -273,8 +272,7 @@ mod tests {
         let again = node::<2>();
         // SAFETY: it is a node of that set, and nobody else's.
         assert_eq!(unsafe { put::<2>(list, again) }, nodes[1]);
-        // SAFETY: it was not put anywhere.
-        unsafe { Node::<Set<2>, ()>::unmake(again, NO_KEY, |_| ()) };
+        end(First::of(again));
         end(First::of(start.cast()));
     }
 }

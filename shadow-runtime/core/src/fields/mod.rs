@@ -17,6 +17,7 @@ use crate::field_set::FieldSet;
 use crate::host::Identity;
 use crate::sync::const_fn;
 pub(crate) use first::First;
+pub use first::{Found, Unpublished};
 use head::Head;
 pub(crate) use node::{AfterLink, Owner};
 
@@ -69,19 +70,37 @@ impl ShadowFields {
 
     /// The field set `S`, if any of its fields has ever been attached to this host.
     #[inline]
-    pub(crate) fn look<S: FieldSet + 'static>(&self) -> Option<&S> {
-        self.head.look()
+    pub(crate) fn find<S: FieldSet + 'static>(&self) -> Option<Found<'_, S>> {
+        self.head.find()
     }
 
     /// The field set `S`, made if it is not there.
     #[inline]
-    pub(crate) fn reach<S: FieldSet + 'static>(&self) -> &S {
-        self.head.look().unwrap_or_else(|| self.head.put())
+    pub(crate) fn find_or_insert<S: FieldSet + 'static>(&self) -> &S {
+        self.head.find().map_or_else(|| self.head.insert(), |found| found.set())
     }
 
+    /// A set to be filled, and then to be the first here, if there is nothing yet.
     #[inline]
-    pub(crate) fn look_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
-        self.head.look_mut()
+    pub(crate) fn new_first<S: FieldSet + 'static>(&self) -> Option<Unpublished<S>> {
+        self.head.new_first()
+    }
+
+    /// Publishes a set as the first here, or gives it back.
+    ///
+    /// # Safety
+    ///
+    /// `new` comes from [`new_first`](Self::new_first) of any `ShadowFields`, and its first cell is ready.
+    #[inline]
+    pub(crate) unsafe fn insert_first<S: FieldSet + 'static>(&self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
+        // SAFETY: it comes from a head, and the caller says that its first cell is ready.
+        unsafe { self.head.insert_first(new) }
+    }
+
+    /// The field set `S`, exclusively.
+    #[inline]
+    pub(crate) fn find_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        self.head.find_mut()
     }
 
     /// The same, for who does not empty the first cell.
@@ -90,50 +109,9 @@ impl ShadowFields {
     ///
     /// If the first cell is ready, it still is when the borrow ends.
     #[inline]
-    pub(crate) unsafe fn look_mut_marked<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.head.look_mut_marked() }
-    }
-
-    /// Whether there is nothing yet.
-    #[inline]
-    pub(crate) fn is_bare(&self) -> bool {
-        self.head.is_bare()
-    }
-
-    /// Reads from the field set `S`: by `when_ready`, if it is known that its first cell is, or by `otherwise`.
-    #[inline]
-    pub(crate) fn read<'host, S: FieldSet + 'static, R>(
-        &'host self,
-        when_ready: impl FnOnce(&'host S) -> R,
-        otherwise: impl FnOnce(&'host S) -> Option<R>,
-    ) -> Option<R> {
-        self.head.read(when_ready, otherwise)
-    }
-
-    /// The field set `S`, if it is known that its first cell is ready, or `is_ready` says so.
-    #[inline]
-    pub(crate) fn ready<'host, S: FieldSet + 'static>(
-        &'host self,
-        is_ready: impl FnOnce(&'host S) -> bool,
-    ) -> Option<&'host S> {
-        self.head.ready(is_ready)
-    }
-
-    /// Puts a set with `value` where there is nothing yet, or gives that back.
-    ///
-    /// # Safety
-    ///
-    /// When `fill` has been there, the first cell of the set is ready.
-    #[inline]
-    pub(crate) unsafe fn start<S: FieldSet + 'static, V>(
-        &self,
-        value: V,
-        fill: impl FnOnce(&mut S, V),
-        take_back: impl FnOnce(&mut S) -> V,
-    ) -> Result<&S, V> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.head.start(value, fill, take_back) }
+    pub(crate) unsafe fn find_mut_marked<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
+        // SAFETY: the caller keeps the first cell ready.
+        unsafe { self.head.find_mut_marked() }
     }
 
     /// Where it is, which is nowhere else while it is borrowed.

@@ -70,8 +70,12 @@ pub(super) struct Node<S, O> {
 }
 
 /// What a first node knows of its host, besides the key by which a side table has it.
-pub(crate) trait Owner: Send + Sync + 'static {
-    /// Whether the host is gone; if so, what its users did has happened before.
+///
+/// # Safety
+///
+/// If `is_gone` says so, nobody can borrow the host, now or later, and whatever was done with it happens before.
+pub(crate) unsafe trait Owner: Send + Sync + 'static {
+    /// Whether the host is gone.
     ///
     /// # Safety
     ///
@@ -87,7 +91,8 @@ pub(crate) trait Owner: Send + Sync + 'static {
 }
 
 /// Nothing: whoever has the head says when the host is gone.
-impl Owner for () {
+// SAFETY: it never says so.
+unsafe impl Owner for () {
     unsafe fn is_gone(&self, _key: usize) -> bool {
         false
     }
@@ -183,47 +188,23 @@ impl Link {
 }
 
 impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
-    /// A node of an empty set that is nobody's yet, by N1.
+    /// A node of this kind, of an empty set, that is nobody's yet, by N1. It is made where it stays: a set may be larger
+    /// than a stack, and some cells must not move once they are filled.
     #[inline]
-    pub(super) fn make(owner: O) -> NonNull<Link> {
-        Self::leak(Box::new(Self::of(kind::<S, O>, owner)))
-    }
-
-    /// The same with the mark, once `fill` has been there. A set that is filled does not move any more, since some cells
-    /// must not.
-    ///
-    /// # Safety
-    ///
-    /// By N4 it may be marked then.
-    #[inline]
-    pub(super) unsafe fn make_marked(owner: O, fill: impl FnOnce(&mut S)) -> NonNull<Link> {
-        let mut node = Box::new(Self::of(marked::<S, O>, owner));
-        fill(&mut node.set);
-        Self::leak(node)
-    }
-
-    #[inline]
-    fn of(kind: KindOf, owner: O) -> Self {
-        Self { link: Link::new(kind), set: S::empty(), owner }
-    }
-
-    #[inline]
-    fn leak(node: Box<Self>) -> NonNull<Link> {
-        NonNull::from(Box::leak(node)).cast()
-    }
-
-    /// Lets `take` have the set, then lets go of the owner, and frees the node.
-    ///
-    /// # Safety
-    ///
-    /// `link` is that of a node of `S` and `O` and of the host with this key, and nobody else has it, now or later.
-    pub(super) unsafe fn unmake<R>(link: NonNull<Link>, key: usize, take: impl FnOnce(&mut S) -> R) -> R {
-        // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
-        let mut node = unsafe { Box::from_raw(link.cast::<Self>().as_ptr()) };
-        let taken = take(&mut node.set);
-        // SAFETY: the caller says whose key it is.
-        unsafe { node.owner.release(key) };
-        taken
+    pub(super) fn make(kind: KindOf, owner: O) -> NonNull<Link> {
+        let node = NonNull::from(Box::leak(Box::<Self>::new_uninit())).cast::<Self>();
+        // SAFETY: there is memory for a node, of which this is a part.
+        let set = unsafe { &raw mut (*node.as_ptr()).set };
+        // SAFETY: as above, and nobody else has it.
+        unsafe { S::init(set) };
+        // SAFETY: there is memory for a node, of which this is a part.
+        let its_owner = unsafe { &raw mut (*node.as_ptr()).owner };
+        // SAFETY: as above, and nobody else has it.
+        unsafe { its_owner.write(owner) };
+        let link = node.cast();
+        // SAFETY: a node begins with its link, and nobody else has it.
+        unsafe { link.write(Link::new(kind)) };
+        link
     }
 }
 

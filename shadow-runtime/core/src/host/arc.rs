@@ -23,10 +23,12 @@
 //!
 //! # Reader, writer, sweeper
 //!
-//! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, lock the
-//! shard and look again before adding one. If there is one without the field set, make it a list of nodes, under the
-//! lock too, since the entry may move. *Sweeper*: find a dead host in the log; lock the shard, take the entry out,
-//! unlock, and only then drop the fields, since that runs destructors (R4), each contained (R5).
+//! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, make a node, lock
+//! the shard, and look again before adding one. If there is one without the field set, make a list of both nodes, and lock
+//! the shard to exchange the entry for it, since the entry may move; if there is a list, the node goes into that without the
+//! lock (`fields/head.rs`). What turns out not to be needed is freed when the lock is let go. *Sweeper*: find a dead host in the log, lock
+//! the shard, take the entry out, unlock, and only then drop the fields, since that runs destructors (R4), each contained
+//! (R5).
 
 mod background;
 mod kept;
@@ -36,14 +38,16 @@ mod logs;
 pub mod modelled;
 mod sweep;
 
+use std::cell::Cell;
+
 use crate::field_set::FieldSet;
-use crate::fields::{AfterLink, First};
+use crate::fields::{AfterLink, First, Found, Unpublished};
 use crate::host::{Host, Identity};
 use crate::side_table::{SideTable, hash};
 use crate::sync::{Arc, Weak, shared};
 pub use background::{BackgroundSweep, ManualSweep};
 use kept::{Keeps, Thin, is_thin, key_of};
-use log::Entry;
+use log::{Entry, Kind};
 use sweep::{after_attach, note, note_now};
 pub(crate) use sweep::{sweep, sweep_deferred};
 
@@ -52,76 +56,54 @@ shared! {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
+// SAFETY: H1: by A1 and A2 what the table has for a host is its own, and stays while that is borrowed; N2 says that there is
+// one of each type. H2: see `insert_first`. H3: while an `Arc` is borrowed, its allocation has the address.
+unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     #[inline]
-    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
+    fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
         let first = First::from_raw(TABLE.find(key_of(host))?);
         if is_thin::<T>() {
-            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
-            unsafe { first.look::<S, Thin<T>>() }
+            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody has it exclusively meanwhile, to take a
+            // mark away. The table loads by an Acquire.
+            unsafe { first.find::<S, Thin<T>>() }
         } else {
             // SAFETY: as above.
-            unsafe { first.look::<S, Weak<T>>() }
+            unsafe { first.find::<S, Weak<T>>() }
         }
     }
 
-    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
-        match Self::look(host) {
-            Some(set) => set,
-            None if is_thin::<T>() => enter::<S, T, Thin<T>>(host),
-            None => enter::<S, T, Weak<T>>(host),
-        }
-    }
-
-    #[inline]
-    fn read<'host, S: FieldSet + 'static, R>(
-        host: &'host Self,
-        when_ready: impl FnOnce(&'host S) -> R,
-        otherwise: impl FnOnce(&'host S) -> Option<R>,
-    ) -> Option<R> {
-        let first = First::from_raw(TABLE.find(key_of(host))?);
-        if is_thin::<T>() {
-            // SAFETY: as in `look`.
-            unsafe { first.read::<S, Thin<T>, R>(when_ready, otherwise) }
-        } else {
-            // SAFETY: as in `look`.
-            unsafe { first.read::<S, Weak<T>, R>(when_ready, otherwise) }
+    fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S {
+        match Self::find(host) {
+            Some(found) => found.set(),
+            None if is_thin::<T>() => insert::<S, T, Thin<T>>(host),
+            None => insert::<S, T, Weak<T>>(host),
         }
     }
 
     #[inline]
-    fn ready<'host, S: FieldSet + 'static>(
-        host: &'host Self,
-        is_ready: impl FnOnce(&'host S) -> bool,
-    ) -> Option<&'host S> {
-        let first = First::from_raw(TABLE.find(key_of(host))?);
-        if is_thin::<T>() {
-            // SAFETY: as in `look`.
-            unsafe { first.ready::<S, Thin<T>>(is_ready) }
-        } else {
-            // SAFETY: as in `look`.
-            unsafe { first.ready::<S, Weak<T>>(is_ready) }
+    fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>> {
+        let key = key_of(host);
+        if TABLE.find(key).is_some() {
+            return None;
         }
+        Some(if is_thin::<T>() {
+            // SAFETY: it is the key of `host`, of which the owner is made.
+            unsafe { Unpublished::make_marked(Thin::<T>::keep(host), key) }
+        } else {
+            // SAFETY: as above.
+            unsafe { Unpublished::make_marked(<Weak<T> as Keeps<T>>::keep(host), key) }
+        })
     }
 
-    #[inline]
-    fn is_bare(host: &Self) -> bool {
-        TABLE.find(key_of(host)).is_none()
-    }
-
-    unsafe fn start<S: FieldSet + 'static, V>(
-        host: &Self,
-        value: V,
-        fill: impl FnOnce(&mut S, V),
-        take_back: impl FnOnce(&mut S) -> V,
-    ) -> Result<&S, V> {
-        if is_thin::<T>() {
-            // SAFETY: the caller's promise is the same.
-            unsafe { start::<S, T, Thin<T>, V>(host, value, fill, take_back) }
-        } else {
-            // SAFETY: the caller's promise is the same.
-            unsafe { start::<S, T, Weak<T>, V>(host, value, fill, take_back) }
+    unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
+        let key = key_of(host);
+        if !enter_first(key, new.first()) {
+            return Err(new);
         }
+        // SAFETY: the table has just got the host, of this type, from this thread alone.
+        note(unsafe { Entry::new(key, kind::<T>()) });
+        // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
+        Ok(unsafe { new.published() })
     }
 
     fn identity(host: &Self) -> Identity {
@@ -135,6 +117,11 @@ impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     }
 }
 
+/// How the log tells whether an `Arc<T>` is dead.
+fn kind<T: ?Sized + Send + Sync + 'static>() -> &'static Kind {
+    if is_thin::<T>() { <Thin<T> as Keeps<T>>::kind() } else { <Weak<T> as Keeps<T>>::kind() }
+}
+
 /// Whether the host of this key is dead, by what the table has for it.
 ///
 /// # Safety
@@ -145,71 +132,49 @@ unsafe fn is_dead_by_table(key: usize) -> bool {
     TABLE.find(key).is_some_and(|first| unsafe { First::from_raw(first).is_gone(key) })
 }
 
-/// Gives `host` the field set `S`, which it did not have when it was looked for.
+/// Gives `host` the field set `S`, which it did not have when it was looked for. Nodes and lists are made and freed under
+/// no lock.
 #[cold]
-fn enter<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
+fn insert<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     let key = key_of(host);
-    // Made outside of the lock. If it is not needed, it is only memory: no cell in it is filled.
-    let new = First::make::<S, O>(O::keep(host));
-    // SAFETY: by A1 and A2 what the table has for `host` is not ended while that is borrowed.
-    let first = unsafe { enter_or_add(key, new, First::with::<S>) };
-    if first == new {
+    let there = TABLE.find(key).map(First::from_raw);
+    // The first node counts for the host. One that comes second after all may, too: each lets go of what it keeps.
+    let new = if there.is_none() {
+        // SAFETY: it is the key of `host`, of which the owner is made.
+        unsafe { Unpublished::make(O::keep(host), key) }
+    } else {
+        // SAFETY: this owner has nothing to do with a host.
+        unsafe { Unpublished::make((), key) }
+    };
+    let is_entered = Cell::new(false);
+    // SAFETY: by A1 and A2 what the table has for `host` is its own, and is not ended while `host` is borrowed. What is put
+    // into the table is a Release, and the lock an Acquire of that.
+    let set = unsafe { new.put(there, |there, new| exchange(key, there, new, &is_entered)) };
+    if is_entered.get() {
         // SAFETY: the table has just got the host, of this type, from this thread alone.
         note_now(unsafe { Entry::new(key, O::kind()) });
-    } else {
-        // SAFETY: it was not put anywhere.
-        unsafe { new.unmake::<S, O, ()>(key, |_| ()) };
     }
-    // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
-    unsafe { first.look::<S, O>() }.expect("it has just been put there")
+    set
 }
 
-/// Enters `new` for a host, or, if that has an entry, has `add` add to it. Returns what the table has then.
-///
-/// # Safety
-///
-/// What it has is not ended meanwhile.
-unsafe fn enter_or_add(key: usize, new: First, add: unsafe fn(First) -> First) -> First {
+/// Has `new` in the table for a host instead of what is `there`, unless that is something else by now, which is returned.
+/// Says whether the table had nothing for the host.
+fn exchange(key: usize, there: Option<First>, new: First, is_entered: &Cell<bool>) -> Result<(), First> {
     let hash = hash(key);
     let mut shard = TABLE.shard(hash).lock();
-    let Some(first) = shard.find(key, hash).map(First::from_raw) else {
-        shard.insert(key, hash, new.into_raw());
-        return new;
-    };
-    // SAFETY: the caller's promise; nobody else is here, under the lock.
-    let more = unsafe { add(first) };
-    if more != first {
-        shard.replace(key, hash, more.into_raw());
+    match shard.find(key, hash).map(First::from_raw) {
+        None => {
+            shard.insert(key, hash, new.into_raw());
+            is_entered.set(true);
+        }
+        now if now == there => shard.replace(key, hash, new.into_raw()),
+        Some(now) => return Err(now),
     }
-    more
+    Ok(())
 }
 
 /// Enters `new` for a host, unless it has an entry. Returns whether it did.
 fn enter_first(key: usize, new: First) -> bool {
     let hash = hash(key);
     TABLE.shard(hash).lock().insert_first(key, hash, new.into_raw()).is_none()
-}
-
-/// Gives `host`, which had no field set when it was looked for, its first, with `value`, or gives that back.
-///
-/// # Safety
-///
-/// When `fill` has been there, the first cell of the set is ready.
-unsafe fn start<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>, V>(
-    host: &Arc<T>,
-    value: V,
-    fill: impl FnOnce(&mut S, V),
-    take_back: impl FnOnce(&mut S) -> V,
-) -> Result<&S, V> {
-    let key = key_of(host);
-    // SAFETY: the caller's promise is the same.
-    let new = unsafe { First::make_marked(O::keep(host), |set| fill(set, value)) };
-    if !enter_first(key, new) {
-        // SAFETY: it was not put anywhere.
-        return Err(unsafe { new.unmake::<S, O, V>(key, take_back) });
-    }
-    // SAFETY: as in `enter`.
-    note(unsafe { Entry::new(key, O::kind()) });
-    // SAFETY: it is a node of `S`; by A1 and A2 it is not ended while `host` is borrowed.
-    Ok(unsafe { new.as_node_of() })
 }

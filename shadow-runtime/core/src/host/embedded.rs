@@ -1,13 +1,13 @@
 //! Structs that embed their fields: what `#[derive(Shadow)]` says of them, and what makes hosts of them.
 //!
 //! In: where a struct has its `ShadowFields`. Out: a field set in it.
-#![forbid(unsafe_code)]
 
 use crate::field_set::FieldSet;
-use crate::fields::ShadowFields;
+use crate::fields::{Found, ShadowFields, Unpublished};
 use crate::host::Identity;
 
-/// A struct that embeds its fields.
+/// A struct that embeds its fields. Unsafe code believes nothing of it: what is returned is borrowed from the host, and
+/// nothing that lasts longer than one accessor rests on its being the same each time.
 pub trait Embeds {
     /// Where they are.
     fn fields(host: &Self) -> &ShadowFields;
@@ -15,14 +15,38 @@ pub trait Embeds {
 
 /// The field set `S`, if any of its fields was ever attached.
 #[inline]
-pub fn look<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> Option<&S> {
-    H::fields(host).look()
+pub fn find<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> Option<Found<'_, S>> {
+    H::fields(host).find()
 }
 
 /// The field set `S`, made if it is not there.
 #[inline]
-pub fn reach<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> &S {
-    H::fields(host).reach()
+pub fn find_or_insert<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> &S {
+    H::fields(host).find_or_insert()
+}
+
+/// A field set that may become the first of the host, if that has none yet.
+#[inline]
+pub fn new_first<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> Option<Unpublished<S>> {
+    H::fields(host).new_first()
+}
+
+/// Publishes a set as the first of the host.
+///
+/// # Errors
+///
+/// If the host has one by now: the new one.
+///
+/// # Safety
+///
+/// `new` comes from [`new_first`] of an embedded host, and its first cell is ready.
+#[inline]
+pub unsafe fn insert_first<S: FieldSet + 'static, H: Embeds + ?Sized>(
+    host: &H,
+    new: Unpublished<S>,
+) -> Result<&S, Unpublished<S>> {
+    // SAFETY: it comes from the `new_first` of a `ShadowFields`, and the caller says that its first cell is ready.
+    unsafe { H::fields(host).insert_first(new) }
 }
 
 /// What the host is: the place of its fields.
@@ -37,7 +61,7 @@ pub fn exactly<F: IsShadowFields>(member: &F) -> &ShadowFields {
     member.itself()
 }
 
-/// [`ShadowFields`], and nothing else.
+/// [`ShadowFields`], and nothing else. Unsafe code believes nothing of it.
 #[diagnostic::on_unimplemented(
     message = "the fields of a host are in a member of type `ShadowFields`, not `{Self}`",
     label = "not `ShadowFields`"

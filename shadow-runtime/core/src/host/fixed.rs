@@ -9,7 +9,7 @@ use std::any::TypeId;
 use std::ptr::{self, NonNull};
 
 use crate::field_set::FieldSet;
-use crate::fields::ShadowFields;
+use crate::fields::{Found, ShadowFields, Unpublished};
 use crate::host::{Host, Identity};
 use crate::side_table::{SideTable, hash};
 use crate::sync::{AtomicPtr, Ordering, shared};
@@ -106,23 +106,38 @@ fn enter((address, object): (usize, TypeId)) -> &'static Known {
     unsafe { new.as_ref() }
 }
 
-impl<T> Host for Fixed<T> {
+impl<T> Fixed<T> {
+    /// The fields of this host, if it has entered the table.
     #[inline]
-    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
-        let (address, object) = host.key();
-        of_type(known(TABLE.find(address)), object)?.fields.look()
-    }
-
-    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
-        let (address, object) = host.key();
-        let known = of_type(known(TABLE.find(address)), object).unwrap_or_else(|| enter((address, object)));
-        known.fields.reach()
-    }
-
-    #[inline]
-    fn embedded(host: &Self) -> Option<&ShadowFields> {
-        let (address, object) = host.key();
+    fn fields(&self) -> Option<&'static ShadowFields> {
+        let (address, object) = self.key();
         Some(&of_type(known(TABLE.find(address)), object)?.fields)
+    }
+}
+
+// SAFETY: H1 to H3 are what the `ShadowFields` promise that the table has for the address and type, which are the same from
+// the first time on, since nothing is taken out.
+unsafe impl<T> Host for Fixed<T> {
+    #[inline]
+    fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
+        host.fields()?.find()
+    }
+
+    fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S {
+        host.fields().unwrap_or_else(|| &enter(host.key()).fields).find_or_insert()
+    }
+
+    #[inline]
+    fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>> {
+        host.fields()?.new_first()
+    }
+
+    unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
+        match host.fields() {
+            // SAFETY: it comes from the `new_first` of these fields, and the caller says that its first cell is ready.
+            Some(fields) => unsafe { fields.insert_first(new) },
+            None => Err(new),
+        }
     }
 
     fn identity(host: &Self) -> Identity {
@@ -133,17 +148,23 @@ impl<T> Host for Fixed<T> {
 
 /// A `&'static T` that goes by another name, such as that of a type alias, which the macros cannot see through. Accessors
 /// then borrow the reference itself.
-impl<T> Host for &'static T {
-    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
-        Host::look(Fixed::of(*host))
+// SAFETY: the host is what it refers to, which is one.
+unsafe impl<T> Host for &'static T {
+    fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
+        Host::find(Fixed::of(*host))
     }
 
-    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
-        Host::reach(Fixed::of(*host))
+    fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S {
+        Host::find_or_insert(Fixed::of(*host))
     }
 
-    fn embedded(host: &Self) -> Option<&ShadowFields> {
-        Host::embedded(Fixed::of(*host))
+    fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>> {
+        Host::new_first(Fixed::of(*host))
+    }
+
+    unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
+        // SAFETY: it comes from the `new_first` of this `Fixed`, and the caller says that its first cell is ready.
+        unsafe { Host::insert_first(Fixed::of(*host), new) }
     }
 
     fn identity(host: &Self) -> Identity {

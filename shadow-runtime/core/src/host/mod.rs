@@ -19,12 +19,22 @@ pub(crate) use arc::{sweep, sweep_deferred};
 use std::any::TypeId;
 
 use crate::field_set::FieldSet;
-use crate::fields::ShadowFields;
+use crate::fields::{Found, ShadowFields, Unpublished};
 
 /// An object that shadow fields can be attached to.
 ///
 /// Implemented by `#[derive(Shadow)]` for structs that embed [`ShadowFields`], and here for [`Shadowed<T>`], for
 /// `Arc<T>`, and for what `&'static T` refers to. Nobody implements it by hand.
+///
+/// # Safety
+///
+/// Its functions are hidden, and not covered by semantic versioning. Accessors believe that
+///
+/// - **H1** `find` and `find_or_insert` return field sets of this host; there is one of each type, from the first time
+///   that it is returned for as long as the host exists;
+/// - **H2** `insert_first` publishes the field set that it is given, for this host, and returns that one, or gives it back
+///   as it was; and it may be given what `new_first` of the same host has returned;
+/// - **H3** `identity` is no other host's while this one is borrowed, and always the same.
 ///
 /// ```
 /// use shadow_runtime::{Host, Shadowed};
@@ -41,75 +51,26 @@ use crate::fields::ShadowFields;
     note = "if it is not, wrap the value that you own in `Shadowed<{Self}>`, or share it as `Arc<{Self}>`",
     note = "an `Arc` is a host when what it holds is `Send + Sync + 'static`, a `&'static T` for every sized `T`"
 )]
-pub trait Host {
+pub unsafe trait Host {
     /// The field set `S` of `host`, if any of its fields was ever attached.
     #[doc(hidden)]
-    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S>;
+    fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>>;
 
     /// The field set `S` of `host`, made if it is not there.
     #[doc(hidden)]
-    fn reach<S: FieldSet + 'static>(host: &Self) -> &S;
+    fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S;
 
-    /// The fields of `host`, if it embeds them.
+    /// A field set that may become the first of `host`, if that has none yet, as far as can be told.
     #[doc(hidden)]
-    #[inline]
-    fn embedded(_host: &Self) -> Option<&ShadowFields> {
-        None
-    }
+    fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>>;
 
-    /// Reads from the field set `S` of `host`: by `when_ready`, if it is known that the first cell is, or by `otherwise`.
-    #[doc(hidden)]
-    #[inline]
-    fn read<'host, S: FieldSet + 'static, R>(
-        host: &'host Self,
-        when_ready: impl FnOnce(&'host S) -> R,
-        otherwise: impl FnOnce(&'host S) -> Option<R>,
-    ) -> Option<R> {
-        match Self::embedded(host) {
-            Some(fields) => fields.read(when_ready, otherwise),
-            None => otherwise(Self::look(host)?),
-        }
-    }
-
-    /// The field set `S` of `host`, if it is known that the first cell is ready, or `is_ready` says so.
-    #[doc(hidden)]
-    #[inline]
-    fn ready<'host, S: FieldSet + 'static>(
-        host: &'host Self,
-        is_ready: impl FnOnce(&'host S) -> bool,
-    ) -> Option<&'host S> {
-        match Self::embedded(host) {
-            Some(fields) => fields.ready(is_ready),
-            None => Self::look(host).filter(|set| is_ready(set)),
-        }
-    }
-
-    /// Whether `host` has no field set yet, as far as can be told.
-    #[doc(hidden)]
-    #[inline]
-    fn is_bare(host: &Self) -> bool {
-        Self::embedded(host).is_some_and(ShadowFields::is_bare)
-    }
-
-    /// Gives a bare host its first field set, with `value`, or gives that back.
+    /// Publishes `new` as the first field set of `host`, or gives it back, if `host` has one by now.
     ///
     /// # Safety
     ///
-    /// When `fill` has been there, the first cell of the set is ready.
+    /// It comes from `new_first` of the same host, and its first cell is ready.
     #[doc(hidden)]
-    #[inline]
-    unsafe fn start<S: FieldSet + 'static, V>(
-        host: &Self,
-        value: V,
-        fill: impl FnOnce(&mut S, V),
-        take_back: impl FnOnce(&mut S) -> V,
-    ) -> Result<&S, V> {
-        match Self::embedded(host) {
-            // SAFETY: the caller's promise is the same.
-            Some(fields) => unsafe { fields.start(value, fill, take_back) },
-            None => Err(value),
-        }
-    }
+    unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>>;
 
     /// What `host` is, which no other host of its kind is while it is borrowed.
     #[doc(hidden)]
@@ -131,7 +92,8 @@ pub struct Identity {
 /// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.
 ///
 /// Embedded hosts and [`Shadowed<T>`] are; an `Arc` and a `&'static T` are shared. The lifetime means nothing: it keeps
-/// the compiler from asking, at the declaration for a shared host, for what only a call needs.
+/// the compiler from asking, at the declaration for a shared host, for what only a call needs. Unsafe code believes nothing of
+/// it: whatever is returned is borrowed exclusively.
 ///
 /// ```
 /// use shadow_runtime::{ExclusiveHost, Shadowed};
@@ -154,6 +116,7 @@ pub trait ExclusiveHost<'unused>: Host {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::cell::RefCell;
     use std::ptr;
     use std::sync::Arc;
 
@@ -163,9 +126,11 @@ mod tests {
 
     struct Set(u8);
 
-    impl FieldSet for Set {
-        fn empty() -> Self {
-            Self(0)
+    // SAFETY: it has no cells.
+    unsafe impl FieldSet for Set {
+        unsafe fn init(place: *mut Self) {
+            // SAFETY: the caller says that there is room for it.
+            unsafe { place.write(Self(0)) };
         }
 
         fn fields() -> &'static [Field] {
@@ -177,30 +142,83 @@ mod tests {
         fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
     }
 
+    fn filled<H: Host>(host: &H, value: u8) -> (Unpublished<Set>, *const Set) {
+        let mut new = H::new_first::<Set>(host).expect("there is nothing yet");
+        new.set_mut().0 = value;
+        let at = ptr::from_ref(new.set_mut());
+        (new, at)
+    }
+
     /// A latch, which is in some sets, must not move when it is filled (L4).
     fn a_set_that_was_filled_does_not_move<H: Host>(host: &H) {
-        let mut at = None;
-        let fill = |set: &mut Set, value| {
-            set.0 = value;
-            at = Some(ptr::from_ref(set));
-        };
-        // SAFETY: nobody reads a first cell, of which there is none.
-        let set = unsafe { H::start(host, 1, fill, |_| 0) };
-        assert!(set.is_ok_and(|set| set.0 == 1 && Some(ptr::from_ref(set)) == at));
-        let mut at = None;
-        let fill = |set: &mut Set, value| {
-            set.0 = value;
-            at = Some(ptr::from_ref(set));
-        };
-        let mut back_at = None;
-        let take_back = |set: &mut Set| {
-            back_at = Some(ptr::from_ref(set));
-            set.0
-        };
+        let ((first, first_at), (mut second, _)) = (filled(host, 1), filled(host, 2));
+        second.set_mut().0 = 3;
+        // SAFETY: it was made for this host; nobody reads a first cell, of which there is none.
+        let set = unsafe { H::insert_first(host, first) };
+        assert!(set.is_ok_and(|set| set.0 == 1 && ptr::eq(set, first_at)));
+        assert!(H::find::<Set>(host).is_some_and(|found| ptr::eq(found.set(), first_at)));
+        assert!(H::new_first::<Set>(host).is_none());
+        let second_at = ptr::from_ref(second.set_mut());
         // SAFETY: as above.
-        let set = unsafe { H::start(host, 2, fill, take_back) };
-        assert_eq!(set.err(), Some(2));
-        assert!(at.is_some() && at == back_at);
+        let back = unsafe { H::insert_first(host, second) };
+        assert!(back.is_err_and(|mut back| back.set_mut().0 == 3 && ptr::eq(back.set_mut(), second_at)));
+    }
+
+    thread_local! {
+        static CURIOUS: RefCell<Option<Arc<u8>>> = const { RefCell::new(None) };
+    }
+
+    /// A set that uses a host while it is made.
+    struct Curious;
+
+    // SAFETY: it has no cells.
+    unsafe impl FieldSet for Curious {
+        unsafe fn init(_: *mut Self) {
+            let host = CURIOUS.with_borrow(Clone::clone).expect("there is a host");
+            <Arc<u8> as Host>::find_or_insert::<Set>(&host);
+        }
+
+        fn fields() -> &'static [Field] {
+            &[]
+        }
+
+        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+    }
+
+    /// A set without cells.
+    struct First;
+
+    // SAFETY: it has no cells.
+    unsafe impl FieldSet for First {
+        unsafe fn init(_: *mut Self) {}
+
+        fn fields() -> &'static [Field] {
+            &[]
+        }
+
+        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+    }
+
+    #[test]
+    fn a_set_is_made_under_no_lock() {
+        for has_a_set in [false, true] {
+            let host = Arc::new(7);
+            if has_a_set {
+                <Arc<u8> as Host>::find_or_insert::<First>(&host);
+            }
+            CURIOUS.set(Some(Arc::clone(&host)));
+            let made = ptr::from_ref(<Arc<u8> as Host>::find_or_insert::<Curious>(&host));
+            assert!(Host::find::<Curious>(&host).is_some_and(|found| ptr::eq(found.set(), made)));
+            assert!(Host::find::<Set>(&host).is_some());
+            assert_eq!(Host::find::<First>(&host).is_some(), has_a_set);
+            CURIOUS.set(None);
+            drop(host);
+            sweep();
+        }
     }
 
     #[test]

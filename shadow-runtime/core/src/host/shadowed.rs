@@ -1,13 +1,12 @@
 //! `Shadowed<T>`: a value of a foreign type, with its fields embedded beside it.
 //!
 //! In: a value that the program owns. Out: the same value, as a host.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::field_set::FieldSet;
-use crate::fields::ShadowFields;
+use crate::fields::{Found, ShadowFields, Unpublished};
 use crate::host::{ExclusiveHost, Host, Identity};
 use crate::sync::const_fn;
 
@@ -101,20 +100,27 @@ impl<T: fmt::Debug> fmt::Debug for Shadowed<T> {
     }
 }
 
-impl<T> Host for Shadowed<T> {
+// SAFETY: H1 to H3 are what its `ShadowFields` promise, which are its own and the same each time.
+unsafe impl<T> Host for Shadowed<T> {
     #[inline]
-    fn look<S: FieldSet + 'static>(host: &Self) -> Option<&S> {
-        host.fields.look()
+    fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
+        host.fields.find()
     }
 
     #[inline]
-    fn reach<S: FieldSet + 'static>(host: &Self) -> &S {
-        host.fields.reach()
+    fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S {
+        host.fields.find_or_insert()
     }
 
     #[inline]
-    fn embedded(host: &Self) -> Option<&ShadowFields> {
-        Some(&host.fields)
+    fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>> {
+        host.fields.new_first()
+    }
+
+    #[inline]
+    unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
+        // SAFETY: it comes from the `new_first` of these fields, and the caller says that its first cell is ready.
+        unsafe { host.fields.insert_first(new) }
     }
 
     #[inline]

@@ -9,8 +9,14 @@ pub(crate) struct Latch<V> {
 }
 
 impl<V> Latch<V> {
-    pub(crate) const fn new() -> Self {
-        Self { value: Mutex::new((0, None)) }
+    /// Makes a latch without a value.
+    ///
+    /// # Safety
+    ///
+    /// `latch` is valid for writes of a `Self`, and aligned for it.
+    pub(crate) unsafe fn init(latch: *mut Self) {
+        // SAFETY: the caller says so.
+        unsafe { latch.write(Self { value: Mutex::new((0, None)) }) };
     }
 
     /// The newest value, and its version.

@@ -59,9 +59,7 @@ mod words;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use crate::sync::{
-    AtomicPtr, AtomicU64, Mutex, MutexGuard, Ordering, UnsafeCell, array_of, const_fn, fence, lock, shared,
-};
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, MutexGuard, Ordering, UnsafeCell, array_of, fence, lock, shared};
 use crate::value::Copied;
 use words::Words;
 
@@ -102,14 +100,25 @@ shared! {
 impl<V> Latch<V> {
     const ONE_WORD: bool = Words::<V>::COUNT <= 1;
 
-    const_fn! {
-        pub(crate) const fn new() -> Self {
-            Self {
-                home: Words::new(),
-                sequence: AtomicU64::new(EMPTY),
-                rest: AtomicPtr::new(ptr::null_mut()),
-            }
-        }
+    /// Makes a latch without a value, and does not touch the words at home (L1).
+    ///
+    /// # Safety
+    ///
+    /// `latch` is valid for writes of a `Self`, and aligned for it.
+    #[inline]
+    pub(crate) unsafe fn init(latch: *mut Self) {
+        // SAFETY: the caller says that there is memory for a latch, of which this is a part.
+        let home = unsafe { &raw mut (*latch).home };
+        // SAFETY: as above.
+        unsafe { Words::init(home) };
+        // SAFETY: as above.
+        let sequence = unsafe { &raw mut (*latch).sequence };
+        // SAFETY: as above.
+        unsafe { sequence.write(AtomicU64::new(EMPTY)) };
+        // SAFETY: as above.
+        let rest = unsafe { &raw mut (*latch).rest };
+        // SAFETY: as above.
+        unsafe { rest.write(AtomicPtr::new(ptr::null_mut())) };
     }
 
     /// The newest value, and its version, for [`replace_version`](Self::replace_version). A value of one word may be

@@ -91,7 +91,8 @@ impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
     }
 }
 
-impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
+// SAFETY: argued in the header.
+unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
     unsafe fn is_gone(&self, key: usize) -> bool {
         // SAFETY: the caller says that `key` is that of the host, whose `Arc` this keeps.
         unsafe { Self::is_dead(key) }
@@ -113,7 +114,8 @@ impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
     }
 }
 
-impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
+// SAFETY: argued in the header.
+unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
     unsafe fn is_gone(&self, _key: usize) -> bool {
         is_gone(self)
     }

@@ -76,6 +76,23 @@ impl<V> Words<V> {
         Self { all, made: crate::sync::UnsafeCell::new(()), value: std::marker::PhantomData }
     }
 
+    /// The same, where they are to stay.
+    ///
+    /// # Safety
+    ///
+    /// `words` is valid for writes of a `Self`, and aligned for it.
+    #[inline]
+    pub(super) unsafe fn init(words: *mut Self) {
+        // Any bytes will do for a room, so that there is nothing to write.
+        #[cfg(not(loom))]
+        let _ = words;
+        #[cfg(loom)]
+        // SAFETY: the caller says so.
+        unsafe {
+            words.write(Self::new());
+        }
+    }
+
     /// Makes the words: all of them null.
     ///
     /// # Safety
