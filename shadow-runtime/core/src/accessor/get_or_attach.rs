@@ -9,7 +9,7 @@ use crate::accessor::field;
 use crate::cell::GetOrAttach;
 use crate::claim::{Claim, Place, Record};
 use crate::field_set::Declares;
-use crate::host::{ExclusiveHost, sweep_deferred};
+use crate::host::{ExclusiveHost, SweepDeferred};
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `get_or_attach`.
@@ -88,9 +88,10 @@ fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
+    let sweep_deferred = SweepDeferred;
     let attached = claim_and_attach(host, init);
-    // What strangers' destructors do is done when nothing is claimed any more.
-    sweep_deferred();
+    // Destructors of strangers run when nothing is claimed any more.
+    drop(sweep_deferred);
     if attached.is_ok() {
         H::after_attach(host);
     }

@@ -33,7 +33,7 @@ macro_rules! accessors {
         use $crate::accessor::field;
         use $crate::closures;
         use $crate::fields::Unpublished;
-        use $crate::host::{ExclusiveHost, sweep_deferred};
+        use $crate::host::{ExclusiveHost, SweepDeferred};
 
         /// `f(&self) -> Option<V>`
         #[inline]
@@ -79,6 +79,7 @@ macro_rules! accessors {
             host: &H,
             mut next: impl FnMut(Option<&H::Value>) -> H::Value,
         ) -> Option<H::Value> {
+            let sweep_deferred = SweepDeferred;
             let (identity, field) = (H::identity(host), field::<H, D, I>());
             closures::refuse_own(|| identity, field);
             let next = |last: Option<&H::Value>| closures::run(identity, field, || next(last));
@@ -86,10 +87,7 @@ macro_rules! accessors {
                 Some(found) => H::cell(found.set()).update_with(field, next),
                 None => update_first_with(host, next),
             };
-            // Attaches inside of the outermost closure have put their sweeps off until here.
-            if !closures::is_in_closure() {
-                sweep_deferred();
-            }
+            drop(sweep_deferred);
             if previous.is_none() {
                 H::after_attach(host);
             }

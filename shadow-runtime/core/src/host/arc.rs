@@ -48,8 +48,8 @@ use crate::sync::{Arc, Weak, shared};
 pub use background::{BackgroundSweep, ManualSweep};
 use kept::{Keeps, Thin, is_thin, key_of};
 use log::{Entry, Kind};
+pub(crate) use sweep::{SweepDeferred, sweep};
 use sweep::{after_attach, note, note_now};
-pub(crate) use sweep::{sweep, sweep_deferred};
 
 shared! {
     static TABLE: SideTable<AfterLink> = SideTable::new();

@@ -14,7 +14,7 @@ pub use shadowed::Shadowed;
 #[cfg(loom)]
 pub use arc::modelled;
 pub use arc::{BackgroundSweep, ManualSweep};
-pub(crate) use arc::{sweep, sweep_deferred};
+pub(crate) use arc::{SweepDeferred, sweep};
 
 use std::any::TypeId;
 

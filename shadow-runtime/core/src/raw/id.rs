@@ -11,7 +11,7 @@ use std::panic::Location;
 
 use crate::claim::{Claim, Place, Record};
 use crate::error::AlreadyAttached;
-use crate::host::sweep_deferred;
+use crate::host::SweepDeferred;
 use crate::policy::Policy;
 use crate::raw::kind::{self, Known, Wanted};
 use crate::raw::once::{Once, Onces};
@@ -166,6 +166,8 @@ impl<V: Send + Sync + 'static> Id<V> {
         let place = Location::caller();
         self.known().map_err(InitError::TypeMismatch)?;
         let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
+        // Dropped after the claim, also if `init` panics.
+        let sweep_deferred = SweepDeferred;
         // SAFETY: the caller's promise is the one that `claim` asks for.
         let claim = match unsafe { self.claim(object, &record) } {
             Ok(claim) => claim,
@@ -175,7 +177,6 @@ impl<V: Send + Sync + 'static> Id<V> {
             Ok(value) => value,
             Err(error) => {
                 drop(claim);
-                sweep_deferred();
                 return Err(InitError::Init(error));
             }
         };
@@ -183,7 +184,7 @@ impl<V: Send + Sync + 'static> Id<V> {
         let attached = unsafe { self.put(object, value, place) };
         // Before a value that is refused, and those that a sweep drops, whose destructors may use this very field.
         drop(claim);
-        sweep_deferred();
+        drop(sweep_deferred);
         attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 

@@ -100,14 +100,20 @@ pub(super) fn after_attach() {
     with_thread((), |thread, ()| thread.after_attach());
 }
 
-/// Makes up for what attaches have deferred, if this thread is in no initialiser any more.
-#[inline]
-pub(crate) fn sweep_deferred() {
-    with_thread((), |thread, ()| {
-        if thread.deferred.get() > 0 {
-            thread.make_up();
-        }
-    });
+/// Makes up for what attaches have deferred when it is dropped, also if user code panics: unless this thread is in an
+/// initialiser, a closure or a clone then.
+#[must_use]
+pub(crate) struct SweepDeferred;
+
+impl Drop for SweepDeferred {
+    #[inline]
+    fn drop(&mut self) {
+        with_thread((), |thread, ()| {
+            if thread.deferred.get() > 0 {
+                thread.make_up();
+            }
+        });
+    }
 }
 
 /// Whether this thread is in user code that must not meet destructors of strangers.
