@@ -159,7 +159,8 @@ fn replacements_are_counted_apart_from_attaches() {
     host.update_version_with(|before| {
         runs += 1;
         if runs == 1 {
-            host.update_version(3);
+            // Another thread replaces the value meanwhile, so the closure runs again.
+            thread::scope(|scope| scope.spawn(|| host.update_version(3)).join().unwrap());
         }
         before.unwrap() + 1
     });

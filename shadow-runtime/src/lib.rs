@@ -159,7 +159,8 @@
 #![forbid(unsafe_code)]
 
 pub use shadow_runtime_core::{
-    AlreadyAttached, ExclusiveHost, Host, Policy, Registry, Report, Row, ShadowFields, Shadowed, raw, registry,
+    AlreadyAttached, BackgroundSweep, ExclusiveHost, Host, ManualSweep, Policy, Registry, Report, Row, ShadowFields,
+    Shadowed, raw, registry,
 };
 
 /// A host that embeds its fields:

@@ -21,6 +21,15 @@ type Payload = Box<dyn Any + Send>;
 #[must_use = "a panic is either raised again or discarded"]
 pub struct Panics {
     first: Option<First>,
+    context: Option<Context>,
+}
+
+/// What all of the user code belongs to.
+#[derive(Clone, Copy)]
+enum Context {
+    /// Fields of a dead host of this type.
+    DeadHost(fn() -> &'static str),
+    Words(&'static str),
 }
 
 struct First {
@@ -31,7 +40,17 @@ struct First {
 
 impl Panics {
     pub(crate) const fn none() -> Self {
-        Self { first: None }
+        Self { first: None, context: None }
+    }
+
+    /// The same, for the fields of a dead host of this type.
+    pub(crate) const fn of_dead(host: fn() -> &'static str) -> Self {
+        Self { first: None, context: Some(Context::DeadHost(host)) }
+    }
+
+    /// The same, with more words for the log.
+    pub(crate) const fn of(words: &'static str) -> Self {
+        Self { first: None, context: Some(Context::Words(words)) }
     }
 
     /// Runs `user_code`, and keeps its panic if it is the first. The log calls the user code `whose`.
@@ -44,10 +63,15 @@ impl Panics {
 
     #[cold]
     fn keep(&mut self, whose: &dyn Display, payload: Payload) {
+        let whose = match self.context {
+            _ if !cfg!(feature = "log") => String::new(),
+            None => whose.to_string(),
+            Some(Context::DeadHost(host)) => format!("{whose}, of a dead `{}`,", host()),
+            Some(Context::Words(words)) => format!("{whose}, {words},"),
+        };
         if self.first.is_some() {
-            log(whose, payload);
+            log(&whose, payload);
         } else {
-            let whose = if cfg!(feature = "log") { whose.to_string() } else { String::new() };
             self.first = Some(First { payload, whose });
         }
     }
@@ -67,12 +91,11 @@ impl Panics {
         }
     }
 
-    /// Discards the first panic: the user code has nothing to do with the caller at hand. `whose` tells the log more of
-    /// the user code.
+    /// Discards the first panic: the user code has nothing to do with the caller at hand.
     #[inline]
-    pub(crate) fn discard(self, whose: &dyn Display) {
+    pub(crate) fn discard(self) {
         if let Some(first) = self.first {
-            discard(first, whose);
+            discard(first);
         }
     }
 }
@@ -87,8 +110,8 @@ fn raise(first: First) {
 }
 
 #[cold]
-fn discard(first: First, whose: &dyn Display) {
-    log(&format_args!("{}, {whose},", first.whose), first.payload);
+fn discard(first: First) {
+    log(&first.whose, first.payload);
 }
 
 /// Logs a panic, and drops its payload.
@@ -184,9 +207,9 @@ pub(crate) mod tests {
             }
         }
         let discard = |whose: &str, code: fn()| {
-            let mut panics = Panics::none();
+            let mut panics = Panics::of("of a stranger");
             panics.contain(&whose, code);
-            panics.discard(&"of a stranger");
+            panics.discard();
         };
         let logged = logs("of a stranger", || {
             discard("a value", || panic!("boom"));

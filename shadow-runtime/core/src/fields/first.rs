@@ -144,10 +144,10 @@ impl<S> Drop for Unpublished<S> {
 /// Frees a node that is in no head, list or table: that of an [`Unpublished`], which is empty, unless the thread unwinds.
 #[cold]
 fn free(first: First, key: usize) {
-    let mut panics = Panics::none();
+    let mut panics = Panics::of("of a field set that was not published");
     // SAFETY: by U1 nobody else has it, by U2 it is the key of its host.
     unsafe { first.end(key, &mut panics) };
-    panics.discard(&"of a field set that was not published");
+    panics.discard();
 }
 
 impl First {

@@ -137,7 +137,7 @@ impl<V> Retired<V> {
         if self.is_empty() {
             return;
         }
-        let (mut own, mut others) = (Panics::none(), Panics::none());
+        let (mut own, mut others) = (Panics::none(), Panics::of("of another object"));
         let whose = &format_args!("a replaced value of type `{}`", type_name::<V>());
         loop {
             let (kept, gone): (Vec<_>, Vec<_>) =
@@ -155,7 +155,7 @@ impl<V> Retired<V> {
                 break;
             }
         }
-        others.discard(&"of another object");
+        others.discard();
         own.raise();
     }
 

@@ -29,12 +29,11 @@
 //! left.
 
 use std::cell::Cell;
-use std::fmt;
 
 use crate::fields::First;
 use crate::host::arc::TABLE;
 use crate::host::arc::background;
-use crate::host::arc::log::{Entry, Kind, Old, PER_FOUND};
+use crate::host::arc::log::{Entry, Old, PER_FOUND};
 use crate::host::arc::logs::{self, GROUPS};
 use crate::panics::Panics;
 use crate::side_table::hash;
@@ -205,7 +204,7 @@ impl Thread {
 
     /// How many dead hosts an attach ends at most, of the young and of the old.
     fn most_ended(&self) -> usize {
-        if self.nested.get() == 0 { MOST_ENDED } else { 1 }
+        if self.nested.get() == 0 { MOST_ENDED } else { MOST_ENDED / 2 }
     }
 
     #[inline]
@@ -213,7 +212,7 @@ impl Thread {
         let mut looks = found.looks;
         if let Some(dead) = found.dead {
             self.end_for_attach(dead.entry);
-            if dead.is_of_a_list {
+            if dead.may_be_more {
                 looks += self.end_list();
             }
         }
@@ -263,16 +262,12 @@ impl Thread {
 
     /// Ends a dead host in an attach, for which a panic of its destructors is a stranger's (R5).
     fn end_for_attach(&self, entry: Entry) {
-        let host = DeadHost(entry.kind());
-        let panics = self.end(entry);
-        if panics.any() {
-            panics.discard(&host);
-        }
+        self.end(entry).discard();
     }
 
     /// Takes a dead host out of the table, and drops its fields, under no lock.
     fn end(&self, entry: Entry) -> Panics {
-        let mut panics = Panics::none();
+        let mut panics = Panics::of_dead(entry.kind().name);
         let key = entry.key();
         let hash = hash(key);
         let first = TABLE.shard(hash).lock().remove(key, hash);
@@ -286,7 +281,7 @@ impl Thread {
     }
 
     /// Drops dead hosts, and has `each_panic` take what their destructors panic with. Returns how many there were.
-    fn sweep(&self, each_panic: &dyn Fn(Panics, DeadHost)) -> usize {
+    fn sweep(&self, each_panic: &dyn Fn(Panics)) -> usize {
         if self.nested.get() >= MOST_NESTED {
             return 0;
         }
@@ -301,7 +296,7 @@ impl Thread {
         count
     }
 
-    fn sweep_once(&self, each_panic: &dyn Fn(Panics, DeadHost)) -> usize {
+    fn sweep_once(&self, each_panic: &dyn Fn(Panics)) -> usize {
         if let Some(new) = self.new.take() {
             self.note_now(new);
         }
@@ -314,23 +309,10 @@ impl Thread {
         while let Some(found) = group.wait_and(step) {
             let Some(entry) = found else { continue };
             count += 1;
-            let host = DeadHost(entry.kind());
-            let panics = self.end(entry);
-            if panics.any() {
-                each_panic(panics, host);
-            }
+            each_panic(self.end(entry));
         }
         group.wait_and(|hosts| hosts.end_sweep(sweep));
         count
-    }
-}
-
-/// Whose destructor has panicked.
-struct DeadHost(&'static Kind);
-
-impl fmt::Display for DeadHost {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "of a dead `{}`", (self.0.name)())
     }
 }
 
@@ -342,11 +324,11 @@ impl fmt::Display for DeadHost {
 pub(crate) fn sweep() -> usize {
     let first = Cell::new(None);
     let count = with_thread((), |thread, ()| {
-        thread.sweep(&|panics, host| match first.take() {
-            None => first.set(Some(panics)),
+        thread.sweep(&|panics| match first.take() {
+            None if panics.any() => first.set(Some(panics)),
             before => {
                 first.set(before);
-                panics.discard(&host);
+                panics.discard();
             }
         })
     });
@@ -356,5 +338,5 @@ pub(crate) fn sweep() -> usize {
 
 /// The same on a thread of its own, for which every panic is a stranger's.
 pub(super) fn sweep_contained() {
-    with_thread((), |thread, ()| thread.sweep(&|panics, host| panics.discard(&host)));
+    with_thread((), |thread, ()| thread.sweep(&Panics::discard));
 }

@@ -46,10 +46,10 @@ pub(super) use stack::{CHUNK, Chunk, Empty, Stack};
 pub(super) use young::{Dead, Young};
 
 /// How many looks at old hosts each attach pays for.
-pub(super) const PER_ATTACH: usize = 2;
+pub(super) const PER_ATTACH: usize = 3;
 
 /// How many more each host pays for that becomes old.
-pub(super) const PER_OLD: usize = 2;
+pub(super) const PER_OLD: usize = 1;
 
 /// How many more each dead host pays for that was found among the old: a stretch of dead hosts costs no looks.
 pub(super) const PER_FOUND: usize = 1;

@@ -115,18 +115,19 @@ impl Chunk {
     /// `most`, for which there is room. Returns how many have moved, and whether a dead one is next.
     #[inline]
     fn move_living(&mut self, to: &mut Self, most: usize) -> (usize, bool) {
-        let room = to.keys[to.len..].iter_mut().zip(&mut to.kinds[to.len..]);
-        let ahead = (0..self.len).rev().map(|index| self.keys[index.saturating_sub(AHEAD)]);
-        let hosts = self.keys[..self.len].iter().zip(&self.kinds[..self.len]).rev().zip(ahead).take(most);
         let (mut moved, mut is_dead) = (0, false);
-        for (((key, kind), ahead), (to_key, to_kind)) in hosts.zip(room) {
-            prefetch(ahead);
+        let most = most.min(self.len).min(CHUNK - to.len);
+        while moved < most {
+            // No more than `CHUNK`, which the compiler is told: `most` says so.
+            let (at, to_at) = ((self.len - moved - 1) % CHUNK, (to.len + moved) % CHUNK);
+            prefetch(self.keys[at.saturating_sub(AHEAD)]);
+            let (key, kind) = (self.keys[at], self.kinds[at]);
             // For a look: the host stays in its chunk.
-            is_dead = Entry { key: *key, kind: Kind::of(*kind) }.is_dead();
+            is_dead = Entry { key, kind: Kind::of(kind) }.is_dead();
             if is_dead {
                 break;
             }
-            (*to_key, *to_kind) = (*key, *kind);
+            (to.keys[to_at], to.kinds[to_at]) = (key, kind);
             moved += 1;
         }
         self.len -= moved;

@@ -3,7 +3,7 @@
 //! In: a host when it is new. Out: dead ones; and each that is still there when 512 others have come after it, which is old
 //! from then on.
 //!
-//! A host is looked at when it is the 2nd, 8th, 32nd, 128th and 500th of the newest. So a host that dies before it is old is found
+//! A host is looked at when it is the 2nd, 8th, 32nd, 128th and 510th of the newest. So a host that dies before it is old is found
 //! before four times as many attaches as it has lived, and hosts with short lives cost memory in proportion to their lives.
 //!
 //! When a host is found dead, the hosts before it are looked at next: it may have been the last to hold them. Lists that
@@ -17,7 +17,7 @@ use super::Entry;
 const YOUNG: usize = 512;
 
 /// A host is looked at when it is so many hosts from the newest, which is the first.
-const AGES: [usize; 5] = [2, 8, 32, 128, 500];
+const AGES: [usize; 5] = [2, 8, 32, 128, 510];
 
 /// How often looks that are late are seen to.
 const LATEST: usize = 256;
@@ -32,22 +32,28 @@ pub(in crate::host::arc) struct Young {
     ring: [Option<Entry>; YOUNG],
     /// How many hosts have come.
     count: usize,
-    /// For each age, how many hosts had come when the look at that age was last done.
-    looked: [usize; AGES.len()],
+    /// How many of them have had their looks: at one host of each age, as it was when that many had come.
+    looked: usize,
+    /// How many ages of the next look have had theirs.
+    ages: usize,
     /// The number of the host that is looked at next, since one after it was dead; and how many more such looks there are.
     before: usize,
     looks_before: usize,
 }
 
-/// A dead host, and whether there may be more where it was found.
+/// A dead host, and whether there may be more that are due.
 pub(in crate::host::arc) struct Dead {
     pub(in crate::host::arc) entry: Entry,
-    pub(in crate::host::arc) is_of_a_list: bool,
+    pub(in crate::host::arc) may_be_more: bool,
 }
 
 impl Young {
     pub(in crate::host::arc) const fn new() -> Self {
-        Self { ring: [const { None }; YOUNG], count: 0, looked: [0; AGES.len()], before: 0, looks_before: 0 }
+        Self { ring: [const { None }; YOUNG], count: 0, looked: 0, ages: 0, before: 0, looks_before: 0 }
+    }
+
+    pub(in crate::host::arc) fn len(&self) -> usize {
+        if self.count == 0 { 0 } else { self.ring.iter().flatten().count() }
     }
 
     /// Whether a new host will push one out of the ring.
@@ -62,18 +68,10 @@ impl Young {
         let oldest = self.ring[self.count % YOUNG].replace(entry);
         self.count = self.count.wrapping_add(1);
         if self.count % LATEST == 0 {
-            self.catch_up();
+            // Attaches that defer their looks leave hosts behind, which are looked at when they are older.
+            self.looked = self.count.wrapping_sub(self.count.wrapping_sub(self.looked).min(LATEST));
         }
         oldest
-    }
-
-    /// Attaches that defer their looks leave hosts behind. What has left the ring meanwhile is not looked at here any more.
-    #[cold]
-    fn catch_up(&mut self) {
-        for (looked, age) in self.looked.iter_mut().zip(AGES) {
-            let late = self.count.wrapping_sub(*looked);
-            *looked = self.count.wrapping_sub(late.min(YOUNG - age));
-        }
     }
 
     /// Whether this was one of `every` so many hosts.
@@ -85,36 +83,51 @@ impl Young {
     /// A dead host, if there is one among those that are due.
     #[inline]
     pub(in crate::host::arc) fn next_dead(&mut self) -> Option<Dead> {
-        while self.looks_before > 0 {
-            self.looks_before -= 1;
-            self.before = self.before.wrapping_sub(1);
-            if let Some(entry) = self.take_if_dead(self.before.wrapping_add(1)) {
-                return Some(Dead { entry, is_of_a_list: true });
+        if self.looks_before > 0 {
+            if let Some(entry) = self.next_dead_before() {
+                return Some(Dead { entry, may_be_more: true });
             }
         }
-        for (index, age) in AGES.into_iter().enumerate() {
-            while self.looked[index] != self.count {
-                let number = self.looked[index].wrapping_sub(age);
-                self.looked[index] = self.looked[index].wrapping_add(1);
-                if let Some(entry) = self.take_if_dead(number) {
-                    return Some(Dead { entry, is_of_a_list: false });
+        while self.looked != self.count {
+            let newest = self.looked.wrapping_add(1);
+            for (index, age) in AGES.into_iter().enumerate() {
+                let number = newest.wrapping_sub(age);
+                if index >= self.ages && self.is_dead(number) {
+                    self.ages = index + 1;
+                    return self.take(number).map(|entry| Dead { entry, may_be_more: newest != self.count });
                 }
+            }
+            self.ages = 0;
+            self.looked = newest;
+        }
+        None
+    }
+
+    #[cold]
+    fn next_dead_before(&mut self) -> Option<Entry> {
+        while self.looks_before > 0 {
+            self.looks_before -= 1;
+            let number = self.before;
+            self.before = number.wrapping_sub(1);
+            if self.is_dead(number) {
+                return self.take(number);
             }
         }
         None
     }
 
     #[inline]
-    fn take_if_dead(&mut self, number: usize) -> Option<Entry> {
-        let place = &mut self.ring[number % YOUNG];
-        let entry = place.take_if(|entry| entry.is_dead())?;
-        self.before = number.wrapping_sub(1);
-        self.looks_before = BEFORE;
-        Some(entry)
+    fn is_dead(&self, number: usize) -> bool {
+        self.ring[number % YOUNG].as_ref().is_some_and(Entry::is_dead)
     }
 
-    pub(in crate::host::arc) fn len(&self) -> usize {
-        if self.count == 0 { 0 } else { self.ring.iter().flatten().count() }
+    /// Takes a host out that is dead.
+    fn take(&mut self, number: usize) -> Option<Entry> {
+        self.before = number.wrapping_sub(1);
+        // Where the two before it are not there, it was not one of a list.
+        let is_beside = [1, 2].into_iter().any(|distance| self.ring[number.wrapping_sub(distance) % YOUNG].is_some());
+        self.looks_before = if is_beside { BEFORE } else { 0 };
+        self.ring[number % YOUNG].take()
     }
 
     /// Takes all hosts out, the oldest first.
