@@ -6,6 +6,7 @@ pub(crate) mod child;
 pub(crate) mod memory;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 pub(crate) mod stopping;
+pub(crate) mod tally;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,13 @@ use std::{env, process, ptr, thread};
 pub(crate) fn limit() -> Duration {
     let seconds = env::var("SHADOW_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(30))
+}
+
+/// How many of something a test does that does `number` of it where that is fast: a hundredth under an interpreter, and the
+/// part that `SHADOW_TEST_PART` says, as under a sanitizer.
+pub(crate) fn sized(number: usize) -> usize {
+    let part = env::var("SHADOW_TEST_PART").ok().and_then(|part| part.parse().ok());
+    number.div_ceil(part.unwrap_or(if cfg!(miri) { 100 } else { 1 }))
 }
 
 /// Runs `test`, and aborts the process with a message if it does not end: a deadlock must fail, not hang.
