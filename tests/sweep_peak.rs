@@ -1,0 +1,149 @@
+//! Rule R7, after a peak: when half as many attaches have been made as the peak had, a tenth of its dead are left, or fewer.
+//!
+//! The table of `Arc` hosts is one for the process, so these tests take turns.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use shadow_runtime::shadow;
+
+mod common;
+
+use common::memory::Counting;
+use common::sized;
+use common::tally::{Body, Held, Random, Tally, alone};
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+shadow! { trait BodyFields for Arc<u64> { attach body: Body; } }
+
+fn attach(tally: &Tally) -> Held<u64> {
+    let held = tally.hold(Arc::new(0));
+    assert!(held.host.attach_body(tally.body(0)).is_ok());
+    held
+}
+
+/// The crowd, attached to by so many threads, which have ended; or by this one.
+fn crowd(tally: &Tally, hosts: usize, threads: usize) -> Vec<Held<u64>> {
+    if threads == 0 {
+        return (0..hosts).map(|_| attach(tally)).collect();
+    }
+    let makers: Vec<_> = (0..threads)
+        .map(|_| {
+            let tally = tally.clone();
+            thread::spawn(move || (0..hosts / threads).map(|_| attach(&tally)).collect::<Vec<_>>())
+        })
+        .collect();
+    makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+}
+
+/// A crowd, attached to by so many threads, of which dies what `dies` does not keep; and half as many attaches as it had
+/// afterwards, to hosts that live long or are gone at once.
+fn after_a_peak(what: &str, hosts: usize, threads: usize, dies: fn(Vec<Held<u64>>) -> Vec<Held<u64>>) {
+    for long in [false, true] {
+        let _alone = alone();
+        let hosts = sized(hosts);
+        let tally = Tally::new();
+        let left = dies(crowd(&tally, hosts, threads));
+        let dead = tally.dead();
+        let later = Tally::new();
+        let mut alive = Vec::new();
+        for _ in 0..hosts / 2 {
+            let host = attach(&later);
+            if long {
+                alive.push(host);
+            }
+        }
+        println!("{what}, then long-lived ones: {long}: {} of {dead} are left", tally.dead());
+        // 1,000 may be there at any time: for the interpreter, under which the crowd is small.
+        assert!(
+            tally.dead() <= (dead / 10).max(1000),
+            "{what}, then long-lived ones: {long}: {} of {dead} are left",
+            tally.dead()
+        );
+        drop(left);
+    }
+}
+
+fn all(_: Vec<Held<u64>>) -> Vec<Held<u64>> {
+    Vec::new()
+}
+
+fn random_half(mut hosts: Vec<Held<u64>>) -> Vec<Held<u64>> {
+    let mut random = Random(5);
+    hosts.retain(|_| random.below(2) == 0);
+    hosts
+}
+
+fn older_half(hosts: Vec<Held<u64>>) -> Vec<Held<u64>> {
+    let half = hosts.len() / 2;
+    hosts.into_iter().skip(half).collect()
+}
+
+fn newer_half(mut hosts: Vec<Held<u64>>) -> Vec<Held<u64>> {
+    hosts.truncate(hosts.len() / 2);
+    hosts
+}
+
+#[test]
+fn all_of_which_died() {
+    after_a_peak("all died", 200_000, 0, all);
+}
+
+#[test]
+fn half_of_which_died_at_random() {
+    after_a_peak("half died, at random", 100_000, 0, random_half);
+}
+
+#[test]
+fn the_older_half_of_which_died() {
+    after_a_peak("the older half died", 100_000, 0, older_half);
+}
+
+#[test]
+fn the_newer_half_of_which_died() {
+    after_a_peak("the newer half died", 100_000, 0, newer_half);
+}
+
+#[test]
+fn of_a_thread_that_has_ended() {
+    after_a_peak("another thread's", 100_000, 1, all);
+}
+
+#[test]
+fn of_four_threads_that_have_ended() {
+    after_a_peak("four threads'", 100_000, 4, all);
+}
+
+#[test]
+fn of_four_threads_half_of_which_died_at_random() {
+    after_a_peak("four threads', half of which died at random", 100_000, 4, random_half);
+}
+
+/// The threads are still there, and attach no more.
+#[test]
+fn of_a_thread_that_waits() {
+    let _alone = alone();
+    let tally = Tally::new();
+    let hosts = sized(100_000);
+    thread::scope(|scope| {
+        let (crowds, crowd_of) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let tally = &tally;
+        scope.spawn(move || {
+            crowds.send(crowd(tally, hosts, 0)).unwrap();
+            // Until the sender is dropped.
+            let _ = ended.recv();
+        });
+        drop(crowd_of.recv().unwrap());
+        let dead = tally.dead();
+        for _ in 0..hosts / 2 {
+            attach(&Tally::new());
+        }
+        println!("a waiting thread's: {} of {dead} are left", tally.dead());
+        let left = tally.dead();
+        drop(end);
+        assert!(left <= (dead / 10).max(1000), "{left} of {dead} are left");
+    });
+}
