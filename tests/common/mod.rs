@@ -4,6 +4,7 @@
 pub(crate) mod capture;
 pub(crate) mod child;
 pub(crate) mod memory;
+pub(crate) mod spy;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 pub(crate) mod stopping;
 pub(crate) mod tally;

@@ -1,0 +1,481 @@
+//! Rules R4 and R5, where destructors of dead `Arc` hosts run while nothing else was asked for: in attaches, a few in each,
+//! outside of any initialiser, closure and clone; and one level deep inside a destructor that a sweep runs.
+//!
+//! `sweep_background.rs` and `sweep_by_hand.rs` are of what else can be asked for. The table of `Arc` hosts is one for the
+//! process, so these tests take turns.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
+
+mod common;
+
+use common::spy::{Notes, Spy, inside, runs_of};
+use common::tally::{Random, alone};
+use common::{forever, never_hangs, sized};
+
+/// A handful: what one attach may run.
+const HANDFUL: usize = 8;
+
+/// Attaches many hosts when it is cloned.
+struct Cloned(Notes);
+
+impl Clone for Cloned {
+    fn clone(&self) -> Self {
+        inside(|| pass_by(&self.0, MANY));
+        Self(self.0.clone())
+    }
+}
+
+/// Asks a host for a field when it is dropped, and notes whether that panics.
+struct Asks {
+    host: Weak<u32>,
+    asked: Arc<[AtomicUsize; 2]>,
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        if let Some(host) = self.host.upgrade() {
+            let panics = catch_unwind(AssertUnwindSafe(|| host.slot())).is_err();
+            self.asked[usize::from(panics)].fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Updates a field when it is dropped.
+struct Updates(Weak<u32>);
+
+impl Drop for Updates {
+    fn drop(&mut self) {
+        if let Some(host) = self.0.upgrade() {
+            host.update_newest(1);
+        }
+    }
+}
+
+shadow! {
+    trait SpyFields<T: Send + Sync + 'static> for Arc<T> { attach spy: Spy; }
+    trait OuterFields for Arc<u32> {
+        get_or_attach slot: usize;
+        get_or_update newest: usize;
+        get_or_update(copy) copied: usize;
+        get_or_update cloned: Cloned;
+        attach asks: Asks;
+        attach updates: Updates;
+    }
+    trait StaticFields for &'static u64 { get_or_attach slot: usize; get_or_update newest: usize; }
+    trait OwnedFields for Shadowed<u8> { get_or_attach slot: usize; get_or_update newest: usize; }
+}
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_attach slot: usize)]
+#[shadow_field(get_or_update newest: usize)]
+#[shadow_field(get_or_update(copy) copied: usize)]
+#[shadow_field(get_or_update cloned: Cloned)]
+struct Embedding {
+    shadow: ShadowFields,
+}
+
+const SLOT: raw::Id<usize> = raw::Id::new(1500);
+
+/// More attaches than are put off for a while.
+const MANY: usize = if cfg!(miri) { 100 } else { 5000 };
+
+fn attach(notes: &Notes) -> Arc<u16> {
+    let host = Arc::new(0);
+    assert!(host.attach_spy(notes.spy()).is_ok());
+    host
+}
+
+/// Attaches to so many hosts, each of which is gone before the next.
+fn pass_by(notes: &Notes, hosts: usize) {
+    for _ in 0..hosts {
+        drop(attach(notes));
+    }
+}
+
+/// Has `place` called with what attaches often, and then notes whether a destructor has run in there, and whether all run
+/// later.
+fn none_inside(what: &str, place: impl FnOnce(&dyn Fn())) {
+    registry().sweep();
+    let notes = Notes::default();
+    // These are dead before, and may be found in there.
+    drop((0..MANY).map(|_| attach(&notes)).collect::<Vec<_>>());
+    let before = notes.made();
+    place(&|| inside(|| pass_by(&notes, MANY)));
+    assert_eq!(notes.made(), before + MANY, "{what}: it attaches once");
+    assert_eq!(notes.inside(), 0, "{what}: destructors ran inside");
+    registry().sweep();
+    assert_eq!(notes.runs(), notes.made(), "{what}: all have run");
+}
+
+#[test]
+fn none_runs_in_an_initialiser() {
+    let _alone = alone();
+    none_inside("embedded", |attaches| {
+        Embedding::default().get_or_attach_slot(|| {
+            attaches();
+            1
+        });
+    });
+    none_inside("embedded, which fails", |attaches| {
+        let fails = || {
+            attaches();
+            Err(())
+        };
+        assert!(Embedding::default().get_or_try_attach_slot(fails).is_err());
+    });
+    none_inside("embedded, which panics", |attaches| {
+        let embedding = Embedding::default();
+        let panics = || {
+            attaches();
+            resume_unwind(Box::new(()))
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| embedding.get_or_attach_slot(panics))).is_err());
+    });
+    none_inside("`Arc`", |attaches| {
+        Arc::new(0_u32).get_or_attach_slot(|| {
+            attaches();
+            1
+        });
+    });
+    none_inside("`Arc`, which panics", |attaches| {
+        let host = Arc::new(0_u32);
+        let panics = || {
+            attaches();
+            resume_unwind(Box::new(()))
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| host.get_or_attach_slot(panics))).is_err());
+    });
+    none_inside("`Shadowed`", |attaches| {
+        Shadowed::new(0_u8).get_or_attach_slot(|| {
+            attaches();
+            1
+        });
+    });
+    none_inside("static", |attaches| {
+        forever(0_u64).get_or_attach_slot(|| {
+            attaches();
+            1
+        });
+    });
+    none_inside("an address", |attaches| {
+        let object = Box::new(0_u8);
+        let key = (&raw const *object).cast();
+        let attached = |attaches: &dyn Fn()| -> Result<usize, ()> {
+            attaches();
+            Ok(1)
+        };
+        // SAFETY: the object outlives the value, which is detached before the object goes, and nobody else has.
+        assert!(unsafe { SLOT.get_or_attach(key, || attached(attaches)) }.is_ok());
+        // SAFETY: nobody borrows the value.
+        assert!(unsafe { SLOT.detach(key) }.is_ok());
+    });
+    none_inside("the inner one of two", |attaches| {
+        Embedding::default().get_or_attach_slot(|| {
+            *Arc::new(0_u32).get_or_attach_slot(|| {
+                attaches();
+                1
+            })
+        });
+    });
+}
+
+/// The outer initialiser goes on when an inner one has ended, or was refused.
+#[test]
+fn none_runs_in_an_initialiser_after_an_inner_one() {
+    let _alone = alone();
+    none_inside("after an inner one", |attaches| {
+        Embedding::default().get_or_attach_slot(|| {
+            Arc::new(0_u32).get_or_attach_slot(|| 1);
+            let inner = Embedding::default();
+            assert!(
+                catch_unwind(AssertUnwindSafe(|| inner.get_or_attach_slot(|| resume_unwind(Box::new(()))))).is_err()
+            );
+            inner.update_newest_with(|_| 1);
+            attaches();
+            1
+        });
+    });
+}
+
+#[test]
+fn none_runs_in_a_closure_of_an_update() {
+    let _alone = alone();
+    none_inside("embedded", |attaches| {
+        Embedding::default().update_newest_with(|_| {
+            attaches();
+            1
+        });
+    });
+    none_inside("embedded, when there is a value", |attaches| {
+        let embedding = Embedding::default();
+        embedding.update_newest(1);
+        embedding.update_newest_with(|_| {
+            attaches();
+            1
+        });
+    });
+    none_inside("embedded, copied", |attaches| {
+        Embedding::default().update_copied_with(|_| {
+            attaches();
+            1
+        });
+    });
+    none_inside("embedded, which panics", |attaches| {
+        let embedding = Embedding::default();
+        let panics = || {
+            embedding.update_newest_with(|_| {
+                attaches();
+                resume_unwind(Box::new(()))
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    });
+    none_inside("`Arc`", |attaches| {
+        Arc::new(0_u32).update_newest_with(|_| {
+            attaches();
+            1
+        });
+    });
+    none_inside("`Arc`, copied", |attaches| {
+        Arc::new(0_u32).update_copied_with(|_| {
+            attaches();
+            1
+        });
+    });
+    none_inside("`Shadowed`", |attaches| {
+        Shadowed::new(0_u8).update_newest_with(|_| {
+            attaches();
+            1
+        });
+    });
+    none_inside("static", |attaches| {
+        forever(0_u64).update_newest_with(|_| {
+            attaches();
+            1
+        });
+    });
+}
+
+#[test]
+fn none_runs_in_a_clone() {
+    let _alone = alone();
+    for arc in [false, true] {
+        let notes = Notes::default();
+        drop((0..MANY).map(|_| attach(&notes)).collect::<Vec<_>>());
+        if arc {
+            let host = Arc::new(0_u32);
+            host.update_cloned(Cloned(notes.clone()));
+            assert!(host.cloned().is_some());
+        } else {
+            let host = Embedding::default();
+            host.update_cloned(Cloned(notes.clone()));
+            assert!(host.cloned().is_some());
+        }
+        assert!(notes.made() >= 2 * MANY, "it has cloned");
+        assert_eq!(notes.inside(), 0, "destructors ran in a clone");
+        registry().sweep();
+        assert_eq!(notes.runs(), notes.made());
+    }
+}
+
+/// A destructor that asks for a field that is being initialised would panic, and nobody would hear of it.
+#[test]
+fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there() {
+    let _alone = alone();
+    let (host, asked) = (Arc::new(0_u32), Arc::new([const { AtomicUsize::new(0) }; 2]));
+    let strangers: Vec<_> = (0..100).map(Arc::<u32>::new).collect();
+    for stranger in &strangers {
+        assert!(stranger.attach_asks(Asks { host: Arc::downgrade(&host), asked: asked.clone() }).is_ok());
+    }
+    // They die at once, so none has run, and asked, before.
+    drop(strangers);
+    let slot = host.get_or_attach_slot(|| {
+        pass_by(&Notes::default(), MANY);
+        7
+    });
+    assert_eq!(*slot, 7);
+    registry().sweep();
+    let asked = [&asked[0], &asked[1]].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(asked, [100, 0], "that asked, and that panicked");
+}
+
+/// A destructor that updates the field would have the closure called again, and again.
+#[test]
+fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
+    let _alone = alone();
+    let host = Arc::new(0_u32);
+    host.update_newest(0);
+    let strangers: Vec<_> = (0..1000).map(Arc::<u32>::new).collect();
+    for stranger in &strangers {
+        assert!(stranger.attach_updates(Updates(Arc::downgrade(&host))).is_ok());
+    }
+    drop(strangers);
+    let mut calls = 0;
+    never_hangs(|| {
+        host.update_newest_with(|_| {
+            calls += 1;
+            pass_by(&Notes::default(), sized(1000));
+            calls
+        })
+    });
+    assert_eq!(calls, 1);
+}
+
+/// Attaches to so many hosts, and says how many destructors the attach that ran most has run.
+fn most_in_one(attaches: usize, mut attach: impl FnMut()) -> usize {
+    (0..attaches).map(|_| runs_of(&mut attach).0).max().unwrap()
+}
+
+#[test]
+fn one_attach_runs_a_handful() {
+    let _alone = alone();
+    for life in [1, 10, 100, 1000] {
+        let (notes, mut alive) = (Notes::default(), Vec::new());
+        let mut random = Random(3);
+        let most = most_in_one(sized(20_000), || {
+            alive.push(attach(&notes));
+            if alive.len() > life {
+                alive.swap_remove(random.below(life));
+            }
+        });
+        println!("lives of {life}: {most} in one attach");
+        assert!((1..=HANDFUL).contains(&most), "lives of {life}: {most} in one attach");
+        drop(alive);
+        registry().sweep();
+    }
+}
+
+#[test]
+fn one_attach_runs_a_handful_after_a_peak() {
+    let _alone = alone();
+    for hosts in [100, 600, 5000, 50_000] {
+        let notes = Notes::default();
+        drop((0..sized(hosts)).map(|_| attach(&notes)).collect::<Vec<_>>());
+        let most = most_in_one(sized(hosts).max(1000), || drop(attach(&notes)));
+        println!("a peak of {hosts}: {most} in one attach");
+        assert!((1..=HANDFUL).contains(&most), "a peak of {hosts}: {most} in one attach");
+        registry().sweep();
+    }
+}
+
+/// What was attached in an initialiser is looked at when that has ended, as for so many attaches.
+#[test]
+fn the_end_of_an_initialiser_runs_a_handful_for_each_attach_in_it() {
+    let _alone = alone();
+    for attaches in [0, 1, 10, 100] {
+        let notes = Notes::default();
+        drop((0..sized(5000)).map(|_| attach(&notes)).collect::<Vec<_>>());
+        let most = most_in_one(100, || {
+            Embedding::default().get_or_attach_slot(|| {
+                inside(|| pass_by(&notes, attaches));
+                1
+            });
+        });
+        println!("{attaches} attaches in an initialiser: {most} at its end");
+        assert!(most <= HANDFUL * (1 + attaches), "{attaches} attaches in an initialiser: {most} at its end");
+        assert_eq!(notes.inside(), 0);
+        registry().sweep();
+    }
+}
+
+#[test]
+fn a_read_runs_none() {
+    let _alone = alone();
+    let (notes, host) = (Notes::default(), Arc::new(0_u32));
+    host.slot();
+    let seen = attach(&Notes::default());
+    drop((0..sized(1000)).map(|_| attach(&notes)).collect::<Vec<_>>());
+    let (runs, ()) = runs_of(|| {
+        for _ in 0..sized(1000) {
+            assert!(host.slot() == &0 && seen.spy().is_some() && host.peek_slot().is_some());
+            assert!(host.newest().is_none() && host.asks().is_none());
+        }
+    });
+    assert_eq!(runs, 0);
+}
+
+/// So many hosts that destructors may attach to yet.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
+/// Attaches to three hosts that have destructors such as this.
+fn attach_three(notes: &Notes) {
+    for _ in 0..3 {
+        if LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_three)).is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_destructor_that_attaches_runs_others_and_these_run_none() {
+    let _alone = alone();
+    for by_sweep in [false, true] {
+        let notes = Notes::default();
+        LEFT.store(sized(20_000), Ordering::SeqCst);
+        // Alive until there are some.
+        let roots: Vec<Arc<u16>> = (0..100)
+            .map(|_| {
+                let host = Arc::new(0);
+                assert!(host.attach_spy(notes.spy_that(attach_three)).is_ok());
+                host
+            })
+            .collect();
+        drop(roots);
+        if by_sweep {
+            registry().sweep();
+        } else {
+            for _ in 0..sized(20_000) {
+                drop(attach(&Notes::default()));
+            }
+        }
+        println!("by `sweep`: {by_sweep}: {} ran, {} deep", notes.runs(), notes.deepest());
+        assert_eq!(notes.deepest(), 2, "by `sweep`: {by_sweep}");
+        registry().sweep();
+        while registry().sweep() > 0 {}
+        assert_eq!(notes.runs(), notes.made());
+    }
+}
+
+/// Attaches in an initialiser of its own.
+fn attach_in_an_initialiser(notes: &Notes) {
+    Embedding::default().get_or_attach_slot(|| {
+        inside(|| attach_three(notes));
+        1
+    });
+}
+
+#[test]
+fn an_initialiser_in_a_destructor_runs_none_either() {
+    let _alone = alone();
+    for by_sweep in [false, true] {
+        let notes = Notes::default();
+        LEFT.store(sized(5000), Ordering::SeqCst);
+        for _ in 0..300 {
+            assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_in_an_initialiser)).is_ok());
+        }
+        if by_sweep {
+            registry().sweep();
+        } else {
+            for _ in 0..sized(5000) {
+                drop(attach(&Notes::default()));
+            }
+        }
+        assert_eq!(notes.inside(), 0);
+        assert!(notes.deepest() <= 2);
+        while registry().sweep() > 0 {}
+        assert_eq!(notes.runs(), notes.made());
+    }
+}
+
+#[test]
+fn they_run_in_the_thread_that_attaches() {
+    let _alone = alone();
+    let notes = Notes::default();
+    pass_by(&notes, sized(5000));
+    assert!(notes.runs() + 1000 >= notes.made());
+    assert!(notes.all_here());
+}
