@@ -1,6 +1,6 @@
 //! A logger that keeps what is logged, for tests to look at.
 
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -14,6 +14,9 @@ pub(crate) struct Line {
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
+/// What else the logger does, once for each line.
+static THEN: OnceLock<fn()> = OnceLock::new();
+
 struct Capture;
 
 impl Log for Capture {
@@ -25,6 +28,9 @@ impl Log for Capture {
         let line =
             Line { level: record.level(), target: record.target().to_owned(), message: record.args().to_string() };
         LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        if let Some(then) = THEN.get() {
+            then();
+        }
     }
 
     fn flush(&self) {}
@@ -37,6 +43,11 @@ pub(crate) fn start() {
         log::set_logger(&Capture).unwrap();
         log::set_max_level(LevelFilter::Trace);
     });
+}
+
+/// Has `then` called for each line, under no lock of the logger.
+pub(crate) fn then(then: fn()) {
+    THEN.set(then).unwrap();
 }
 
 /// The lines whose messages contain `words`.
