@@ -91,6 +91,11 @@ impl Notes {
         self.notes.threads.lock().unwrap().clone()
     }
 
+    /// Forgets in which threads they have run.
+    pub(crate) fn forget_threads(&self) {
+        self.notes.threads.lock().unwrap().clear();
+    }
+
     /// Whether all have run in this thread.
     pub(crate) fn all_here(&self) -> bool {
         self.threads().iter().all(|thread| *thread == thread::current().id())

@@ -1,0 +1,250 @@
+//! `registry().sweep_by_hand()`: while its guard lives, destructors of dead `Arc` hosts run in `sweep()` alone.
+//!
+//! The table of `Arc` hosts is one for the process, and so is the mode, so these tests take turns.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::{panic, thread};
+
+use shadow_runtime::{ManualSweep, Shadow, ShadowFields, registry, shadow};
+
+mod common;
+
+use common::spy::{Notes, Spy};
+use common::tally::alone;
+use common::{never_hangs, panic_of, sized};
+
+shadow! {
+    trait SpyFields<T: Send + Sync + 'static> for Arc<T> { attach spy: Spy; }
+    trait OuterFields for Arc<u32> { get_or_attach slot: usize; attach asks: Asks; }
+    trait ThrowingFields for Arc<u64> { attach throws: Throws; }
+}
+
+#[derive(Shadow, Default)]
+#[shadow_field(get_or_attach slot: usize)]
+#[shadow_field(get_or_update newest: usize)]
+struct Embedding {
+    shadow: ShadowFields,
+}
+
+/// Asks a host for a field when it is dropped.
+struct Asks(Weak<u32>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        if let Some(host) = self.0.upgrade() {
+            host.slot();
+        }
+    }
+}
+
+/// Panics when it is dropped.
+struct Throws;
+
+impl Drop for Throws {
+    fn drop(&mut self) {
+        panic!("asked for by hand");
+    }
+}
+
+/// Attaches to so many hosts, each of which is gone before the next.
+fn pass_by(notes: &Notes, hosts: usize) {
+    for _ in 0..hosts {
+        assert!(Arc::new(0_u16).attach_spy(notes.spy()).is_ok());
+    }
+}
+
+/// Attaches wherever a program can.
+fn attach_everywhere(notes: &Notes) {
+    let many = sized(3000);
+    pass_by(notes, many);
+    let embedding = Embedding::default();
+    embedding.get_or_attach_slot(|| {
+        pass_by(notes, many);
+        1
+    });
+    let fails = || {
+        pass_by(notes, 100);
+        Err(())
+    };
+    assert!(Embedding::default().get_or_try_attach_slot(fails).is_err());
+    embedding.update_newest_with(|_| {
+        pass_by(notes, many);
+        1
+    });
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| pass_by(notes, many));
+        }
+    });
+    // After all of these.
+    pass_by(notes, 100);
+}
+
+/// Attaches sweep: what is dead is dropped after a few attaches.
+fn assert_attaches_sweep() {
+    let notes = Notes::default();
+    pass_by(&notes, sized(10_000));
+    assert!(notes.made() - notes.runs() <= 1001, "{} of {} have run", notes.runs(), notes.made());
+}
+
+#[test]
+fn none_runs_in_an_attach_and_all_run_in_sweep() {
+    let _alone = alone();
+    let notes = Notes::default();
+    let guard = registry().sweep_by_hand();
+    attach_everywhere(&notes);
+    assert_eq!(notes.runs(), 0);
+    assert_eq!((registry().sweep(), notes.runs()), (notes.made(), notes.made()));
+    assert!(notes.all_here());
+    pass_by(&notes, 100);
+    assert_eq!(registry().sweep(), 100);
+    drop(guard);
+    assert_attaches_sweep();
+}
+
+#[test]
+fn what_was_dead_before_is_dropped_in_sweep_too() {
+    let _alone = alone();
+    let notes = Notes::default();
+    let hosts: Vec<_> = (0..sized(5000)).map(Arc::new).collect();
+    for host in &hosts {
+        assert!(host.attach_spy(notes.spy()).is_ok());
+    }
+    drop(hosts);
+    let _guard = registry().sweep_by_hand();
+    let later = Notes::default();
+    attach_everywhere(&later);
+    assert_eq!((notes.runs(), later.runs()), (0, 0));
+    assert_eq!(registry().sweep(), notes.made() + later.made());
+}
+
+#[test]
+fn what_is_left_is_dropped_in_attaches_when_the_guard_is_gone() {
+    let _alone = alone();
+    let notes = Notes::default();
+    let guard = registry().sweep_by_hand();
+    let hosts = sized(20_000);
+    pass_by(&notes, hosts);
+    drop(guard);
+    assert_eq!(notes.runs(), 0, "the guard itself runs none");
+    pass_by(&Notes::default(), hosts / 2);
+    let left = notes.made() - notes.runs();
+    assert!(left <= (hosts / 10).max(1000), "{left} are left");
+}
+
+#[test]
+fn guards_nest_and_overlap() {
+    let _alone = alone();
+    let notes = Notes::default();
+    let first = registry().sweep_by_hand();
+    let second = registry().sweep_by_hand();
+    drop(first);
+    pass_by(&notes, 1000);
+    let third = registry().sweep_by_hand();
+    drop(third);
+    pass_by(&notes, 1000);
+    assert_eq!(notes.runs(), 0);
+    drop(second);
+    assert_attaches_sweep();
+    let _again: ManualSweep = registry().sweep_by_hand();
+    let runs = notes.runs();
+    pass_by(&notes, 1000);
+    assert_eq!(notes.runs(), runs);
+}
+
+#[test]
+fn each_thread_may_have_a_guard() {
+    let _alone = alone();
+    let notes = Notes::default();
+    never_hangs(|| {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..sized(500) {
+                        let guard = registry().sweep_by_hand();
+                        pass_by(&notes, 3);
+                        if notes.made() % 64 == 0 {
+                            registry().sweep();
+                        }
+                        drop(guard);
+                    }
+                });
+            }
+        });
+    });
+    registry().sweep();
+    assert_eq!(notes.runs(), notes.made());
+    assert_attaches_sweep();
+}
+
+/// So many hosts that destructors may attach to yet.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
+fn attach_two(notes: &Notes) {
+    for _ in 0..2 {
+        if LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_two)).is_ok());
+        }
+    }
+}
+
+#[test]
+fn an_attach_in_a_destructor_that_sweep_runs_runs_none_either() {
+    let _alone = alone();
+    let _guard = registry().sweep_by_hand();
+    let notes = Notes::default();
+    LEFT.store(sized(3000), Ordering::SeqCst);
+    for _ in 0..100 {
+        assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_two)).is_ok());
+    }
+    never_hangs(|| while registry().sweep() > 0 {});
+    assert_eq!((notes.runs(), notes.deepest()), (notes.made(), 1));
+}
+
+#[test]
+fn sweep_raises_what_a_destructor_does() {
+    let _alone = alone();
+    let _guard = registry().sweep_by_hand();
+    assert!(Arc::new(0_u64).attach_throws(Throws).is_ok());
+    pass_by(&Notes::default(), 1000);
+    assert_eq!(panic_of(|| registry().sweep()), "asked for by hand");
+    assert_eq!(registry().sweep(), 0, "all the others have run");
+}
+
+/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of strangers.
+#[test]
+fn an_initialiser_may_wait_for_threads_that_attach() {
+    let _alone = alone();
+    let _guard = registry().sweep_by_hand();
+    let host = Arc::new(0_u32);
+    let strangers: Vec<_> = (0..500).map(Arc::<u32>::new).collect();
+    for stranger in &strangers {
+        assert!(stranger.attach_asks(Asks(Arc::downgrade(&host))).is_ok());
+    }
+    drop(strangers);
+    never_hangs(|| {
+        host.get_or_attach_slot(|| {
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| pass_by(&Notes::default(), sized(3000)));
+                }
+            });
+            7
+        });
+    });
+    assert_eq!(host.peek_slot(), Some(&7));
+    registry().sweep();
+}
+
+/// A guard that goes while its thread unwinds is gone as any.
+#[test]
+fn a_guard_is_gone_when_its_thread_unwinds() {
+    let _alone = alone();
+    let unwound = panic::catch_unwind(|| {
+        let _guard = registry().sweep_by_hand();
+        panic::resume_unwind(Box::new(()));
+    });
+    assert!(unwound.is_err());
+    assert_attaches_sweep();
+}
