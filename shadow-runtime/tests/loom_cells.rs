@@ -16,6 +16,14 @@
 //! | `Claim::drop`, `Release` | `two_threads_initialise` |
 //! | `Claims::take`, where a claim is listed, `Acquire` | `three_threads_initialise_two_fields` |
 //! | `Claims::let_go`, `Release` | `three_threads_initialise_two_fields` |
+//!
+//! A claim that is listed, and a thread that waits, are in lists of records on stacks. Each of these, left out, fails a model:
+//!
+//! | left out | model that fails |
+//! |---|---|
+//! | `Claims::let_go`, taking the record out of its list | `three_threads_initialise` |
+//! | `Claims::let_go`, setting the pointers to the claim to null | `an_initialiser_fails_and_another_panics_beside_one_that_succeeds` |
+//! | `Claims::wait`, taking the record out of its list | `three_threads_initialise_two_fields` |
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -13,6 +13,8 @@
 //! | `Id::claim`, the second look | `two_threads_attach` |
 //! | the fence of `reclaim` of `newest.rs` | `an_object_is_detached_while_a_field_is_read` |
 //! | `Table::take`, the object's lock around the table's | `all_are_detached_while_one_is_updated` |
+//! | `Table::put`, the object's lock around the table's | `all_are_detached_while_one_is_attached` |
+//! | `objects.rs`, taking a kind out of a list | `all_are_detached_while_another_id_is_attached` |
 //! | `kind::name`, the look under the lock | `two_threads_name_a_number` |
 #![cfg(loom)]
 
@@ -285,5 +287,64 @@ fn an_object_is_detached_while_a_field_is_updated() {
         let updater = beside(alive, |alive| update(1, 2, alive));
         detacher.join().unwrap();
         assert!([(1, 0), (0, 2)].contains(&(updater.join().unwrap(), newest(1))));
+    });
+}
+
+/// Outcomes: an attach of one id comes before the detach of its object, and its value is detached with the other; or
+/// after it, and stays. What the object has and what the tables have agree either way.
+#[test]
+fn an_object_is_detached_while_another_id_is_attached() {
+    const OTHER: UpdateId<Value> = UpdateId::new(3);
+    model(|alive| {
+        update(1, 1, alive);
+        // SAFETY: nobody has a reference to a value of an `UpdateId`.
+        let all = beside(alive, |_| unsafe { raw::detach_object(object(1)) });
+        let attacher = beside(alive, |alive| {
+            // SAFETY: the object is an address alone.
+            let previous = unsafe { OTHER.get_or_update(object(1), Value::new(2, alive)) };
+            assert!(previous.ok().unwrap().is_none());
+        });
+        attacher.join().unwrap();
+        let detached = all.join().unwrap();
+        // SAFETY: as above.
+        let left = unsafe { OTHER.get(object(1)) }.unwrap().is_some();
+        assert_eq!(detached, if left { 1 } else { 2 });
+        // SAFETY: as above.
+        assert_eq!(unsafe { raw::detach_object(object(1)) }, usize::from(left), "listed if it is there");
+    });
+}
+
+/// Outcomes: two ids of one object are detached, by two threads, from a list of the two; nothing is left of it.
+#[test]
+fn two_ids_of_one_object_are_detached() {
+    model(|alive| {
+        assert!(attach(ONCE, 1, 1, alive));
+        update(1, 2, alive);
+        // SAFETY: nobody has a reference to a value.
+        let once = beside(alive, |_| unsafe { ONCE.detach(object(1)) }.unwrap().map(|value| value.number()));
+        // SAFETY: as above.
+        let newest = beside(alive, |_| unsafe { NEWEST.detach(object(1)) }.unwrap().map(|value| value.number()));
+        assert_eq!((once.join().unwrap(), newest.join().unwrap()), (Some(1), Some(2)));
+        // SAFETY: as above.
+        assert_eq!(unsafe { raw::detach_object(object(1)) }, 0);
+        assert_eq!(alive.load(Relaxed), 0);
+    });
+}
+
+/// Outcomes: two threads attach where the tables, of one shard each, are full: of objects, and of the number. One of
+/// them replaces each array, with nothing else locked, and the other finds it replaced.
+#[test]
+fn two_threads_attach_where_the_tables_are_full() {
+    model(|alive| {
+        for number in 1..=6 {
+            assert!(attach(ONCE, number, number, alive));
+        }
+        let threads = [7, 8].map(|number| beside(alive, move |alive| attach(ONCE, number, number, alive)));
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+        for number in 1..=8 {
+            assert_eq!(get(ONCE, number), number);
+            // SAFETY: nobody has a reference to a value.
+            assert_eq!(unsafe { raw::detach_object(object(number)) }, 1);
+        }
     });
 }

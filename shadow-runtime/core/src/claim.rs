@@ -11,19 +11,38 @@
 //! place is claimed; the same with the bit [`LISTED`], the claim is in the table besides; or [`OVERFLOWN`], claims of
 //! this slot are in the table alone.
 //!
-//! - **L1** A record stays where it is as long as a slot has its address. Its owner takes it out of the slot by an
-//!   exchange that fails once it is listed, and then under the table's lock: so who lists it may look at it until the
-//!   lock is let go.
-//! - **L2** While a claim is in the table alone, its slot is not free. So whoever claims the same place looks there.
+//! The table has two intrusive lists of records: listed claims, and waiting threads. The links are in the records,
+//! which live on the stacks of their threads. The global allocator may be code of the user and may itself initialise
+//! fields, so the table allocates nothing under its lock (R4).
 //!
-//! *Claimer's path*: exchange null for one's record, and run the initialiser under no lock. *When it is done*:
-//! exchange the record for null. Both are cold only when the slot is not as expected, that is for a race, for a place
-//! that shares the slot with another, and for one that was waited for.
+//! - **L1** A record does not move or go while a slot holds its address. The owner removes the address by a CAS, which
+//!   fails once the claim is listed; then the owner removes the address under the table's lock. So the lister may
+//!   dereference the address until the unlock.
+//! - **L2** While a claim is in the table alone, its slot is not free. So a second claimer of the place looks into the
+//!   table.
+//! - **L3** A record does not move or go while a list holds its address. *Listed claim*: the [`Claim`] borrows the
+//!   record, and `Claim::drop` unlinks the record before the borrow ends: its CAS expects the record's address without
+//!   [`LISTED`], which the slot of a listed claim never holds. Every claim is a local variable of its owner, and no
+//!   code forgets a claim. So `Claim::drop` runs when the initialiser returns and when the initialiser unwinds.
+//!   *Waiting thread*: [`Claims::wait`] borrows the record, links the record, and unlinks the record before the return.
+//!   Nothing between the two unwinds: the thread sleeps and reads links, and the condition variable panics only for a
+//!   second mutex, which is never used.
+//! - **L4** The links of a record are initialised by `List::push`. After that, and until the record is unlinked, links
+//!   are read and written under the table's lock alone. A record is in one list at most: a record in the waiting list
+//!   has no claim.
+//! - **L5** The record of a waiting thread points to a listed claim, or to null. `Claims::let_go` unlinks a claim and
+//!   sets all pointers to the claim to null in the same critical section. So no pointer to a record outlives the
+//!   record, and a later claim at the same address does not keep a thread asleep (no ABA).
 //!
-//! *The cold way*: lock the table. If it has the place, wait for it: enter that this thread does, and sleep until that
-//! claim is gone; then leave without a claim, to look for the value again. If the slot has somebody's record, list it,
-//! and look again. If what is there is another place, the claim goes into the table alone. Dropping a claim that is
-//! listed, also by a panic of the initialiser, takes it out of the table and wakes those who wait.
+//! *Claimer's path*: CAS null to the record's address, then run the initialiser under no lock. *Release*: CAS the
+//! address to null. A failed CAS goes the cold way: the place is claimed already, or another place has the same slot,
+//! or the claim is listed.
+//!
+//! *The cold way*: lock the table. If the place is listed, link the own record into the waiting list, with a pointer to
+//! the listed claim, and sleep until the pointer is null; then return without a claim, and the caller looks for the
+//! value again. If the slot holds the address of an unlisted record, list the claim of that record, and start again. If
+//! the slot holds a claim of another place, the new claim goes into the table alone. The drop of a listed claim, by
+//! return or by unwinding, unlinks the claim, sets the pointers of its waiters to null, and wakes the waiters.
 //!
 //! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is
 //! found at the second look. Without the lock it is a `Release` too, of the record, for the `Acquire` of who lists it. All
@@ -38,15 +57,19 @@
 //! of a would-be circle sees it all. What goes through other means (an initialiser that joins a thread, or waits for a
 //! message) is not seen here.
 //!
-//! No code of a user runs under the lock (R4).
+//! Neither code of a user nor the allocator runs under the lock (R4).
 
 use std::any::TypeId;
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::{fmt, ptr};
+use std::mem::MaybeUninit;
+use std::sync::atomic::AtomicUsize;
+use std::{fmt, iter, mem, ptr};
 
 use crate::host::Identity;
-use crate::sync::{AtomicPtr, Condvar, Mutex, MutexGuard, Ordering, PoisonError, array_of, local, lock, shared};
+use crate::sync::{
+    AtomicPtr, Condvar, Locked, Mutex, Ordering, UnsafeCell, array_of, local, lock, shared, wait as sleep,
+};
 
 /// What is being initialised: a declared field of a host, or a numeric id of an address of the raw interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,20 +86,28 @@ pub(crate) enum Place {
     },
 }
 
-/// A thread, named by the address of its [`HELD`], which has no destructor, so that it can be asked for at any time.
+/// A thread, named by the address of its [`HELD`], which has no destructor, so that it can mostly be asked for at any
+/// time.
 type Thread = usize;
 
-/// What a claim is about. It is on the stack of the initialiser's caller, and a slot has its address.
-#[derive(Clone, Copy)]
+/// The place that a thread claims. A record lives on the stack of the initialiser's caller; a slot or a list may hold
+/// its address (L1, L3).
 #[repr(align(8))]
 pub(crate) struct Record {
     place: Place,
     /// Where the claim is, by a hash of the place.
     slot: &'static Slot,
     owner: Thread,
-    /// Written where the record is made, and read by who lists it.
-    #[cfg(loom)]
-    made: &'static crate::sync::AtomicU8,
+    links: UnsafeCell<MaybeUninit<Links>>,
+}
+
+/// The links of a record in a list (L4).
+#[derive(Clone, Copy)]
+struct Links {
+    /// The next record of the list.
+    next: *const Record,
+    /// In the waiting list: the listed claim on which the thread sleeps, or null after the claim was let go (L5).
+    waits_for: *const Record,
 }
 
 /// The right to initialise one place, held by one thread.
@@ -108,28 +139,27 @@ struct Slot {
     record: AtomicPtr<Record>,
 }
 
-/// The claims that somebody waits for, or has met in a slot, or that found no slot.
+/// The data behind the lock. The process has one table, so a reference to the table or to a list implies the lock.
 struct Table {
-    listed: Vec<Listed>,
-    waiting: Vec<Waiting>,
-    next_number: u64,
+    /// The claims that somebody waits for, or has met in a slot, or that found no slot.
+    listed: List,
+    /// The records of threads that wait.
+    waiting: List,
 }
 
-struct Listed {
-    /// No two claims have the same, so that a place that is claimed anew, by whomever, is not taken for the old claim.
-    number: u64,
-    record: Record,
+/// Records, linked through themselves.
+struct List {
+    first: *const Record,
 }
 
-struct Waiting {
-    thread: Thread,
-    claim: u64,
-}
+// SAFETY: by L3 the records stay valid while the lock is held, by L4 links are accessed under the lock alone, and the
+// rest of a record is immutable data that threads may share.
+unsafe impl Send for Table {}
 
 shared! {
     static CLAIMS: Claims = Claims {
         slots: array_of!(SLOTS, Slot { record: AtomicPtr::new(FREE) }),
-        table: Mutex::new(Table { listed: Vec::new(), waiting: Vec::new(), next_number: 0 }),
+        table: Mutex::new(Table { listed: List::new(), waiting: List::new() }),
         released: Condvar::new(),
     };
 }
@@ -142,23 +172,36 @@ local! {
 /// Whether this thread is in the middle of an initialiser.
 #[inline]
 pub(crate) fn is_initialising() -> bool {
-    HELD.with(Cell::get) > 0
+    // Where thread-locals are emulated, this one may be gone at the end of a thread.
+    HELD.try_with(Cell::get).unwrap_or_default() > 0
 }
 
 impl Record {
     #[inline]
     pub(crate) fn new(place: Place) -> Self {
-        Self {
-            place,
-            slot: &CLAIMS.slots[place.hash() % CLAIMS.slots.len()],
-            owner: this_thread(),
-            #[cfg(loom)]
-            made: {
-                let made = Box::leak(Box::new(crate::sync::AtomicU8::new(0)));
-                made.with_mut(|_| ());
-                made
-            },
-        }
+        let links = UnsafeCell::new(MaybeUninit::uninit());
+        // A model checker records accesses; construction is not an access.
+        #[cfg(loom)]
+        links.with_mut(|_| ());
+        Self { place, slot: &CLAIMS.slots[place.hash() % CLAIMS.slots.len()], owner: this_thread(), links }
+    }
+
+    /// The links. The reference to a list stands for the lock.
+    ///
+    /// # Safety
+    ///
+    /// The record is in a list.
+    unsafe fn links(&self, _: &List) -> Links {
+        // SAFETY: by L4 the lock excludes other accesses.
+        let links = self.links.with(|links| unsafe { *links });
+        // SAFETY: the caller promises that the record is in a list, and by L4 `push` has initialised the links.
+        unsafe { links.assume_init() }
+    }
+
+    /// Sets the links. The reference to a list stands for the lock.
+    fn set_links(&self, _: &List, links: Links) {
+        // SAFETY: by L4 the lock excludes other accesses.
+        self.links.with_mut(|place| unsafe { (*place).write(links) });
     }
 
     /// What a slot has when it has this.
@@ -188,7 +231,7 @@ impl<'record> Claim<'record> {
         {
             return None;
         }
-        HELD.with(|held| held.set(held.get() + 1));
+        hold(1);
         Some(Self { record, own_thread: PhantomData })
     }
 }
@@ -196,7 +239,7 @@ impl<'record> Claim<'record> {
 impl Drop for Claim<'_> {
     #[inline]
     fn drop(&mut self) {
-        HELD.with(|held| held.set(held.get() - 1));
+        hold(-1);
         let slot = &self.record.slot.record;
         if slot.compare_exchange(self.record.address(), FREE, Ordering::Release, Ordering::Relaxed).is_err() {
             CLAIMS.let_go(self.record);
@@ -211,9 +254,9 @@ impl Claims {
         let slot = &record.slot.record;
         let mut table = lock(&self.table);
         loop {
-            if let Some(there) = table.listed.iter().find(|listed| listed.record.place == record.place) {
-                let (claim, owner) = (there.number, there.record.owner);
-                self.wait(table, claim, owner, record.owner, field);
+            let there = table.listed.iter().find(|listed| listed.place == record.place);
+            if let Some((claim, owner)) = there.map(|there| (ptr::from_ref(there), there.owner)) {
+                self.wait(table, record, claim, owner, field);
                 return false;
             }
             // Relaxed: what is found is only acted upon after an exchange.
@@ -224,36 +267,45 @@ impl Claims {
                     return true;
                 }
             } else if seen == OVERFLOWN || seen.addr() & LISTED != 0 {
-                table.enter(*record);
+                // SAFETY: the record is the caller's and in no list; from now on it has a claim, so L3 holds by the
+                // drop of that.
+                unsafe { table.listed.push(record, ptr::null()) };
                 return true;
             } else {
                 // Acquire: pairs with the Release by which the slot was taken; the record is seen as it was made.
                 // What was exchanged is used, since what was seen may be the address of another record by now.
                 if let Ok(seen) = slot.compare_exchange(seen, listed(seen), Ordering::Acquire, Ordering::Relaxed) {
                     // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
-                    let record = unsafe { *seen };
-                    #[cfg(loom)]
-                    // SAFETY: nobody stores there.
-                    unsafe {
-                        record.made.unsync_load()
-                    };
-                    table.enter(record);
+                    let record = unsafe { &*seen };
+                    // SAFETY: the record had no `LISTED` bit, so it is in no list; it has a claim, so L3 holds by the
+                    // drop of that.
+                    unsafe { table.listed.push(record, ptr::null()) };
                 }
             }
         }
     }
 
-    /// Sleeps until a claim is gone.
-    fn wait(&self, mut table: MutexGuard<'_, Table>, claim: u64, owner: Thread, me: Thread, field: &dyn fmt::Display) {
-        if table.leads_to(owner, me) {
+    /// Sleeps until a listed claim is gone.
+    fn wait(
+        &self,
+        mut table: Locked<'_, Table>,
+        record: &Record,
+        claim: *const Record,
+        owner: Thread,
+        field: &dyn fmt::Display,
+    ) {
+        if table.leads_to(owner, record.owner) {
             drop(table);
-            circle(field, owner == me);
+            circle(field, owner == record.owner);
         }
-        table.waiting.push(Waiting { thread: me, claim });
-        while table.find(claim).is_some() {
-            table = self.released.wait(table).unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the record is the caller's and has no claim, so it is in no list; L3 holds by `remove` below. The
+        // claim is listed, since the lock has been held since the look.
+        unsafe { table.waiting.push(record, claim) };
+        // SAFETY: the record is in the waiting list until `remove`.
+        while !unsafe { record.links(&table.waiting) }.waits_for.is_null() {
+            table = sleep(&self.released, table);
         }
-        table.waiting.retain(|waiting| waiting.thread != me);
+        table.waiting.remove(record);
     }
 
     /// The cold way of letting go, for a claim that is in the table.
@@ -261,13 +313,17 @@ impl Claims {
     fn let_go(&self, record: &Record) {
         let slot = record.slot;
         let mut table = lock(&self.table);
-        // No place is claimed twice, so none is there twice.
-        let is_it = |listed: &Listed| listed.record.place == record.place;
-        let Some(position) = table.listed.iter().position(is_it) else { return };
-        table.listed.swap_remove(position);
+        table.listed.remove(record);
+        for waiting in table.waiting.iter() {
+            // SAFETY: the iterator yields records of the list.
+            let links = unsafe { waiting.links(&table.waiting) };
+            if ptr::eq(links.waits_for, record) {
+                waiting.set_links(&table.waiting, Links { waits_for: ptr::null(), ..links });
+            }
+        }
         // L2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
         // slot, are in this one only if it is theirs.
-        let others = table.listed.iter().any(|listed| ptr::eq(listed.record.slot, slot));
+        let others = table.listed.iter().any(|listed| ptr::eq(listed.slot, slot));
         // Relaxed: by L1 this word comes and goes under the lock alone.
         let is_there = slot.record.load(Ordering::Relaxed) == listed(record.address());
         // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a record
@@ -282,26 +338,54 @@ impl Claims {
 }
 
 impl Table {
-    fn enter(&mut self, record: Record) {
-        self.listed.push(Listed { number: self.next_number, record });
-        self.next_number += 1;
-    }
-
-    fn find(&self, claim: u64) -> Option<&Listed> {
-        self.listed.iter().find(|listed| listed.number == claim)
-    }
-
     /// Whether `thread` is `goal`, or waits for it, directly or through others.
     fn leads_to(&self, mut thread: Thread, goal: Thread) -> bool {
         loop {
             if thread == goal {
                 return true;
             }
-            let Some(waiting) = self.waiting.iter().find(|waiting| waiting.thread == thread) else { return false };
-            // If the claim is dropped, `thread` is about to wake up.
-            let Some(listed) = self.find(waiting.claim) else { return false };
-            thread = listed.record.owner;
+            let Some(waiting) = self.waiting.iter().find(|waiting| waiting.owner == thread) else { return false };
+            // SAFETY: the iterator yields records of the list.
+            let claim = unsafe { waiting.links(&self.waiting) }.waits_for;
+            // SAFETY: by L5 the pointer is null or a listed record, and by L3 a listed record is valid while the lock
+            // is held. Null: `thread` is about to wake up.
+            let Some(claim) = (unsafe { claim.as_ref() }) else { return false };
+            thread = claim.owner;
         }
+    }
+}
+
+impl List {
+    const fn new() -> Self {
+        Self { first: ptr::null() }
+    }
+
+    /// # Safety
+    ///
+    /// The record is in no list, and is unlinked before it moves or goes (L3); `waits_for` is null or listed (L5).
+    unsafe fn push(&mut self, record: &Record, waits_for: *const Record) {
+        let next = mem::replace(&mut self.first, record);
+        record.set_links(self, Links { next, waits_for });
+    }
+
+    /// Unlinks a record of this list.
+    fn remove(&mut self, record: &Record) {
+        // SAFETY: the closure is called with `record` and with records of the iterator, all in this list.
+        let links = |record: &Record| unsafe { record.links(self) };
+        let Links { next, .. } = links(record);
+        if ptr::eq(self.first, record) {
+            self.first = next;
+            return;
+        }
+        let before = self.iter().find(|before| ptr::eq(links(before).next, record)).expect("it is in the list");
+        before.set_links(self, Links { next, ..links(before) });
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Record> {
+        // SAFETY: by L3 a record of the list is valid while the lock is held, for which the borrow of the list stands.
+        let at = |record: *const Record| unsafe { record.as_ref() };
+        // SAFETY: the record was reached through this list.
+        iter::successors(at(self.first), move |record| at(unsafe { record.links(self) }.next))
     }
 }
 
@@ -326,7 +410,23 @@ fn circle(field: &dyn fmt::Display, alone: bool) -> ! {
 
 #[inline]
 fn this_thread() -> Thread {
-    HELD.with(|held| ptr::from_ref(held).addr())
+    HELD.try_with(|held| ptr::from_ref(held).addr()).unwrap_or_else(|_| some_thread())
+}
+
+/// The name of a thread whose [`HELD`] is gone: at the end of a thread, where thread-locals are emulated. Each call
+/// returns another name, so such a thread's own circles are not detected, and no circle is reported wrongly.
+#[cold]
+fn some_thread() -> Thread {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    // Relaxed: uniqueness needs no ordering. Names are odd, addresses of `HELD` are even.
+    NEXT.fetch_add(2, Ordering::Relaxed)
+}
+
+/// Counts the claims of this thread.
+#[inline]
+fn hold(more: isize) {
+    // Where the thread-local is gone, `is_initialising` returns false.
+    let _ = HELD.try_with(|held| held.set(held.get().wrapping_add_signed(more)));
 }
 
 #[cfg(all(test, not(loom)))]
@@ -347,11 +447,11 @@ mod tests {
     }
 
     fn listed_of(slot: &Slot) -> usize {
-        lock(&CLAIMS.table).listed.iter().filter(|listed| ptr::eq(listed.record.slot, slot)).count()
+        lock(&CLAIMS.table).listed.iter().filter(|listed| ptr::eq(listed.slot, slot)).count()
     }
 
     fn is_listed(record: &Record) -> bool {
-        lock(&CLAIMS.table).listed.iter().any(|listed| listed.record.place == record.place)
+        lock(&CLAIMS.table).listed.iter().any(|listed| listed.place == record.place)
     }
 
     /// It is free, and whoever claims one of its places next needs no table.
@@ -397,9 +497,10 @@ mod tests {
         let first = take(&records[0]);
         let second = take(&records[1]);
         drop(first);
+        let place = records[1].place;
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| Claim::take(&Record::new(records[1].place), &"value").is_some());
-            while lock(&CLAIMS.table).waiting.is_empty() {
+            let other = scope.spawn(move || Claim::take(&Record::new(place), &"value").is_some());
+            while lock(&CLAIMS.table).waiting.iter().next().is_none() {
                 assert!(!other.is_finished(), "claimed by two");
                 std::thread::yield_now();
             }

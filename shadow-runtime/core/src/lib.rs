@@ -5,6 +5,8 @@
 //! calls it as `shadow_runtime::__private`.
 
 mod accessor;
+#[cfg(all(test, debug_assertions, not(loom)))]
+mod allocator_without_locks;
 mod cell;
 mod claim;
 mod closures;
@@ -51,5 +53,7 @@ pub mod __private {
     pub use crate::registry::Field;
     #[cfg(loom)]
     pub use crate::side_table::modelled;
+    #[cfg(all(debug_assertions, not(loom)))]
+    pub use crate::sync::locks_held;
     pub use crate::value::InitialValue;
 }

@@ -13,26 +13,96 @@ pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(loom)]
-pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use loom::sync::{Condvar, Mutex};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, Weak};
 
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{PoisonError, TryLockError};
 
+/// A lock that is held.
+#[cfg(loom)]
+pub(crate) type Locked<'mutex, T> = loom::sync::MutexGuard<'mutex, T>;
+#[cfg(not(any(loom, debug_assertions)))]
+pub(crate) type Locked<'mutex, T> = std::sync::MutexGuard<'mutex, T>;
+#[cfg(all(debug_assertions, not(loom)))]
+pub(crate) use counted::Locked;
+#[cfg(all(debug_assertions, not(loom)))]
+pub use counted::locks_held;
+
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {
+    pub(crate) use std::sync::Mutex;
     #[cfg(not(feature = "counts"))]
     pub(crate) use std::sync::atomic::AtomicBool;
     #[cfg(feature = "counts")]
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-    pub(crate) use std::sync::{Mutex, MutexGuard};
+
+    #[cfg(not(loom))]
+    pub(crate) use super::lock;
 
     /// As [`lock`](super::lock).
-    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(loom)]
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Locks that count, for each thread, how many of them the thread holds: a global allocator of a test asserts that
+/// there are none while it runs. In a build with debug assertions only.
+#[cfg(all(debug_assertions, not(loom)))]
+mod counted {
+    use std::cell::Cell;
+    use std::ops::{Deref, DerefMut};
+    use std::sync::MutexGuard;
+
+    std::thread_local! {
+        static HELD: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// How many locks of the library this thread holds. In a build with debug assertions only, for tests.
+    #[must_use]
+    pub fn locks_held() -> usize {
+        HELD.try_with(Cell::get).unwrap_or_default()
+    }
+
+    /// A lock that is held.
+    pub(crate) struct Locked<'mutex, T> {
+        // Unlocked before it is no longer counted: fields are dropped in this order.
+        pub(super) guard: MutexGuard<'mutex, T>,
+        pub(super) count: Count,
+    }
+
+    /// One lock in the count of this thread.
+    pub(super) struct Count(());
+
+    impl Count {
+        pub(super) fn one() -> Self {
+            let _ = HELD.try_with(|held| held.set(held.get() + 1));
+            Self(())
+        }
+    }
+
+    impl Drop for Count {
+        fn drop(&mut self) {
+            let _ = HELD.try_with(|held| held.set(held.get() - 1));
+        }
+    }
+
+    impl<T> Deref for Locked<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.guard
+        }
+    }
+
+    impl<T> DerefMut for Locked<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.guard
+        }
     }
 }
 
@@ -57,19 +127,38 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Locks `mutex`. No code of a user runs under a lock of the library, so a poisoned one holds nothing half done.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks `mutex`. Neither code of a user nor the global allocator runs under a lock of the library (R4), so a poisoned
+/// one holds nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
+    let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    #[cfg(all(debug_assertions, not(loom)))]
+    let guard = Locked { guard, count: counted::Count::one() };
+    guard
+}
+
+/// Unlocks, sleeps until `condvar` is notified, or for no reason, and locks again.
+pub(crate) fn wait<'mutex, T>(condvar: &Condvar, locked: Locked<'mutex, T>) -> Locked<'mutex, T> {
+    #[cfg(all(debug_assertions, not(loom)))]
+    {
+        let Locked { guard, count } = locked;
+        let guard = condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        Locked { guard, count }
+    }
+    #[cfg(any(loom, not(debug_assertions)))]
+    condvar.wait(locked).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Locks `mutex`, if no thread has it.
 #[inline]
-pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<Locked<'_, T>> {
+    let guard = match mutex.try_lock() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
+    };
+    #[cfg(all(debug_assertions, not(loom)))]
+    let guard = Locked { guard, count: counted::Count::one() };
+    Some(guard)
 }
 
 /// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs a

@@ -161,7 +161,7 @@ fn insert<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
 /// Says whether the table had nothing for the host.
 fn exchange(key: usize, there: Option<First>, new: First, is_entered: &Cell<bool>) -> Result<(), First> {
     let hash = hash(key);
-    let mut shard = TABLE.shard(hash).lock();
+    let shard = TABLE.shard(hash).lock_with_room();
     match shard.find(key, hash).map(First::from_raw) {
         None => {
             shard.insert(key, hash, new.into_raw());
@@ -176,5 +176,5 @@ fn exchange(key: usize, there: Option<First>, new: First, is_entered: &Cell<bool
 /// Enters `new` for a host, unless it has an entry. Returns whether it did.
 fn enter_first(key: usize, new: First) -> bool {
     let hash = hash(key);
-    TABLE.shard(hash).lock().insert_first(key, hash, new.into_raw()).is_none()
+    TABLE.shard(hash).lock_with_room().insert_first(key, hash, new.into_raw()).is_none()
 }

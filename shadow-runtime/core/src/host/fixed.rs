@@ -83,14 +83,15 @@ fn of_type(first: Option<&'static Known>, object: TypeId) -> Option<&'static Kno
 #[cold]
 fn enter((address, object): (usize, TypeId)) -> &'static Known {
     let hash = hash(address);
-    let mut shard = TABLE.shard(hash).lock();
+    // Made before the shard is locked, and, if it is not needed, freed after that: the allocator may be code of the user (R4).
+    let new = Box::new(Known { object, fields: ShadowFields::new(), next: AtomicPtr::new(ptr::null_mut()) });
+    let shard = TABLE.shard(hash).lock_with_room();
     let first = known(shard.find(address, hash));
     if let Some(there) = of_type(first, object) {
+        drop(shard);
         return there;
     }
-    let new: &'static mut Known =
-        Box::leak(Box::new(Known { object, fields: ShadowFields::new(), next: AtomicPtr::new(ptr::null_mut()) }));
-    let new = NonNull::from(new);
+    let new = NonNull::from(Box::leak(new));
     match first {
         None => shard.insert(address, hash, new),
         Some(first) => {

@@ -59,7 +59,7 @@ mod words;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use crate::sync::{AtomicPtr, AtomicU64, Mutex, MutexGuard, Ordering, UnsafeCell, array_of, fence, lock, shared};
+use crate::sync::{AtomicPtr, AtomicU64, Locked, Mutex, Ordering, UnsafeCell, array_of, fence, lock, shared};
 use crate::value::Copied;
 use words::Words;
 
@@ -218,7 +218,7 @@ impl<V> Latch<V> {
     }
 
     /// Waits for this thread's turn to write, with the room that is then needed.
-    fn take_turn(&self) -> MutexGuard<'static, ()> {
+    fn take_turn(&self) -> Locked<'static, ()> {
         loop {
             let turn = lock(&ALL_TURNS[ptr::from_ref(self).addr() / align_of::<Turn>() % ALL_TURNS.len()].0);
             // Relaxed: under the lock.

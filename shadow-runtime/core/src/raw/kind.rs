@@ -45,8 +45,22 @@ pub(super) trait Values: Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// Takes out what `object` has, which is locked. It ends when it is dropped.
-    fn take(&'static self, object: usize) -> Option<Box<dyn Any>>;
+    /// Takes out what `object` has, which is locked, so this allocates and frees nothing.
+    fn take(&self, object: usize) -> Option<NonNull<()>>;
+
+    /// Ends what was taken out.
+    ///
+    /// # Safety
+    ///
+    /// [`take`](Self::take) has returned it for this object, and it is ended once.
+    unsafe fn end(&'static self, object: usize, taken: NonNull<()>);
+}
+
+/// A kind that is in no table, and may never be.
+struct New<T> {
+    kind: Box<Kind>,
+    values: *mut T,
+    name: *mut str,
 }
 
 /// A kind, and its values as what they are.
@@ -77,9 +91,19 @@ impl fmt::Display for Wanted {
 }
 
 impl Kind {
-    /// Takes out what `object` has of this kind, which is locked. It ends when it is dropped.
-    pub(super) fn take(&self, object: usize) -> Option<Box<dyn Any>> {
+    /// Takes out what `object` has of this kind, which is locked, so this allocates and frees nothing.
+    pub(super) fn take(&self, object: usize) -> Option<NonNull<()>> {
         self.values.take(object)
+    }
+
+    /// Ends what was taken out.
+    ///
+    /// # Safety
+    ///
+    /// [`take`](Self::take) has returned it for this object, and it is ended once.
+    pub(super) unsafe fn end(&self, object: usize, taken: NonNull<()>) {
+        // SAFETY: the caller promises that these values have returned it for this object, and that it is ended once.
+        unsafe { self.values.end(object, taken) };
     }
 
     #[inline]
@@ -89,12 +113,34 @@ impl Kind {
             None => Err(TypeMismatch::new(self.number, &self.wanted, wanted)),
         }
     }
+}
 
-    fn of<T: Values>(number: u64, wanted: Wanted, next: Option<&'static Self>) -> &'static Self {
-        let values: &T = Box::leak(Box::new(T::none()));
-        let name = Box::leak(number.to_string().into_boxed_str());
-        let field = Field::declared_at(wanted.declared_at, HOST, name, wanted.value_name, wanted.policy);
-        Box::leak(Box::new(Self { number, field, wanted, values, typed: values, next }))
+impl<T: Values> New<T> {
+    fn make(number: u64, wanted: Wanted) -> Self {
+        let values = Box::into_raw(Box::new(T::none()));
+        let name = Box::into_raw(number.to_string().into_boxed_str());
+        // SAFETY: it was just boxed, and is freed by `unmake` alone, after the kind that has this reference.
+        let shared_values = unsafe { &*values };
+        // SAFETY: as above.
+        let shared_name = unsafe { &*name };
+        let field = Field::declared_at(wanted.declared_at, HOST, shared_name, wanted.value_name, wanted.policy);
+        let kind = Kind { number, field, wanted, values: shared_values, typed: shared_values, next: None };
+        Self { kind: Box::new(kind), values, name }
+    }
+
+    /// The kind, to be put into the table, before those that have the same key.
+    fn before(mut self, next: Option<&'static Kind>) -> &'static Kind {
+        self.kind.next = next;
+        Box::leak(self.kind)
+    }
+
+    /// Frees a kind that was put nowhere.
+    fn unmake(self) {
+        drop(self.kind);
+        // SAFETY: `make` has boxed it, and the one kind that had a reference to it is gone.
+        drop(unsafe { Box::from_raw(self.values) });
+        // SAFETY: as above.
+        drop(unsafe { Box::from_raw(self.name) });
     }
 }
 
@@ -114,17 +160,21 @@ pub(super) fn name<T: Values>(number: u64, wanted: Wanted) -> Result<Known<T>, T
     }
     let key = key_of(number);
     let hash = hash(key);
-    let mut shard = KINDS.shard(hash).lock();
+    // Made before the shard is locked, and, if it is not needed, freed after that: the allocator may be code of the
+    // user (R4).
+    let new = New::<T>::make(number, wanted);
+    let shard = KINDS.shard(hash).lock_with_room();
     let first = shard.find(key, hash);
-    let kind = of_number(first, number).unwrap_or_else(|| {
-        let new = Kind::of::<T>(number, wanted, first.map(kind_at));
-        match first {
-            None => shard.insert(key, hash, NonNull::from(new)),
-            Some(_) => shard.replace(key, hash, NonNull::from(new)),
-        }
-        new
-    });
-    drop(shard);
+    if let Some(there) = of_number(first, number) {
+        drop(shard);
+        new.unmake();
+        return there.compare(wanted);
+    }
+    let kind = new.before(first.map(kind_at));
+    match first {
+        None => shard.insert(key, hash, NonNull::from(kind)),
+        Some(_) => shard.replace(key, hash, NonNull::from(kind)),
+    }
     kind.compare(wanted)
 }
 

@@ -46,10 +46,10 @@
 //!
 //! # Cost
 //!
-//! Each field of an object is one allocation, and each number has a table of its own, of a kilobyte and what its fields
-//! take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as well, and in its table the
+//! Each field of an object is two allocations, one of them of 40 bytes; each number has a table of its own, of a kilobyte
+//! and what its fields take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as well, and in its table the
 //! object. Attach, update and detach lock a part of that table, and the object if it gets or loses a field, for a moment
-//! each. No code of the caller runs under a lock.
+//! each. Neither code of the caller nor the global allocator runs under a lock.
 //!
 //! | method | blocks | allocates | panics | runs code of yours |
 //! |---|---|---|---|---|
@@ -61,7 +61,7 @@
 //! | [`Id::detach`] | for a moment | no | no | no |
 //! | [`UpdateId::detach`] | for a moment | no; as `Clone` does | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is detached |
 //! | [`Id::detach_all`], [`UpdateId::detach_all`] | for a moment | yes | as what is called does, when all are done | what is given; and as `detach` does |
-//! | [`detach_object`] | for a moment | yes | as `Drop` does, when all are done | `Drop` |
+//! | [`detach_object`] | for a moment | no; as `Drop` does | as `Drop` does, when all are done | `Drop` |
 
 mod error;
 mod id;
@@ -80,7 +80,6 @@ pub use newest::modelled;
 pub use update_id::UpdateId;
 
 use crate::panics::Panics;
-use objects::Taken;
 
 /// Detaches every field of one address, whatever their ids, and returns how many there were. Locks for a moment; the
 /// destructors run under no lock, when all fields are out.
@@ -111,12 +110,12 @@ use objects::Taken;
 /// Nobody holds a reference to a value of this object. See [the module](self#what-the-caller-promises).
 #[expect(clippy::must_use_candidate, reason = "mostly called for what it does")]
 pub unsafe fn detach_object(object: *const ()) -> usize {
-    let fields = objects::lock(object.addr()).take_all();
-    let count = fields.len();
     let mut panics = Panics::none();
-    for Taken { kind, value } in fields {
-        kind.field.counts().detached();
-        panics.contain(&kind.field, || drop(value));
+    let mut count = 0;
+    for taken in objects::lock(object.addr()).take_all() {
+        count += 1;
+        taken.kind.field.counts().detached();
+        panics.contain(&taken.kind.field, || drop(taken));
     }
     panics.raise();
     count

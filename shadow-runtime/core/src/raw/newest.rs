@@ -55,7 +55,6 @@
 #[cfg(loom)]
 pub mod modelled;
 
-use std::any::Any;
 use std::ptr::NonNull;
 
 use crate::raw::kind::{Known, Values};
@@ -85,13 +84,6 @@ struct Reading<'values, V> {
     node: NonNull<Node<Kept<V>>>,
     /// Whether another node was announced before, for which somebody may have waited.
     has_moved_on: bool,
-}
-
-/// A node that was taken out of the table, and ends when this is dropped.
-struct Leaving<V: 'static> {
-    values: &'static Newest<V>,
-    object: usize,
-    node: NonNull<Node<Kept<V>>>,
 }
 
 /// What [`Newest::reclaim`] says of a node.
@@ -196,9 +188,18 @@ impl<V: Send + Sync + 'static> Values for Newest<V> {
         Self { table: Table::new(), retired: Retired::new() }
     }
 
-    fn take(&'static self, object: usize) -> Option<Box<dyn Any>> {
-        let node = self.table.remove(object)?;
-        Some(Box::new(Leaving { values: self, object, node }))
+    fn take(&self, object: usize) -> Option<NonNull<()>> {
+        self.table.remove(object).map(NonNull::cast)
+    }
+
+    unsafe fn end(&'static self, object: usize, taken: NonNull<()>) {
+        // SAFETY: the caller promises that `take` has taken it out of this table for this object, and that once: so it is
+        // a node of this type, and by F1 the caller's.
+        match unsafe { self.reclaim(object, taken.cast()) } {
+            // SAFETY: it is this thread's alone.
+            Ok(node) => unsafe { Node::end(node) },
+            Err(retiring) => drop(retiring),
+        }
     }
 }
 
@@ -234,18 +235,6 @@ impl<V> Drop for Reading<'_, V> {
         let Self { values, object, .. } = *self;
         if !values.retired.is_empty() && (self.has_moved_on || !self.is_there()) {
             values.retired.collect(values.address(), |kept| kept.object == object);
-        }
-    }
-}
-
-impl<V> Drop for Leaving<V> {
-    fn drop(&mut self) {
-        let Self { values, object, node } = *self;
-        // SAFETY: it was taken out of the table for this, which happens once.
-        match unsafe { values.reclaim(object, node) } {
-            // SAFETY: it is this thread's alone.
-            Ok(node) => unsafe { Node::end(node) },
-            Err(retiring) => drop(retiring),
         }
     }
 }
@@ -326,7 +315,9 @@ mod tests {
             assert!(known.update(1, Bomb(own)).is_none() && known.update(2, Bomb(other)).is_none());
             let taken = [readers::take(), readers::take()];
             let [first, second] = [reading(values, 1, &taken[0]), reading(values, 2, &taken[1])];
-            drop(known.kind.take(2));
+            let taken_out = known.kind.take(2).expect("it is there");
+            // SAFETY: it was just taken out for this object.
+            unsafe { known.kind.end(2, taken_out) };
             second.slot.withdraw();
             let node = values.table.take(known.kind, 1).expect("it is there");
             // SAFETY: it was in the table until now.

@@ -3,61 +3,255 @@
 //! In: an address. Out: its lock, and the kinds of its fields. Readers do not come here; they look into the table of the
 //! one kind that they want (`table.rs`), and so does everybody who does not ask for all fields of an object.
 //!
-//! Fields come and go under the lock of their object, which is taken before that of a table's shard. So what is written
-//! here and what is in the tables is the same for whoever has the lock. A map gives memory back as it gets smaller (R7).
-#![forbid(unsafe_code)]
+//! Fields come and go under the lock of their object, which is taken before that of a table's shard. So the lists here
+//! and the tables agree under the object's lock (F2 of `table.rs`).
+//!
+//! The kinds of an object are an intrusive list of boxes. The first box of each list is a node of a digital search tree:
+//! at depth n, bit n of the address' hash decides between the two children, and a node that goes is replaced by a leaf
+//! below. So neither insertion nor removal allocates. The global allocator may be code of the user and runs under no
+//! lock (R4): an attach allocates the box before the lock, and a detach frees the box after the unlock (R7).
+//!
+//! - **F3** Every box of a tree or a list was given up by `Box::leak`, and is in one list once, or a tree's node once.
+//!   The lock of a tree guards all its boxes, their lists included. A thread that unlinks a box owns the box.
 
-use std::any::Any;
-use std::collections::BTreeMap;
+use std::ptr::NonNull;
 
 use crate::raw::kind::Kind;
 use crate::side_table::hash;
-use crate::sync::{Mutex, MutexGuard, array_of, lock as lock_mutex, shared};
+use crate::sync::{Locked, Mutex, array_of, lock as lock_mutex, shared};
 
 const SHARDS: usize = 64;
 
-/// The fields of many objects, by address and number.
-type Fields = BTreeMap<(usize, u64), &'static Kind>;
-
 shared! {
-    static OBJECTS: [Mutex<Fields>; SHARDS] = array_of!(SHARDS, Mutex::new(Fields::new()));
+    static OBJECTS: [Mutex<Tree>; SHARDS] = array_of!(SHARDS, Mutex::new(Tree { root: None }));
+}
+
+type Link = Option<NonNull<Listed>>;
+
+/// The fields of many objects.
+struct Tree {
+    root: Link,
+}
+
+/// One kind of an object.
+pub(super) struct Listed {
+    kind: &'static Kind,
+    address: usize,
+    /// The next kind of the object.
+    next: Link,
+    /// Of the first kind of an object: the subtrees.
+    children: [Link; 2],
 }
 
 /// The right to attach fields to one object, and to detach them.
 pub(super) struct Object {
     address: usize,
-    fields: MutexGuard<'static, Fields>,
+    tree: Locked<'static, Tree>,
 }
 
-/// A field that is in no table any more. It ends when `value` is dropped, under no lock.
+/// Fields that are in no table any more, under no lock. Each ends when its [`Taken`] is dropped.
+pub(super) struct AllTaken {
+    next: Link,
+}
+
+/// A field that is in no table any more. It ends when this is dropped, under no lock.
 pub(super) struct Taken {
     pub(super) kind: &'static Kind,
-    pub(super) value: Box<dyn Any>,
+    address: usize,
+    value: NonNull<()>,
 }
+
+// SAFETY: by F3 the tree owns its boxes, and what they have may be sent: addresses, references to kinds, and links.
+unsafe impl Send for Tree {}
 
 pub(super) fn lock(address: usize) -> Object {
     #[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
     let shard = hash(address) as usize % SHARDS;
-    Object { address, fields: lock_mutex(&OBJECTS[shard]) }
+    Object { address, tree: lock_mutex(&OBJECTS[shard]) }
+}
+
+impl Listed {
+    /// A node for a list, to be boxed before the object is locked.
+    pub(super) fn new(kind: &'static Kind, address: usize) -> Self {
+        Self { kind, address, next: None, children: [None; 2] }
+    }
+}
+
+impl Tree {
+    /// The link to the object's first box, or the vacant link where the box would be.
+    fn link(&mut self, address: usize) -> &mut Link {
+        let mut link = &mut self.root;
+        let mut bits = hash(address);
+        while let Some(mut seen) = *link {
+            // SAFETY: by F3 the pointer is a box of this tree, which is borrowed exclusively.
+            let seen = unsafe { seen.as_mut() };
+            if seen.address == address {
+                break;
+            }
+            // The low bits are the shard's. Objects whose 64 bits are the same are a list of left children.
+            link = &mut seen.children[usize::from(bits >> 63 == 1)];
+            bits <<= 1;
+        }
+        link
+    }
+
+    /// Unlinks the first box of an object, with its list, and puts a leaf of its subtrees in its place.
+    fn unlink(&mut self, address: usize) -> Link {
+        let mut first = (*self.link(address))?;
+        let mut leaf = first;
+        let mut above: Option<(NonNull<Listed>, usize)> = None;
+        // SAFETY: by F3 the pointer is a box of this tree, which is borrowed exclusively.
+        while let Some(side) = unsafe { leaf.as_ref() }.children.iter().position(Option::is_some) {
+            above = Some((leaf, side));
+            // SAFETY: as above.
+            leaf = unsafe { leaf.as_ref() }.children[side].expect("it is that side");
+        }
+        let Some((mut above, side)) = above else {
+            *self.link(address) = None;
+            return Some(first);
+        };
+        // SAFETY: as above; no other reference is alive.
+        unsafe { above.as_mut() }.children[side] = None;
+        // SAFETY: as above. The leaf is no longer among the children.
+        let children = std::mem::take(&mut unsafe { first.as_mut() }.children);
+        // SAFETY: as above.
+        unsafe { leaf.as_mut() }.children = children;
+        *self.link(address) = Some(leaf);
+        Some(first)
+    }
 }
 
 impl Object {
-    pub(super) fn add(&mut self, kind: &'static Kind) {
-        self.fields.insert((self.address, kind.number), kind);
+    pub(super) fn add(&mut self, listed: Box<Listed>) {
+        let new = NonNull::from(Box::leak(listed));
+        let link = self.tree.link(self.address);
+        match link {
+            None => *link = Some(new),
+            Some(first) => {
+                // SAFETY: by F3 the pointer is a box of the tree, whose lock is held; no other reference is alive.
+                let second = unsafe { first.as_mut() }.next.replace(new);
+                // SAFETY: as above.
+                unsafe { &mut *new.as_ptr() }.next = second;
+            }
+        }
     }
 
-    pub(super) fn remove(&mut self, kind: &Kind) {
-        self.fields.remove(&(self.address, kind.number));
+    /// Unlinks a kind. The caller frees the node after the unlock.
+    pub(super) fn remove(&mut self, kind: &Kind) -> Option<Box<Listed>> {
+        let link = self.tree.link(self.address);
+        let mut first = (*link)?;
+        // SAFETY: by F3 the pointer is a box of the tree, whose lock is held; no other reference is alive.
+        let seen = unsafe { first.as_mut() };
+        let gone = if seen.kind.number != kind.number {
+            take_out(&mut seen.next, kind)?
+        } else if let Some(mut second) = seen.next.take() {
+            // SAFETY: as above; the second box is another one.
+            unsafe { second.as_mut() }.children = std::mem::take(&mut seen.children);
+            *link = Some(second);
+            first
+        } else {
+            self.tree.unlink(self.address)?
+        };
+        // SAFETY: by F3 the pointer comes from a box, and this thread has just unlinked the box.
+        Some(unsafe { Box::from_raw(gone.as_ptr()) })
     }
 
     /// Takes all fields of the object out of their tables.
-    pub(super) fn take_all(mut self) -> Vec<Taken> {
-        let fields = self.fields.range((self.address, 0)..=(self.address, u64::MAX));
-        let kinds: Vec<_> = fields.map(|(_, kind)| *kind).collect();
-        let mut take = |kind: &'static Kind| {
-            self.remove(kind);
-            Some(Taken { kind, value: kind.take(self.address)? })
-        };
-        kinds.into_iter().filter_map(&mut take).collect()
+    pub(super) fn take_all(mut self) -> AllTaken {
+        let first = self.tree.unlink(self.address);
+        let mut next = first;
+        while let Some(mut seen) = next {
+            // SAFETY: by F3 the pointer is a box of a list that this thread has unlinked.
+            let listed = unsafe { seen.as_mut() };
+            // A box that is in no tree has no children: the first link has the value from now on.
+            listed.children[0] = listed.kind.take(self.address).map(NonNull::cast);
+            next = listed.next;
+        }
+        AllTaken { next: first }
+    }
+}
+
+/// Unlinks a kind from the rest of a list.
+fn take_out(mut link: &mut Link, kind: &Kind) -> Link {
+    while let Some(mut seen) = *link {
+        // SAFETY: by F3 the pointer is a box of a list that the caller has borrowed exclusively.
+        let seen = unsafe { seen.as_mut() };
+        if seen.kind.number == kind.number {
+            return std::mem::replace(link, seen.next);
+        }
+        link = &mut seen.next;
+    }
+    None
+}
+
+impl Iterator for AllTaken {
+    type Item = Taken;
+
+    fn next(&mut self) -> Option<Taken> {
+        // SAFETY: by F3 the pointer comes from a box of a list that `take_all` has unlinked; each is passed once.
+        let listed = unsafe { Box::from_raw(self.next?.as_ptr()) };
+        let Listed { kind, address, next, children: [value, _] } = *listed;
+        self.next = next;
+        let value = value.expect("by F2 the table of a listed kind has a value").cast();
+        Some(Taken { kind, address, value })
+    }
+}
+
+impl Drop for AllTaken {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // SAFETY: `take_all` has removed the value from this kind's table for this address; this is the one place that
+        // ends it.
+        unsafe { self.kind.end(self.address, self.value) };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::panic::Location;
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::raw::kind::{self, Wanted};
+    use crate::raw::once::Onces;
+
+    /// A tree by itself, beside a set of addresses and numbers.
+    #[test]
+    fn what_a_tree_has_is_what_was_added_and_not_removed() {
+        let kinds = [101, 102, 103].map(|number| {
+            let wanted = Wanted::new::<u8>(Policy::GetOrAttach, Location::caller());
+            kind::name::<Onces<u8>>(number, wanted).expect("no other test has these numbers").kind
+        });
+        let mut expected = BTreeSet::new();
+        let mut state = 1_usize;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // So few addresses that trees become empty again, and so high that no other test has them.
+            let (address, kind) = ((1 << 40) + 16 * ((state >> 40) % 700), kinds[(state >> 33) % 3]);
+            let listed = Box::new(Listed::new(kind, address));
+            if expected.insert((address, kind.number)) {
+                lock(address).add(listed);
+            } else {
+                let gone = lock(address).remove(kind);
+                assert_eq!(gone.map(|gone| (gone.address, gone.kind.number)), Some((address, kind.number)));
+                expected.remove(&(address, kind.number));
+                let again = lock(address).remove(kind);
+                assert!(again.is_none());
+            }
+        }
+        for (address, number) in expected {
+            let kind = kinds.into_iter().find(|kind| kind.number == number).expect("one of the three");
+            let gone = lock(address).remove(kind);
+            assert!(gone.is_some(), "lost");
+        }
+        for object in 0..700 {
+            assert!(lock((1 << 40) + 16 * object).tree.link((1 << 40) + 16 * object).is_none());
+        }
     }
 }

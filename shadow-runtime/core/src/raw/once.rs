@@ -5,7 +5,6 @@
 //! - **W1** A node in such a table is a `Once` in a box, given up by `Box::leak`; so by F1 (`table.rs`) it is whole for as
 //!   long as it is in the table, and whoever takes it out has the box.
 
-use std::any::Any;
 use std::panic::Location;
 use std::ptr::NonNull;
 
@@ -68,9 +67,13 @@ impl<V: Send + Sync + 'static> Values for Onces<V> {
         Self::new()
     }
 
-    fn take(&'static self, object: usize) -> Option<Box<dyn Any>> {
-        // SAFETY: it was in the table until now.
-        self.remove(object).map(|once| unsafe { unbox(once) } as Box<dyn Any>)
+    fn take(&self, object: usize) -> Option<NonNull<()>> {
+        self.remove(object).map(NonNull::cast)
+    }
+
+    unsafe fn end(&'static self, _object: usize, taken: NonNull<()>) {
+        // SAFETY: the caller promises that `take` has taken it out of this table, so it is a `Once<V>`; and that once.
+        drop(unsafe { unbox(taken.cast::<Once<V>>()) });
     }
 }
 

@@ -23,8 +23,10 @@
 //!
 //! # Writer's path
 //!
-//! *Attach*: lock the object, then the shard of the table; put the node there, and the kind to those of the object.
-//! *Detach*: the same the other way round. *Replace*: lock the shard of the table, and put the node in place of the other.
+//! *Attach*: allocate what a list of kinds needs for one more; lock the object, then the shard of the table; put the
+//! node there, and the kind to those of the object. If either has no room, unlock both, grow, and begin again: the
+//! global allocator may be code of the user, so it runs under neither lock (R4). *Detach*: take the node and the kind
+//! out, in the same order of locks. *Replace*: lock the shard of the table, and put the node in place of the other.
 //! *Detach all fields of an object*: lock it, and take each of its kinds out of that kind's table. *Detach the fields of
 //! all objects*: of each shard, note the addresses under its lock; then detach them one by one. In all of them what was
 //! taken out ends when the locks are let go (R4). A lock of an object is taken before that of a shard, never after, and
@@ -41,15 +43,15 @@
 //!
 //! # Memory
 //!
-//! A field is its node, at most 4 times 17 bytes of side table, and some 30 bytes in `objects.rs`. The side table keeps its
-//! memory when there are fewer fields, and uses it again; all else is given back. A kind, with its shards, is about a
-//! kilobyte, for good.
+//! A field is its node, at most 4 times 17 bytes of side table, and a box of 40 bytes in `objects.rs`. The side table
+//! keeps its memory when there are fewer fields, and uses it again; all else is given back. A kind, with its shards, is
+//! about a kilobyte, for good.
 
 use std::ptr::{self, NonNull};
 
 use crate::panics::Panics;
 use crate::raw::kind::Kind;
-use crate::raw::objects;
+use crate::raw::objects::{self, Listed};
 use crate::side_table::{NOBODY, Shard, SideTable, hash};
 
 /// How many shards a table has: so many may attach at the same time, and growth copies this part of it at a time.
@@ -116,19 +118,34 @@ impl<N> Table<N> {
 
     /// Puts `node` there, and returns the one that was there before, which is then the caller's (F1).
     pub(super) fn put(&self, kind: &'static Kind, object: usize, node: NonNull<N>) -> Option<NonNull<N>> {
-        let mut fields = objects::lock(object);
-        let previous = self.replace(object, node);
-        if previous.is_none() {
-            self.insert(object, node);
-            fields.add(kind);
+        let Place { shard, key, hash } = self.place(object);
+        // All that this needs is allocated while nothing is locked (R4), and what it does not need is freed then.
+        let listed = Box::new(Listed::new(kind, object));
+        loop {
+            let mut fields = objects::lock(object);
+            let Some(shard) = shard.lock_if_roomy() else {
+                drop(fields);
+                shard.make_room();
+                continue;
+            };
+            let previous = shard.find(key, hash);
+            if previous.is_some() {
+                shard.replace(key, hash, node);
+                drop(fields);
+                drop(listed);
+            } else {
+                shard.insert(key, hash, node);
+                fields.add(listed);
+            }
+            return previous;
         }
-        previous
     }
 
-    /// Puts `node` there for an object that is locked, and has none.
+    /// Puts `node` there for an object that has none, and that nobody else looks for.
+    #[cfg(any(test, loom))]
     pub(super) fn insert(&self, object: usize, node: NonNull<N>) {
         let Place { shard, key, hash } = self.place(object);
-        shard.lock().insert(key, hash, node);
+        shard.lock_with_room().insert(key, hash, node);
     }
 
     /// Takes out what is there for an object that is locked. It is then the caller's (F1).
@@ -141,8 +158,9 @@ impl<N> Table<N> {
     pub(super) fn take(&self, kind: &Kind, object: usize) -> Option<NonNull<N>> {
         let mut fields = objects::lock(object);
         let node = self.remove(object)?;
-        fields.remove(kind);
+        let listed = fields.remove(kind);
         drop(fields);
+        drop(listed);
         kind.field.counts().detached();
         Some(node)
     }
@@ -161,15 +179,13 @@ impl<N> Table<N> {
         let mut panics = Panics::none();
         let mut count = 0;
         for (index, shard) in self.shards.shards().enumerate() {
-            let mut objects = Vec::with_capacity(shard.entries());
-            let object_of = |key| match key {
-                // As in `place`.
-                LENT if index == FIRST => 0,
-                LENT if index == LAST => NOBODY,
-                _ => key,
-            };
-            shard.lock().each(|key, _| objects.push(object_of(key)));
-            for object in objects {
+            for key in keys_of(shard) {
+                let object = match key {
+                    // As in `place`.
+                    LENT if index == FIRST => 0,
+                    LENT if index == LAST => NOBODY,
+                    _ => key,
+                };
                 panics.contain(&kind.field, || {
                     if let Some(value) = detach(object) {
                         count += 1;
@@ -180,6 +196,19 @@ impl<N> Table<N> {
         }
         panics.raise();
         count
+    }
+}
+
+/// All keys of a shard, with room for them allocated before it is locked (R4).
+fn keys_of<N>(shard: Shard<'_, N>) -> Vec<usize> {
+    let mut keys = Vec::new();
+    loop {
+        keys.reserve(shard.entries());
+        let guard = shard.lock();
+        if shard.entries() <= keys.capacity() {
+            guard.each(|key, _| keys.push(key));
+            return keys;
+        }
     }
 }
 

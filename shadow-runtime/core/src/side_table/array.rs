@@ -12,18 +12,22 @@
 //! the groups lie, and its low six bits are the number of bits by which a hash is shifted to the right to give its group.
 //!
 //! ```text
-//!     … group 2 | group 1 | group 0 | tags of group 0 | tags of group 1 | tags of group 2 …
+//!     … group 2 | group 1 | group 0 | tags of group 0 | tags of group 1 | tags of group 2 … | link
 //!                                   ^
 //! ```
 //!
 //! The tags go up, since a processor adds a scaled number to an address but does not take one away from it, and their
 //! address is needed first.
 //!
+//! The link, in the last word, points to the array that this one has replaced. It makes a list of all arrays of a shard
+//! without an allocation, which what looks for leaks can follow.
+//!
 //! - **M1** The pointer of an `Array` comes from `allocate`, or is the one of `EMPTY`. From it, `groups` words of tags
-//!   lie behind and, but for `EMPTY`, as many groups before, all made. It is not freed.
+//!   lie behind and, but for `EMPTY`, as many groups before, and the link behind the tags, all made. Only `free` frees
+//!   an array.
 
 #[cfg(not(loom))]
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::side_table::tags::{Matches, Tags};
@@ -63,6 +67,12 @@ impl<N> Clone for Array<N> {
 
 impl<N> Copy for Array<N> {}
 
+impl<N> PartialEq for Array<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.packed == other.packed
+    }
+}
+
 /// Where a table begins: with room for nothing.
 #[cfg(not(loom))]
 #[repr(align(64))]
@@ -88,7 +98,7 @@ impl<N> Array<N> {
     /// An array of two to the power of `bits` groups, all vacant. `bits` is at least 1.
     pub(super) fn allocate(bits: u32) -> Self {
         let (layout, groups) = Self::layout(bits);
-        // SAFETY: its size is not 0. Zeros are vacant tags, and slots that are not looked at.
+        // SAFETY: its size is not 0. Zeros are vacant tags, slots that are not looked at, and a link to nothing.
         let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {
             handle_alloc_error(layout);
@@ -97,13 +107,53 @@ impl<N> Array<N> {
         Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") }
     }
 
+    /// Gives the memory of an array back.
+    ///
+    /// # Safety
+    ///
+    /// It comes from [`allocate`](Self::allocate), is freed once, and nobody uses it any more.
+    pub(super) unsafe fn free(self) {
+        let (layout, groups) = Self::layout(u64::BITS - self.shift());
+        // SAFETY: by M1 the groups begin there; it was allocated with this layout, and the caller says that nobody uses
+        // it.
+        unsafe { dealloc(self.base().cast::<u8>().wrapping_sub(groups), layout) };
+    }
+
     /// The memory of an array, and how much of it is for groups.
     fn layout(bits: u32) -> (Layout, usize) {
         let groups = size_of::<Group<N>>() << bits;
-        // A line of tags at least, so that the packed pointer, too, is inside: what looks for leaks sees it as one to here.
-        let tags = (size_of::<AtomicU32>() << bits).next_multiple_of(LINE);
-        let size = groups + tags;
+        // A line at least, so that the packed pointer, too, is inside: what looks for leaks sees it as one to here.
+        let tags_and_link = ((size_of::<AtomicU32>() << bits) + size_of::<*mut N>()).max(LINE);
+        let size = groups + tags_and_link;
         (Layout::from_size_align(size, LINE).expect("it fits the address space"), groups)
+    }
+
+    /// Where the link is. By M1 it is in an array that comes from [`allocate`](Self::allocate).
+    fn link(self) -> *mut *mut N {
+        let (layout, groups) = Self::layout(u64::BITS - self.shift());
+        self.base().wrapping_byte_add(layout.size() - groups - size_of::<*mut N>()).cast()
+    }
+
+    /// Links an array to the one that it is about to replace.
+    ///
+    /// # Safety
+    ///
+    /// It comes from [`allocate`](Self::allocate), and no other thread has it yet.
+    pub(super) unsafe fn set_previous(self, previous: Self) {
+        // SAFETY: by M1 the link is there, and the caller says that nobody else uses it.
+        unsafe { self.link().write(previous.into_raw()) };
+    }
+
+    /// The array that this one has replaced, if that was not the empty one.
+    #[cfg(test)]
+    pub(super) fn previous(self) -> Option<Self> {
+        if self.is_empty() {
+            return None;
+        }
+        // SAFETY: by M1 the link is there, and it is written before others have the array.
+        let previous = unsafe { self.link().read() };
+        // SAFETY: nothing else is ever in this word, but null before.
+        (!previous.is_null()).then(|| unsafe { Self::from_raw(previous) }).filter(|previous| !previous.is_empty())
     }
 
     #[inline]
@@ -156,6 +206,7 @@ impl<N> Array<N> {
 /// The same of boxed atomics: those of a model checker are larger, and are not made of zeros.
 #[cfg(loom)]
 mod modelled {
+    use std::cell::Cell;
     use std::ptr::NonNull;
 
     use super::{Array, AtomicPtr, AtomicU32, AtomicUsize, LINE, Matches, SLOTS, Slot};
@@ -164,6 +215,8 @@ mod modelled {
     struct Boxed<N> {
         tags: Vec<AtomicU32>,
         slots: Vec<Slot<N>>,
+        /// Written before other threads have the array.
+        previous: Cell<Option<Array<N>>>,
     }
 
     impl<N> Array<N> {
@@ -185,12 +238,22 @@ mod modelled {
             let boxed = Boxed {
                 tags: (0..1 << bits).map(|_| AtomicU32::new(0)).collect(),
                 slots: (0..slots).map(|_| slot()).collect(),
+                previous: Cell::new(None),
             };
             let packed = Box::into_raw(Box::new(boxed)).wrapping_byte_add((u64::BITS - bits) as usize);
             Self { packed: NonNull::new(packed.cast()).unwrap() }
         }
 
-        /// Only models do: the tables of hosts stay.
+        pub(in crate::side_table) unsafe fn set_previous(self, previous: Self) {
+            // SAFETY: nobody else has it yet.
+            unsafe { &*self.base() }.previous.set(Some(previous));
+        }
+
+        pub(in crate::side_table) fn previous(self) -> Option<Self> {
+            // SAFETY: it is not freed while somebody asks.
+            unsafe { &*self.base() }.previous.get().filter(|previous| !previous.is_empty())
+        }
+
         pub(in crate::side_table) unsafe fn free(self) {
             // SAFETY: it was made so, and the caller says that nobody uses it.
             drop(unsafe { Box::from_raw(self.base()) });

@@ -3,8 +3,9 @@
 //! In: an address. Out: what is kept for it, a pointer. Each kind of host that has a table says what that points to, and
 //! when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/kind.rs`, `raw/table.rs`.
 //!
-//! A table is in shards, each with a lock that only writers take (`shard.rs`). No code of a user runs under it (R4):
-//! whatever is taken out of a shard is dropped after it is unlocked.
+//! A table is in shards, each with a lock that only writers take (`shard.rs`). Neither code of a user nor the global
+//! allocator runs under it (R4): whatever is taken out of a shard is dropped after it is unlocked, and a shard grows by an
+//! array that was allocated while it was not locked.
 
 mod array;
 mod prefetch;
@@ -31,7 +32,7 @@ pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
 /// A table from addresses to pointers. It has no more than [`SHARDS`] shards, by a power of two.
 pub(crate) struct SideTable<N, const COUNT: usize = SHARDS> {
     arrays: [Current<N>; COUNT],
-    upkeeps: [Upkeep<N>; COUNT],
+    upkeeps: [Upkeep; COUNT],
 }
 
 impl<N, const COUNT: usize> SideTable<N, COUNT> {
@@ -131,7 +132,7 @@ mod tests {
         let table = SideTable::<u8, 4>::new();
         assert_eq!(table.shards().count(), 4);
         for (number, shard) in table.shards().enumerate() {
-            shard.lock().insert(8, hash(8), NonNull::dangling());
+            shard.lock_with_room().insert(8, hash(8), NonNull::dangling());
             assert_eq!(table.shard_at(number).entries(), 1);
             assert_eq!(table.shard_at(number + 4).entries(), 1);
             assert!((number + 1..4).all(|later| table.shard_at(later).entries() == 0));
@@ -145,7 +146,7 @@ mod tests {
         let value = |key| NonNull::new(ptr::without_provenance_mut::<u8>(key));
         for key in keys() {
             assert_eq!(table.find(key), None);
-            table.shard(hash(key)).lock().insert(key, hash(key), value(key).expect("not null"));
+            table.shard(hash(key)).lock_with_room().insert(key, hash(key), value(key).expect("not null"));
         }
         assert!(keys().all(|key| table.find(key) == value(key)));
         assert!(table.shards().all(|shard| shard.entries() > 400));

@@ -17,7 +17,7 @@ use super::{Shard, hash};
 /// A shard whose values are boxed, and dropped with it.
 pub struct Table<V> {
     array: Current<V>,
-    upkeep: Upkeep<V>,
+    upkeep: Upkeep,
 }
 
 // SAFETY: a shard gives out pointers to values; all of them may be shared between threads.
@@ -42,7 +42,7 @@ impl<V> Table<V> {
     }
 
     pub fn insert(&self, key: usize, value: V) {
-        self.shard().lock().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
+        self.shard().lock_with_room().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
     }
 
     /// Puts another value there; the first is the caller's, to be dropped when no reader can have it.
@@ -59,6 +59,20 @@ impl<V> Table<V> {
         let value = self.shard().lock().remove(key, hash(key))?;
         // SAFETY: it was boxed by `insert`, and nobody looks for it.
         Some(unsafe { Box::from_raw(value.as_ptr()) })
+    }
+
+    pub fn entries(&self) -> usize {
+        self.shard().entries()
+    }
+
+    /// How many groups the array has.
+    pub fn groups(&self) -> usize {
+        self.shard().groups()
+    }
+
+    /// How many arrays it has had that are not empty.
+    pub fn arrays(&self) -> usize {
+        self.shard().arrays()
     }
 
     /// The first `count` keys whose home is the first of two groups, or the second.

@@ -21,6 +21,8 @@
 //!
 //! - **T6** A key that is in its home stays in its slot, until it is removed or the array is replaced: what moves back comes
 //!   from a group that is not its home.
+//! - **T7** While a [`RoomyGuard`](writer::RoomyGuard) is held, there are fewer entries than the array may have, so it has slots, and one
+//!   of them is vacant.
 //!
 //! # Reader's path
 //!
@@ -48,8 +50,11 @@
 //! one, and it is removed from where it was, by the same path. If there is no such, store the vacant tag, and with it that
 //! the group was not passed; not before, so that T2 holds at any time. So a mark that is not needed any more stays no
 //! longer than until something of its group is removed.
-//! *Grow*: when more than 13 of 16 slots would be taken, copy all into an array of twice the size, and store that. The
-//! old one stays as it is, for those who are in it.
+//! *Grow*: when more than 13 of 16 slots would be taken, unlock the shard; allocate an array of twice the size; lock
+//! again; copy all into the new array, link the new one to the old one, and store the new one. The old one stays as it
+//! is, for those who are in it. The global allocator may be code of the user, so it runs under no lock (R4). If another
+//! writer, or the allocator itself, has made room meanwhile, the array is freed, after the shard is unlocked: each
+//! writer wastes one at most.
 //!
 //! # Who races with what
 //!
@@ -95,8 +100,7 @@ use std::ptr::NonNull;
 
 use crate::side_table::array::{Array, Slot};
 use crate::side_table::tags::Tags;
-use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn, lock};
-pub(crate) use writer::Guard;
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn};
 use writer::Writer;
 
 /// A key that is nobody's: no caller looks for it, nor for 0, which a slot has that was never filled. A reader may see the
@@ -106,7 +110,7 @@ pub(crate) const NOBODY: usize = usize::MAX;
 /// A part of a table.
 pub(crate) struct Shard<'table, N> {
     array: &'table Current<N>,
-    upkeep: &'table Upkeep<N>,
+    upkeep: &'table Upkeep,
 }
 
 impl<N> Clone for Shard<'_, N> {
@@ -122,11 +126,11 @@ pub(super) struct Current<N>(AtomicPtr<N>);
 
 /// What else a shard has, which readers mostly do without.
 #[repr(align(64))]
-pub(super) struct Upkeep<N> {
+pub(super) struct Upkeep {
     /// How often a key was moved within an array.
     moves: AtomicUsize,
     entries: AtomicUsize,
-    writer: Mutex<Writer<N>>,
+    writer: Mutex<Writer>,
 }
 
 impl<N> Current<N> {
@@ -171,7 +175,7 @@ pub(super) enum Not {
     There,
 }
 
-impl<N> Upkeep<N> {
+impl Upkeep {
     const_fn! {
         pub(super) const fn new() -> Self {
             Self {
@@ -185,7 +189,7 @@ impl<N> Upkeep<N> {
 
 impl<'table, N> Shard<'table, N> {
     #[inline]
-    pub(super) const fn of(array: &'table Current<N>, upkeep: &'table Upkeep<N>) -> Self {
+    pub(super) const fn of(array: &'table Current<N>, upkeep: &'table Upkeep) -> Self {
         Self { array, upkeep }
     }
 
@@ -219,10 +223,6 @@ impl<'table, N> Shard<'table, N> {
     pub(crate) fn entries(self) -> usize {
         // Relaxed: an estimate.
         self.upkeep.entries.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn lock(self) -> Guard<'table, N> {
-        Guard { shard: self, writer: lock(&self.upkeep.writer) }
     }
 }
 
@@ -284,6 +284,18 @@ impl<N> Slot<N> {
 }
 
 impl<N> Shard<'_, N> {
+    /// How many groups its array has, for the models.
+    #[cfg(loom)]
+    pub(crate) fn groups(self) -> usize {
+        self.array.array().groups()
+    }
+
+    /// How many arrays it has had that are not empty, for the models.
+    #[cfg(loom)]
+    pub(crate) fn arrays(self) -> usize {
+        std::iter::successors(Some(self.array.array()), |array| array.previous()).count()
+    }
+
     /// Frees all arrays, for the models: the tables of hosts stay.
     ///
     /// # Safety
@@ -291,9 +303,10 @@ impl<N> Shard<'_, N> {
     /// Nobody uses it any more.
     #[cfg(loom)]
     pub(crate) unsafe fn free(self) {
-        let replaced = std::mem::take(&mut self.lock().writer.replaced);
         let current = self.array.array();
-        for array in replaced.into_iter().chain((!current.is_empty()).then_some(current)) {
+        let mut next = (!current.is_empty()).then_some(current);
+        while let Some(array) = next {
+            next = array.previous();
             // SAFETY: it was allocated, and the caller says that nobody uses it.
             unsafe { array.free() };
         }

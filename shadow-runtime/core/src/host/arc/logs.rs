@@ -19,7 +19,7 @@
 use std::mem;
 
 use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_ATTACH, PER_OLD, Stack, Young};
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, array_of, const_fn, lock, shared, try_lock};
+use crate::sync::{AtomicUsize, Locked, Mutex, Ordering, array_of, const_fn, lock, shared, try_lock};
 
 /// How many logs there are. One under a model checker.
 const LOGS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -91,7 +91,7 @@ impl Group {
     }
 
     /// Runs `work` with the old hosts, and frees the chunks that it has emptied once the lock is released.
-    fn with<R>(&self, mut hosts: MutexGuard<'_, Old>, work: impl FnOnce(&mut Old) -> R) -> R {
+    fn with<R>(&self, mut hosts: Locked<'_, Old>, work: impl FnOnce(&mut Old) -> R) -> R {
         let result = work(&mut hosts);
         self.len.store(hosts.len(), Ordering::Relaxed);
         let surplus = hosts.take_surplus();
@@ -154,7 +154,7 @@ impl Hosts {
 
 /// A log that no other thread uses just now. `own` is the number of the one that was used last.
 #[inline]
-fn own_log(own: &mut usize) -> MutexGuard<'static, Hosts> {
+fn own_log(own: &mut usize) -> Locked<'static, Hosts> {
     match try_lock(&ALL.logs[*own].0) {
         Some(hosts) => hosts,
         None => other_log(own),
@@ -162,7 +162,7 @@ fn own_log(own: &mut usize) -> MutexGuard<'static, Hosts> {
 }
 
 #[cold]
-fn other_log(own: &mut usize) -> MutexGuard<'static, Hosts> {
+fn other_log(own: &mut usize) -> Locked<'static, Hosts> {
     let others = (*own + 1..LOGS).chain(0..*own);
     for other in others {
         if let Some(hosts) = try_lock(&ALL.logs[other].0) {

@@ -9,29 +9,31 @@ use super::{NOBODY, Shard, look};
 use crate::side_table::array::{Array, SLOTS};
 use crate::side_table::hash;
 use crate::side_table::tags::Tags;
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::{Locked, Ordering, lock};
 
 /// What only writers have of a shard.
-pub(super) struct Writer<N> {
-    /// The arrays that were replaced, and may still have readers.
-    pub(super) replaced: Vec<Array<N>>,
+pub(super) struct Writer {
     /// How many entries the array may have.
     most: usize,
 }
 
-impl<N> Writer<N> {
+impl Writer {
     pub(super) const fn new() -> Self {
-        Self { replaced: Vec::new(), most: 0 }
+        Self { most: 0 }
     }
 }
-
-// SAFETY: arrays are plain memory, which any thread may free. What the values point to is for the callers to argue.
-unsafe impl<N> Send for Writer<N> {}
 
 /// The right to write to a shard.
 pub(crate) struct Guard<'table, N> {
     pub(super) shard: Shard<'table, N>,
-    pub(super) writer: MutexGuard<'table, Writer<N>>,
+    pub(super) writer: Locked<'table, Writer>,
+}
+
+/// The right to write to a shard in which there is room for one more entry (T7).
+pub(crate) struct RoomyGuard<'table, N> {
+    guard: Guard<'table, N>,
+    /// How many entries there are.
+    entries: usize,
 }
 
 /// Where a key is.
@@ -45,54 +47,6 @@ impl<N> Guard<'_, N> {
     /// The value of `key`.
     pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
         look(self.shard.array.array(), key, hash)
-    }
-
-    /// Puts `value` there for `key`, which has none.
-    pub(crate) fn insert(&mut self, key: usize, hash: u64, value: NonNull<N>) {
-        let array = self.shard.array.array();
-        let home = array.home(hash);
-        self.insert_at(array, home, tags(array, home), key, hash, value);
-    }
-
-    /// The same, for who knows the array, the home group of the key, and its tags.
-    #[inline]
-    fn insert_at(&mut self, array: Array<N>, home: usize, seen: Tags, key: usize, hash: u64, value: NonNull<N>) {
-        debug_assert_ne!(key, NOBODY, "a caller looks for it");
-        let entries = self.shard.entries() + 1;
-        match seen.vacant() {
-            Some(index) if entries <= self.writer.most => {
-                self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
-                fill(array, Position { group: home, index }, seen, key, hash, value);
-            }
-            _ => self.insert_further_on(key, hash, value),
-        }
-    }
-
-    /// Where there is no room at home, or too little in the array for so many entries.
-    #[cold]
-    fn insert_further_on(&mut self, key: usize, hash: u64, value: NonNull<N>) {
-        let entries = self.shard.entries() + 1;
-        let mut array = self.shard.array.array();
-        if entries > self.writer.most {
-            array = self.grow(array);
-        }
-        self.shard.upkeep.entries.store(entries, Ordering::Relaxed);
-        put(array, key, hash, value);
-    }
-
-    /// Puts `value` there for `key`, unless it has one, which is returned.
-    #[inline]
-    pub(crate) fn insert_first(&mut self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
-        let array = self.shard.array.array();
-        let home = array.home(hash);
-        let seen = tags(array, home);
-        // By T2, if home was not passed, the key is there or nowhere.
-        let is_absent = seen.matches(hash).is_empty() && !seen.was_passed();
-        let there = if is_absent { None } else { self.find_if_at_all(key, hash) };
-        if there.is_none() {
-            self.insert_at(array, home, seen, key, hash, value);
-        }
-        there
     }
 
     /// As [`find`](Self::find), where it is most likely not there.
@@ -165,18 +119,111 @@ impl<N> Guard<'_, N> {
         }
     }
 
-    #[cold]
-    fn grow(&mut self, from: Array<N>) -> Array<N> {
-        let bits = if from.is_empty() { 1 } else { from.groups().trailing_zeros() + 1 };
-        let to = Array::allocate(bits);
+    /// Has `to`, of twice the size of the current array, take the place of that.
+    fn replace_array(&mut self, to: Array<N>) {
+        let from = self.shard.array.array();
         self.each(|key, value| put(to, key, hash(key), value));
+        // SAFETY: it was allocated for this, and readers do not have it yet.
+        unsafe { to.set_previous(from) };
         // Release: pairs with the Acquire of `Current::array`.
         self.shard.array.0.store(to.into_raw(), Ordering::Release);
         self.writer.most = to.groups() * SLOTS * 13 / 16;
-        if !from.is_empty() {
-            self.writer.replaced.push(from);
+    }
+
+    /// Whether the array may not have one more entry.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.shard.entries() >= self.writer.most
+    }
+}
+
+impl<'table, N> Shard<'table, N> {
+    pub(crate) fn lock(self) -> Guard<'table, N> {
+        Guard { shard: self, writer: lock(&self.upkeep.writer) }
+    }
+
+    /// Locks it with room for one more entry. Where it has to grow, the allocator runs, under no lock of this shard.
+    #[inline]
+    pub(crate) fn lock_with_room(self) -> RoomyGuard<'table, N> {
+        loop {
+            if let Some(guard) = self.lock_if_roomy() {
+                return guard;
+            }
+            self.make_room();
         }
-        to
+    }
+
+    /// Locks it, if there is room for one more entry. If not, it is not locked: have the caller let go of other locks,
+    /// and [make room](Self::make_room).
+    #[inline]
+    pub(crate) fn lock_if_roomy(self) -> Option<RoomyGuard<'table, N>> {
+        let guard = self.lock();
+        let entries = self.entries();
+        (entries < guard.writer.most).then_some(RoomyGuard { guard, entries })
+    }
+
+    /// Replaces the array by one of twice the size, unless another thread is first. The allocator runs, under no lock of
+    /// this shard, so the caller holds no other.
+    #[cold]
+    pub(crate) fn make_room(self) {
+        let from = self.array.array();
+        let to = Array::allocate(if from.is_empty() { 1 } else { from.groups().trailing_zeros() + 1 });
+        let mut guard = self.lock();
+        let is_due = guard.shard.array.array() == from && guard.is_full();
+        if is_due {
+            guard.replace_array(to);
+        }
+        drop(guard);
+        if !is_due {
+            // SAFETY: it was allocated for this, and nobody else has it.
+            unsafe { to.free() };
+        }
+    }
+}
+
+impl<N> RoomyGuard<'_, N> {
+    /// The value of `key`.
+    pub(crate) fn find(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
+        self.guard.find(key, hash)
+    }
+
+    /// Puts another value there for `key`.
+    pub(crate) fn replace(mut self, key: usize, hash: u64, value: NonNull<N>) {
+        self.guard.replace(key, hash, value);
+    }
+
+    /// Puts `value` there for `key`, which has none.
+    pub(crate) fn insert(self, key: usize, hash: u64, value: NonNull<N>) {
+        let array = self.guard.shard.array.array();
+        let home = array.home(hash);
+        self.insert_at(array, home, tags(array, home), key, hash, value);
+    }
+
+    /// The same, for who knows the array, the home group of the key, and its tags.
+    #[inline]
+    fn insert_at(self, array: Array<N>, home: usize, seen: Tags, key: usize, hash: u64, value: NonNull<N>) {
+        debug_assert_ne!(key, NOBODY, "a caller looks for it");
+        self.guard.shard.upkeep.entries.store(self.entries + 1, Ordering::Relaxed);
+        match seen.vacant() {
+            // By T7 the array has slots.
+            Some(index) => fill(array, Position { group: home, index }, seen, key, hash, value),
+            None => put_further_on(array, key, hash, value),
+        }
+    }
+
+    /// Puts `value` there for `key`, unless it has one, which is returned.
+    #[inline]
+    pub(crate) fn insert_first(self, key: usize, hash: u64, value: NonNull<N>) -> Option<NonNull<N>> {
+        let array = self.guard.shard.array.array();
+        let home = array.home(hash);
+        let seen = tags(array, home);
+        // By T2, if home was not passed, the key is there or nowhere.
+        let is_absent = seen.matches(hash).is_empty() && !seen.was_passed();
+        let there = if is_absent { None } else { self.guard.find_if_at_all(key, hash) };
+        if there.is_none() {
+            self.insert_at(array, home, seen, key, hash, value);
+        }
+        there
     }
 }
 
@@ -238,7 +285,13 @@ pub(super) fn value_at<N>(array: Array<N>, Position { group, index }: Position) 
     NonNull::new(value).expect("a slot that is not vacant has a value")
 }
 
-/// Puts a key at the first vacant slot from its home on, and marks what it passes.
+/// Where there is no room at home. By T7 there is some.
+#[cold]
+fn put_further_on<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
+    put(array, key, hash, value);
+}
+
+/// Puts a key at the first vacant slot from its home on, of which there has to be one, and marks what it passes.
 fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
     let mut group = array.home(hash);
     loop {
