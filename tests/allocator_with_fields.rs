@@ -1,0 +1,437 @@
+//! A global allocator that has fields of every kind of host, which it attaches, reads, updates and detaches while it
+//! allocates and while it frees. No lock of the library is held while the allocator runs (R4), so it never waits for
+//! itself.
+//!
+//! The allocator does so in threads that have asked for it, until they have ended, and not in the middle of doing so:
+//! what the library allocates for the allocator's own fields comes from the system. In a build with debug assertions
+//! the library counts the locks that a thread holds, and every call of the allocator, those within its own fields
+//! included, asserts that there are none.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::{panic, process, ptr, thread};
+
+use shadow_runtime::raw::{self, Id, UpdateId};
+use shadow_runtime::{Shadow, ShadowFields, Shadowed, registry, shadow};
+
+mod common;
+
+use common::{AtEnd, never_hangs, panic_of};
+
+struct WithFields;
+
+#[global_allocator]
+static ALLOCATOR: WithFields = WithFields;
+
+/// How often it has.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Whether the allocator uses its fields in this thread now.
+    static USES_FIELDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A host that the allocator has on its stack. Its alignment gives hosts in an array all slots of claims.
+#[derive(Default, Shadow)]
+#[repr(align(16))]
+#[shadow_field(attach serial: Box<usize>)]
+#[shadow_field(get_or_attach count: AtomicU64)]
+#[shadow_field(get_or_update last: Box<usize>)]
+#[shadow_field(get_or_update(copy) size: [usize; 3])]
+struct Local {
+    shadow: ShadowFields,
+}
+
+// Another field set of the same host.
+shadow! { impl Local { get_or_attach probe: AtomicU64; } }
+
+shadow! {
+    trait ShadowedFields for Shadowed<usize> {
+        attach serial: Box<usize>;
+        get_or_attach count: AtomicU64;
+        get_or_update last: Box<usize>;
+        get_or_update(copy) size: [usize; 3];
+    }
+    trait ArcFields for Arc<usize> {
+        attach serial: Box<usize>;
+        get_or_attach count: AtomicU64;
+        get_or_update last: Box<usize>;
+        get_or_update(copy) size: [usize; 3];
+    }
+    trait StaticFields for &'static Object {
+        attach serial: Box<usize>;
+        get_or_attach count: AtomicU64;
+        get_or_update last: Box<usize>;
+        get_or_update(copy) size: [usize; 3];
+    }
+}
+
+/// An object that stays.
+struct Object(#[expect(dead_code, reason = "an object has an address")] usize);
+
+/// What all threads share: a field that each has to find attached, and 64 neighbours, whose fields have all slots of
+/// claims.
+static SHARED: Local = Local { shadow: ShadowFields::new() };
+static NEIGHBOURS: [Local; 64] = [const { Local { shadow: ShadowFields::new() } }; 64];
+
+/// Objects for the allocator, and for the test.
+static OBJECTS: [Object; 8000] = [const { Object(0) }; 8000];
+static MORE_OBJECTS: [Object; 2000] = [const { Object(0) }; 2000];
+
+const WRITTEN_ONCE: Id<Box<usize>> = Id::new(1);
+const REPLACED: UpdateId<Box<usize>> = UpdateId::new(2);
+
+/// How many objects of raw addresses, and numbers, the allocator leaves as they are, so that tables grow.
+const MOST_LEFT: usize = 2000;
+const MOST_NUMBERS: usize = 200;
+
+/// An address that is an object's for `raw`, which never looks behind it. Those of the allocator are apart from the
+/// test's.
+fn address(number: usize, of_allocator: bool) -> *const () {
+    ptr::without_provenance(32 * (number + 1) + if of_allocator { 16 } else { 0 })
+}
+
+/// Everything that the allocator does with fields, beside an allocation of this size.
+fn use_fields(size: usize) {
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    SHARED.count().fetch_add(1, Ordering::Relaxed);
+    SHARED.update_last(Box::new(size));
+    SHARED.update_size([size; 3]);
+    assert!(SHARED.last().is_some());
+    let [first, second, third] = SHARED.size().unwrap();
+    assert!(first == second && second == third);
+
+    let mut local = Local::default();
+    local.attach_serial(Box::new(call)).unwrap();
+    assert!(local.attach_serial(Box::new(0)).is_err());
+    local.count().fetch_add(1, Ordering::Relaxed);
+    local.probe();
+    assert_eq!(local.update_last(Box::new(1)), None);
+    assert_eq!(local.update_last_with(|last| Box::new(**last.unwrap() + 1)), Some(Box::new(1)));
+    assert_eq!(local.update_size([size; 3]), None);
+    assert_eq!((local.last(), local.size()), (Some(Box::new(2)), Some([size; 3])));
+    assert_eq!(local.detach_serial(), Some(Box::new(call)));
+    assert_eq!(local.detach_last(), Some(Box::new(2)));
+    assert_eq!(local.detach_size(), Some([size; 3]));
+    assert!(local.detach_count().is_some_and(|count| count.into_inner() == 1));
+
+    // Of all slots of claims one may be contended, or be that of a claim which this very thread is about to list.
+    for neighbour in &NEIGHBOURS {
+        let _ = neighbour.get_or_try_attach_probe(|| Err(()));
+    }
+
+    let mut shadowed = Shadowed::new(size);
+    shadowed.attach_serial(Box::new(call)).unwrap();
+    shadowed.count().fetch_add(1, Ordering::Relaxed);
+    assert_eq!(shadowed.update_last(Box::new(1)), None);
+    assert_eq!(shadowed.update_size([size; 3]), None);
+    assert_eq!((shadowed.last(), shadowed.size()), (Some(Box::new(1)), Some([size; 3])));
+    assert_eq!(shadowed.detach_serial(), Some(Box::new(call)));
+
+    // It is dropped, so that a later attach sweeps it.
+    let arc = Arc::new(size);
+    arc.attach_serial(Box::new(call)).unwrap();
+    arc.count().fetch_add(1, Ordering::Relaxed);
+    assert_eq!(arc.update_last(Box::new(1)), None);
+    assert_eq!(arc.update_size([size; 3]), None);
+    assert_eq!((arc.serial(), arc.last(), arc.size()), (Some(&Box::new(call)), Some(Box::new(1)), Some([size; 3])));
+
+    if let Some(object) = OBJECTS.get(call) {
+        object.attach_serial(Box::new(call)).unwrap();
+        object.count().fetch_add(1, Ordering::Relaxed);
+        assert_eq!(object.update_last(Box::new(1)), None);
+        assert_eq!(object.update_size([size; 3]), None);
+    }
+    let object = &OBJECTS[call % OBJECTS.len()];
+    object.update_last(Box::new(2));
+    object.update_size([2; 3]);
+    assert!(object.last().is_some() && object.size().is_some());
+
+    use_raw(address(call, true), call);
+    if call % 500 == 0 {
+        drop(registry().report());
+        registry().sweep();
+    }
+}
+
+// What follows is safe, because an object of this file is an address that no two threads use at the same time, but for
+// `update`, and no reference to a value is kept.
+
+fn attach(id: Id<Box<usize>>, object: *const (), value: usize) -> bool {
+    // SAFETY: see above.
+    unsafe { id.attach(object, Box::new(value)) }.is_ok()
+}
+
+fn initialise(id: Id<Box<usize>>, object: *const (), value: usize) -> usize {
+    // SAFETY: see above.
+    **unsafe { id.get_or_attach(object, || Ok::<_, Infallible>(Box::new(value))) }.unwrap()
+}
+
+fn get(id: Id<Box<usize>>, object: *const ()) -> Option<usize> {
+    // SAFETY: see above.
+    unsafe { id.get(object) }.unwrap().map(|value| **value)
+}
+
+fn detach(id: Id<Box<usize>>, object: *const ()) -> Option<usize> {
+    // SAFETY: see above.
+    unsafe { id.detach(object) }.unwrap().map(|value| *value)
+}
+
+fn update(id: UpdateId<Box<usize>>, object: *const (), value: usize) -> Option<usize> {
+    // SAFETY: see above.
+    unsafe { id.get_or_update(object, Box::new(value)) }.unwrap().map(|value| *value)
+}
+
+fn newest(id: UpdateId<Box<usize>>, object: *const ()) -> Option<usize> {
+    // SAFETY: see above.
+    unsafe { id.get(object) }.unwrap().map(|value| *value)
+}
+
+fn detach_object(object: *const ()) -> usize {
+    // SAFETY: see above.
+    unsafe { raw::detach_object(object) }
+}
+
+fn use_raw(object: *const (), call: usize) {
+    assert!(attach(WRITTEN_ONCE, object, call));
+    assert!(!attach(WRITTEN_ONCE, object, 0));
+    assert_eq!(update(REPLACED, object, call), None);
+    assert_eq!(update(REPLACED, object, 1), Some(call));
+    assert_eq!((get(WRITTEN_ONCE, object), newest(REPLACED, object)), (Some(call), Some(1)));
+    assert_eq!(detach(WRITTEN_ONCE, object), Some(call));
+    assert_eq!(initialise(WRITTEN_ONCE, object, call), call);
+    if call < MOST_NUMBERS {
+        assert!(attach(Id::new(10_000 + call as u64), object, call));
+    }
+    if call >= MOST_LEFT {
+        assert_eq!(detach_object(object), 2);
+    }
+}
+
+fn run(size: usize) {
+    #[cfg(debug_assertions)]
+    if shadow_runtime::__private::locks_held() != 0 {
+        abort("the allocator runs under a lock of the library");
+    }
+    if !USES_FIELDS.replace(false) {
+        return;
+    }
+    // An allocator must not unwind.
+    let unwinding = AtEnd(|| abort("the allocator panics"));
+    use_fields(size);
+    std::mem::forget(unwinding);
+    USES_FIELDS.set(true);
+}
+
+fn abort(why: &str) {
+    let _ = writeln!(io::stderr(), "{why}");
+    process::abort();
+}
+
+// SAFETY: everything is handed on to the system's allocator. What it does beside that does not unwind.
+unsafe impl GlobalAlloc for WithFields {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        run(layout.size());
+        // SAFETY: the caller keeps to the same contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        run(layout.size());
+        // SAFETY: the caller keeps to the same contract.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        run(size);
+        // SAFETY: the caller keeps to the same contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        run(layout.size());
+        // SAFETY: the caller keeps to the same contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Runs `test` in so many threads, each with its number, with an allocator that uses its fields.
+fn with_fields(threads: usize, test: impl Fn(usize) + Send + Sync) {
+    let before = CALLS.load(Ordering::SeqCst);
+    never_hangs(|| {
+        thread::scope(|scope| {
+            for number in 0..threads {
+                let test = &test;
+                scope.spawn(move || {
+                    USES_FIELDS.set(true);
+                    test(number);
+                });
+            }
+        });
+    });
+    assert!(CALLS.load(Ordering::SeqCst) > before, "the allocator has used its fields");
+}
+
+#[test]
+fn an_allocator_has_fields_while_the_table_of_arcs_grows_and_is_swept() {
+    with_fields(3, |_| {
+        let mut hosts = Vec::new();
+        for number in 0..600 {
+            let host = Arc::new(number);
+            host.attach_serial(Box::new(number)).unwrap();
+            host.count().fetch_add(1, Ordering::Relaxed);
+            host.update_last(Box::new(number));
+            hosts.push(host);
+        }
+        for (number, host) in hosts.iter().enumerate() {
+            assert_eq!(host.serial(), Some(&Box::new(number)));
+            assert_eq!(host.last(), Some(Box::new(number)));
+        }
+        drop(hosts);
+        registry().sweep();
+    });
+}
+
+#[test]
+fn an_allocator_has_fields_while_the_table_of_statics_grows() {
+    let next = AtomicUsize::new(0);
+    with_fields(3, |_| {
+        while let Some(object) = MORE_OBJECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            object.attach_serial(Box::new(1)).unwrap();
+            object.count().fetch_add(1, Ordering::Relaxed);
+            object.update_last(Box::new(1));
+            assert_eq!((object.serial(), object.last()), (Some(&Box::new(1)), Some(Box::new(1))));
+        }
+    });
+}
+
+/// All threads enter the same objects, so that most find, under the lock, that another was first.
+#[test]
+fn an_allocator_has_fields_while_threads_race_to_enter_a_static() {
+    static RACED: [Object; 300] = [const { Object(0) }; 300];
+    let barrier = Barrier::new(3);
+    with_fields(3, |_| {
+        for object in &RACED {
+            barrier.wait();
+            object.count().fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    assert!(RACED.each_ref().iter().all(|object| object.count().load(Ordering::Relaxed) == 3));
+}
+
+#[test]
+fn an_allocator_has_fields_while_the_tables_of_raw_fields_grow() {
+    with_fields(3, |thread| {
+        let objects = || (0..500).map(|number| address(500 * thread + number, false));
+        for object in objects() {
+            assert!(attach(WRITTEN_ONCE, object, 1));
+            assert_eq!([1, 2].map(|value| update(REPLACED, object, value)), [None, Some(1)]);
+        }
+        for object in objects() {
+            assert_eq!((get(WRITTEN_ONCE, object), newest(REPLACED, object)), (Some(1), Some(2)));
+            assert_eq!(detach_object(object), 2);
+        }
+    });
+}
+
+/// Each number is a field that is registered, has a table of its own, and lengthens the threads' counters.
+#[test]
+fn an_allocator_has_fields_while_fields_are_registered_and_all_of_a_number_are_detached() {
+    with_fields(3, |thread| {
+        for number in 0..150 {
+            // All threads use the same numbers, so that one names each, and the others find it named.
+            assert!(attach(Id::new(1000 + number), address(10_000 + thread, false), 1));
+            for object in 20_000 + 5 * thread..20_005 + 5 * thread {
+                assert_eq!(update(UpdateId::new(2000 + number), address(object, false), 1), None);
+            }
+        }
+        let report = registry().report();
+        assert!(report.iter().count() >= 300);
+        assert!(!report.to_string().is_empty());
+    });
+    with_fields(1, |_| {
+        for number in 0..150 {
+            // SAFETY: nobody has a reference to a value of an `UpdateId`.
+            let detached = unsafe { UpdateId::<Box<usize>>::new(2000 + number).detach_all(|_, _| ()) };
+            assert_eq!(detached.unwrap(), 15);
+        }
+    });
+}
+
+/// A thread takes counters and a reader's slot when it first counts and reads, and gives them back when it ends.
+#[test]
+fn an_allocator_has_fields_while_threads_start_and_end() {
+    with_fields(3, |_| {
+        for number in 0..50 {
+            let thread = thread::spawn(move || {
+                USES_FIELDS.set(true);
+                let host = Arc::new(number);
+                host.update_last(Box::new(number));
+                assert_eq!(host.last(), Some(Box::new(number)));
+                SHARED.update_last(Box::new(number));
+                SHARED.last()
+            });
+            assert!(thread.join().unwrap().is_some());
+        }
+    });
+}
+
+/// One initialises, and allocates; the others wait. A claim is listed, and waits are entered, for each round.
+#[test]
+fn an_allocator_has_fields_while_threads_wait_for_an_initialiser() {
+    let barrier = Barrier::new(3);
+    let hosts: Vec<_> = (0..100).map(|_| (Local::default(), AtomicUsize::new(0))).collect();
+    with_fields(3, |_| {
+        for (host, asking) in &hosts {
+            barrier.wait();
+            asking.fetch_add(1, Ordering::SeqCst);
+            host.get_or_attach_count(|| {
+                while asking.load(Ordering::SeqCst) < 3 {
+                    thread::yield_now();
+                }
+                // The others are about to wait; most do before this is over.
+                let boxes: Vec<_> = (0..10_u64).map(Box::new).collect();
+                AtomicU64::new(boxes.len() as u64)
+            });
+        }
+    });
+    assert!(hosts.iter().all(|(host, _)| host.count().load(Ordering::Relaxed) == 10));
+}
+
+/// Two threads ask for one another's field; one of them panics, and allocates for that, and the other goes on.
+#[test]
+fn an_allocator_has_fields_while_initialisers_wait_in_a_circle_and_fail() {
+    let both = Barrier::new(2);
+    let hosts: Vec<_> = (0..20).map(|_| [Local::default(), Local::default()]).collect();
+    let circles = AtomicUsize::new(0);
+    // A backtrace for each of these panics takes long.
+    panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    with_fields(2, |thread| {
+        for pair in &hosts {
+            let [own, other] = [&pair[thread], &pair[1 - thread]];
+            both.wait();
+            let ask = || {
+                own.get_or_attach_count(|| {
+                    both.wait();
+                    other.get_or_attach_count(|| AtomicU64::new(9));
+                    AtomicU64::new(1)
+                });
+            };
+            if panic::catch_unwind(AssertUnwindSafe(ask)).is_err() {
+                circles.fetch_add(1, Ordering::SeqCst);
+            }
+            both.wait();
+        }
+    });
+    assert_eq!(circles.into_inner(), 20, "one of each two");
+    with_fields(1, |_| {
+        let host = Local::default();
+        let message = panic_of(|| host.get_or_attach_count(|| AtomicU64::new(host.count().load(Ordering::Relaxed))));
+        assert!(message.contains("asked for by its own initialiser"), "{message}");
+    });
+}
