@@ -174,12 +174,14 @@ fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
         if !has_barrier {
             forbid_barrier();
         }
-        for (made, are_unlinked) in [(2, false), (2, true), (3, false)] {
+        // The reader's slot is the second of the list, is pushed again to its front, or is the first.
+        for (are_unlinked, is_one_held) in [(false, true), (true, true), (true, false)] {
             model(2, move || {
-                make_slots(made);
+                make_slots(2);
                 if are_unlinked {
                     assert!(!is_announced(CELL, NODE));
                 }
+                let held = is_one_held.then(Reader::default);
                 let shared = Arc::new((AtomicUsize::new(NODE), Value::default()));
                 let reader = thread::spawn({
                     let shared = Arc::clone(&shared);
@@ -202,6 +204,7 @@ fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
                 }
                 reader.join().unwrap();
                 other.join().unwrap();
+                drop(held);
                 assert!(!is_announced(CELL, NODE));
                 assert_eq!(scanned(), 1);
             });

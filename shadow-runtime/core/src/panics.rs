@@ -1,11 +1,11 @@
 //! Several pieces of user code in a row, of which any may panic (rule R5).
 //!
-//! In: pieces of user code, one at a time, mostly destructors. Out: all of them run. Their first panic is raised again at
-//! the end, where the caller has to do with them, or is discarded, where the caller has not.
+//! In: pieces of user code, one at a time, mostly destructors. Out: all run. The first panic is raised again at the end, or
+//! discarded, if the user code is a stranger's.
 //!
-//! The log gets every panic that is not raised again, at the level `error`, with the field and the host type (R11): the
-//! second and later ones of a row, the discarded ones, and the ones during unwinding, where a raised panic would abort the
-//! process. A logger that panics is contained. Without the feature `log`, the panic hook has been the only witness.
+//! The log gets every other panic, at the level `error`, with the field and the host type (R11): the second and later panics, the
+//! discarded ones, and those during unwinding, where a raised panic would abort the process. A panic of the logger is contained.
+//! Without the feature `log`, only the panic hook knows of these panics.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -55,7 +55,7 @@ impl Panics {
 
     /// Runs `user_code`, and keeps its panic if it is the first. The log calls the user code `whose`.
     pub(crate) fn contain(&mut self, whose: &dyn Display, user_code: impl FnOnce()) {
-        // `user_code` leaves a value half dropped, which no one sees again.
+        // Unwind safe: `user_code` leaves at most a half dropped value, out of reach.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
             self.keep(whose, payload);
         }
