@@ -1,7 +1,9 @@
 //! Updates inside of closures of `update_f_with`: an update of the closure's own field is refused, as R3 refuses an initialiser
 //! of its own field; an update of another field is allowed.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Weak};
+use std::thread;
 
 use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
 
@@ -225,5 +227,38 @@ fn an_attempt_that_is_lost_may_update_its_field_when_it_is_dropped() {
         });
         assert_eq!((runs, previous.map(|leaves| leaves.1)), (2, Some(5)));
         assert_eq!(host.leaves().map(|leaves| leaves.1), Some(2));
+    });
+}
+
+/// Closures run in the destructors of thread-locals as they do elsewhere.
+#[test]
+fn an_update_by_its_own_closure_is_refused_at_the_end_of_a_thread() {
+    struct Ends(Arc<Task>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            let Self(task) = self;
+            names(&panic_of(|| task.update_first_with(|_| task.update_first("one".into()).unwrap())), "first");
+            task.update_first_with(|last| format!("{}.", last.unwrap()));
+            task.update_copied_with(|last| task.first().map_or(0, |_| last.unwrap() + 1));
+        }
+    }
+    thread_local! { static ENDS: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) }; }
+    never_hangs(|| {
+        let task = Arc::new(Task::default());
+        task.update_first("last words".into());
+        task.update_copied(0);
+        for is_known_first in [false, true] {
+            let task = Arc::clone(&task);
+            // The thread's own slot is there before the thread-local, or after.
+            let work = move || {
+                if is_known_first {
+                    ENDS.with_borrow_mut(|ends| ends.push(Ends(Arc::clone(&task))));
+                }
+                assert!(task.first().is_some());
+                ENDS.with_borrow_mut(|ends| ends.push(Ends(Arc::clone(&task))));
+            };
+            thread::spawn(work).join().unwrap();
+        }
+        assert_eq!((task.first().as_deref(), task.copied()), (Some("last words..."), Some(3)));
     });
 }

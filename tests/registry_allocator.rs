@@ -36,6 +36,7 @@ thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static UPDATES: Cell<bool> = const { Cell::new(false) };
+    static READS: Cell<bool> = const { Cell::new(false) };
     /// What is allocated, by this thread, less what it has freed.
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
@@ -44,6 +45,13 @@ fn update(size: usize) {
     if UPDATES.replace(false) {
         HEAP.update_size([size; 3]);
         UPDATES.set(true);
+    }
+}
+
+fn read() {
+    if READS.replace(false) {
+        assert!(HEAP.size().is_some());
+        READS.set(true);
     }
 }
 
@@ -64,6 +72,7 @@ unsafe impl GlobalAlloc for Instrumented {
         }
         BYTES.set(BYTES.get().wrapping_add(layout.size()));
         update(layout.size());
+        read();
         // SAFETY: the caller keeps to the same contract.
         unsafe { System.alloc(layout) }
     }
@@ -71,6 +80,7 @@ unsafe impl GlobalAlloc for Instrumented {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         BYTES.set(BYTES.get().wrapping_sub(layout.size()));
         update(layout.size());
+        read();
         // SAFETY: the caller keeps to the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -138,4 +148,32 @@ fn an_allocator_may_update_small_values_where_others_are_replaced() {
     for kept in never_hangs(|| [(); 3].map(|()| thread::spawn(updates)).map(|thread| thread.join().unwrap())) {
         assert!(kept[2] <= kept[0], "bytes that are kept: {kept:?}");
     }
+}
+
+/// The first read of a thread takes a slot, which allocates, and has the thread give the slot back, which may allocate, too.
+#[test]
+fn an_allocator_may_read_where_others_read() {
+    #[derive(Shadow, Default)]
+    #[shadow_field(get_or_update text: String)]
+    struct Host {
+        shadow: ShadowFields,
+    }
+    HEAP.update_size([1; 3]);
+    let host = Host::default();
+    host.update_text("text".into());
+    never_hangs(|| {
+        for _ in 0..3 {
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        READS.set(true);
+                        for _ in 0..100 {
+                            assert_eq!(host.text().as_deref(), Some("text"));
+                        }
+                        READS.set(false);
+                    });
+                }
+            });
+        }
+    });
 }

@@ -16,10 +16,14 @@
 //! | `tell`, `Release` to `Relaxed` | `a_node_is_announced_for_another_cell` |
 //! | `is_announced`, the second look at the node | `a_node_is_announced_for_another_cell` |
 //! | `is_announced`, the cell, `Acquire` to `Relaxed` | `a_reader_of_two_fields_and_an_update_of_the_first` of `loom_update.rs` |
-//! | `is_announced`, the node or the last slot, `SeqCst` to `Relaxed` | `a_value_is_read_while_it_is_replaced` of `loom_raw.rs` |
+//! | `is_announced`, the node, `SeqCst` to `Relaxed` | `a_value_is_read_while_it_is_replaced` of `loom_raw.rs` |
+//! | `scanned`, the first slot, `SeqCst` to `Relaxed` | `a_reader_or_a_writer_sees_the_other` |
+//! | `scanned`, a link, `Acquire` to `Relaxed` | `an_owned_slot_has_one_owner_and_stays_in_the_list` |
 //! | `withdraw`, `Release` to `Relaxed`, or `SeqCst` to `Acquire` | `a_reader_or_a_writer_sees_the_other` |
-//! | `give_back`, `Release`; `take_slot`, either `Acquire` | `a_node_is_announced_for_another_cell_by_another_thread` |
-//! | `make_slot`, `SeqCst` to either half | `a_reader_or_a_writer_sees_the_other` |
+//! | `give_back`, `Release`; `own`, `Acquire`; `take_slot`, `Acquire`; `make_slot`, `Release` | `a_node_is_announced_for_another_cell_by_another_thread` |
+//! | `push`, the exchange, `SeqCst` to either half | `a_reader_or_a_writer_sees_the_other` |
+//! | `push`, the link, `Release` to `Relaxed` | `an_owned_slot_has_one_owner_and_stays_in_the_list`: a scan that does not end |
+//! | `unlink_vacant`, the first slot, `Acquire`; the new link, `Release`; the flag, either; the state, `Release` | `a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked` |
 //!
 //! Loom takes a `SeqCst` operation for `AcqRel` or its half, and `full_fence` is there for the rest. So none can fail where
 //! `SeqCst` is weakened to that alone; that it takes `SeqCst` is argued in `cell/get_or_update.rs`, as O5.
@@ -30,7 +34,9 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use shadow_runtime::__private::modelled_readers::{Reader, Way, fence, forbid_barrier, is_announced, scanned};
+use shadow_runtime::__private::modelled_readers::{
+    Reader, Way, fence, forbid_barrier, is_announced, scanned, unlink_slots,
+};
 
 const WAYS: [Way; 3] = [Way::Lightly, Way::AtOnce, Way::ByFence];
 
@@ -168,6 +174,7 @@ fn make_slots(count: usize) {
 /// scans. In the end, a scan visits the first slot alone.
 #[test]
 fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
+    unlink_slots();
     let with = WAYS.map(|way| (way, true));
     let without = [(Way::AtOnce, false), (Way::ByFence, false)];
     for (way, has_barrier) in with.into_iter().chain(without) {
@@ -215,6 +222,7 @@ fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
 /// Outcomes: two readers that take and give back slots, while both they and a third thread scan, never own one slot at a time.
 #[test]
 fn an_owned_slot_has_one_owner_and_stays_in_the_list() {
+    unlink_slots();
     model(2, || {
         make_slots(2);
         let reader = |node| {

@@ -1,65 +1,63 @@
-//! Hazards: a reader announces the value that it uses, and a writer scans the announcements before it drops a value.
+//! Hazards: a reader announces a value before the use, and a writer scans the announcements before the drop.
 //!
-//! In: a reader's cell and node, before the reader touches the node's value. Out: whether a node is announced. These are
-//! hazard pointers (M. M. Michael, "Hazard Pointers", IEEE TPDS 15/6, 2004) in slots of single threads, so readers write to
-//! no shared memory. Neighbours: `cell/get_or_update.rs` and `raw/newest.rs`, which argue what a hazard protects;
-//! `barrier.rs`, the process-wide barrier in place of a reader's fence; `node.rs`, the memory of a value; `retired.rs`, the
-//! drop of a value that was announced when a writer replaced it.
+//! In: a reader's cell and node. Out: whether a node is announced. These are hazard pointers (M. M. Michael, "Hazard Pointers",
+//! IEEE TPDS 15/6, 2004) in slots of single threads, so readers write to no shared memory. Neighbours: `cell/get_or_update.rs` and
+//! `raw/newest.rs`, which argue the protocol of a hazard; `barrier.rs`, the process-wide barrier in place of a reader's fence;
+//! `node.rs`, the memory of a value; `retired.rs`, the drop of a value that was announced when a writer replaced it.
 //!
 //! # Slots
 //!
-//! A hazard is in a [`Slot`]. A thread owns one slot from its first read to its end. A read inside of a read owns another slot
-//! until its end. A slot is never freed; a later owner uses the slot of an earlier one. So the memory is 128 bytes for each slot
-//! of the peak, the most threads and nested reads at one time, and for one more.
+//! A hazard is in a [`Slot`]. A thread owns one slot from its first read to its end. A nested read owns a second slot until its end.
+//! Slots are never freed; a later owner uses the slot of an earlier owner. So the memory is 128 bytes for each slot of the peak,
+//! the most threads and nested reads at one time, and for one more.
 //!
-//! A slot has a node, null without a hazard, and the node's cell. Nodes are recycled between cells, so a slow reader of the
-//! node's last cell may still have the node in its slot. The cell tells the two apart, so no writer waits for that reader. A
-//! reader stores the cell before the node, both with `Release`. A scan that acquires the node sees that cell or a newer one; a
-//! newer one means that the reader is done with the node. For the same reason the cell is stored with `Release` and loaded with
-//! `Acquire`: a scan that sees the newer cell sees the withdrawal, and the second look at the node tells a right cell of
-//! another node apart.
+//! A slot has a node, null without a hazard, and the node's cell. Cells recycle nodes, so a slow reader of one cell may announce a
+//! node of another cell, until its second look. The cell in the slot tells the two apart, and no writer waits for such a reader. A
+//! reader stores the cell before the node, both with `Release`. A scan that acquires the node sees this cell or a newer cell; with a
+//! newer cell, the reader is done with the node. For the same reason the cell is stored with `Release` and loaded with `Acquire`: a
+//! scan that sees the newer cell also sees the withdrawal before. The scan's second look at the node then rejects a cell that is
+//! right for another node.
 //!
 //! # The scan list
 //!
-//! A scan visits the slots of the scan list: a singly linked list from [`SCANNED`]. The state of a slot says where the slot is:
+//! A scan visits the slots of the scan list, a singly linked list from [`SCANNED`]. The states of a slot:
 //!
 //! | state | owner | in the scan list |
 //! |---|---|---|
-//! | [`OWNED`] | a thread, a read, or the sweep of the list | yes, before the first hazard |
+//! | [`OWNED`] | a thread, a read, or [`unlink_vacant`] | yes, from before the first hazard |
 //! | [`VACANT`] | none | yes |
 //! | [`UNLINKED`] | none | no |
 //!
-//! [`take_slot`] looks for a slot without an owner in the list of all slots, which only grows, and owns it by a
-//! compare-and-swap of the state. An unlinked slot is pushed to the front of the scan list first. [`Slot::give_back`] stores
-//! `VACANT`. A scan that has met more than [`MOST_VACANT`] vacant slots calls [`unlink_vacant`]: it owns each vacant slot but
-//! the first of the list, unlinks the slot, and stores `UNLINKED`. One thread at a time does so, by a flag, and no thread waits for
-//! the flag. All of this takes no lock (R10), and reads by a thread's own slot do nothing for it.
+//! [`take_slot`] searches the list of all slots, which only grows, for a slot without an owner, and owns the slot by a
+//! compare-and-swap of the state. An unlinked slot is then pushed to the front of the scan list. [`Slot::give_back`] stores
+//! `VACANT`. A scan that meets more than [`MOST_VACANT`] vacant slots calls [`unlink_vacant`], which owns each vacant slot but the
+//! first of the list, unlinks the slot, and stores `UNLINKED`. A flag admits one thread at a time, and no thread waits for the
+//! flag. So reads take no lock (R10), and a read by the thread's own slot executes no code of the list.
 //!
-//! *Bound*: a scan visits the slots in use, and at most [`MOST_VACANT`] others, from the second scan after the others were
-//! given back, in whatever order that was. (A thread that is stopped while it unlinks, or is missing in the child of a `fork`,
-//! suspends the bound, and nothing else.)
+//! *Bound*: a scan visits the slots in use, and at most [`MOST_VACANT`] vacant slots, from the second scan after slots were given
+//! back, in any order. (A thread that stops inside of `unlink_vacant`, or is missing in the child of a `fork`, suspends the bound,
+//! and nothing else.)
 //!
 //! # Why a scan misses no hazard
 //!
 //! - **H1** An owned slot is in the scan list, from before the owner's first hazard until after the last.
-//! - **H2** Only the holder of the flag unlinks, only what it owns, and never the first slot of the list. So the links of a slot in the list
-//!   are written by the holder of the flag, but for the first link, which is written before the push.
-//! - **H3** Pushes have numbers, by the order of the exchanges of `SCANNED`. A slot has the number of its last push. A link goes
-//!   from a slot to the next lower number that was in the list when the link was written.
+//! - **H2** Only the holder of the flag unlinks, only slots that it owns, and never the first of the list. So only the holder of the
+//!   flag writes links of slots in the list; the pusher of a slot writes the slot's link before the push.
+//! - **H3** Number the pushes by the modification order of `SCANNED`; a slot has the number of its last push. A link leads to the
+//!   highest lower number that was in the list when the link was written.
 //!
 //! Let a hazard count for a scan (`cell/get_or_update.rs`, O5), in slot S with number s. By H1, the push of S happens before the
-//! hazard. So the order that shows the hazard to the scan shows it that push, and the scan begins at a slot of number s or
-//! higher. Let the scan be at a slot with a number above s, and load its link. By `Acquire`, the link is of this push or of a
-//! later one, so of a number above s all the more. By H3 the link goes to S or to a number above s: S is in the list all the
-//! time, so a link from above s to below s is never written. So the scan arrives at S.
+//! hazard. So the order that shows the hazard to the scan also shows the push, and the scan begins at a number from s on. Let the
+//! scan be at a number above s, and load the link. By `Acquire`, this push or a later push wrote the link, so a slot with a number
+//! above s did. By H3 the link leads to S or to a number above s: S stays in the list, so no link from above s leads below s. By
+//! induction the scan arrives at S.
 //!
-//! A scan ends: links go to lower numbers. A scan meets a later push of a slot only by a link from before the slot was unlinked, and by
-//! the `Release` of the later link, the scan sees no such link again. So for each push of that kind during the scan, the scan may
-//! visit some slots twice.
+//! A scan ends: links lead to lower numbers. A scan arrives at a slot that was pushed again only by a link from before the unlinking.
+//! By the `Release` of the slot's new link, the scan never loads that old link again. So each such push costs one restart at most.
 //!
-//! A scan that skips S, since S was given back and unlinked, acquires what the reader did before: reader → `give_back`, `Release`
-//! → the compare-and-swap of `unlink_vacant`, `Acquire` → the new link, `Release` → the scan, `Acquire`. Links that skip S without
-//! writing that link are written later under the flag.
+//! A scan may skip S only after S was given back and unlinked. Then the scan acquires the reader's work: `give_back`, `Release` → the
+//! compare-and-swap of `unlink_vacant`, `Acquire` → the new link, `Release` → the scan, `Acquire`. Later links that skip S are
+//! written under the flag, too.
 
 pub(crate) mod barrier;
 #[cfg(loom)]
@@ -120,6 +118,9 @@ local! {
     /// The same, given back when the thread ends.
     static KEPT: Kept = Kept(Cell::new(None));
 
+    /// Whether this thread is in [`keep`].
+    static KEEPING: Cell<bool> = Cell::new(false);
+
     /// How many clones this thread is running that its own slot does not show.
     static UNSHOWN: Cell<usize> = Cell::new(0);
 }
@@ -155,9 +156,20 @@ pub(crate) fn any() -> Taken {
 #[cold]
 pub(crate) fn take() -> Taken {
     let slot = take_slot();
+    let is_own = keep(slot);
+    Taken { slot, unshown: (!is_own).then(Unshown::begin) }
+}
+
+/// Makes `slot` the thread's own until the thread ends, if it has none, and returns whether it is.
+fn keep(slot: &'static Slot) -> bool {
+    // The registration of the destructor of `KEPT` may allocate, and an allocator may read: then that read takes another slot.
+    if KEEPING.try_with(|keeping| keeping.replace(true)).unwrap_or(true) {
+        return false;
+    }
     // Fails from when the thread's slot is given back, at the end of the thread.
     let is_own = KEPT.try_with(|kept| kept.keep(slot)).unwrap_or(false);
-    Taken { slot, unshown: (!is_own).then(Unshown::begin) }
+    let _ = KEEPING.try_with(|keeping| keeping.set(false));
+    is_own
 }
 
 /// Whether this thread is running a user's `Clone` that the library has called, or a closure that has a reference to a value.
@@ -186,8 +198,7 @@ pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
         if has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node() {
             return true;
         }
-        // Relaxed: only a hint.
-        vacant += usize::from(slot.state.load(Ordering::Relaxed) == VACANT);
+        vacant += usize::from(slot.is_vacant());
     }
     if vacant > MOST_VACANT {
         unlink_vacant();
@@ -285,6 +296,16 @@ impl Slot {
         self.state.store(VACANT, Ordering::Release);
     }
 
+    /// A hint.
+    fn is_vacant(&self) -> bool {
+        // Most models have enough to do without: one load more of each slot makes each of them run many times as often.
+        #[cfg(loom)]
+        if !modelled::slots_are_unlinked() {
+            return false;
+        }
+        self.state.load(Ordering::Relaxed) == VACANT
+    }
+
     /// Owns the slot if its state is `state`.
     fn own(&self, state: u8) -> bool {
         // Acquire: what earlier owners did happens before.
@@ -358,13 +379,14 @@ fn unlink_vacant() {
     if UNLINKING.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return;
     }
+    // Acquire: pairs with the push of that slot, and by that with all pushes before.
     let mut before = at(SCANNED.load(Ordering::Acquire));
     while let Some(slot) = before {
-        // Acquire: pairs with the Release of the push.
-        let Some(next) = at(slot.next.load(Ordering::Acquire)) else { break };
-        if next.state.load(Ordering::Relaxed) == VACANT && next.own(VACANT) {
+        // Relaxed, here and below: a link was written before a push that this thread has acquired, or under the flag (H2).
+        let Some(next) = at(slot.next.load(Ordering::Relaxed)) else { break };
+        if next.is_vacant() && next.own(VACANT) {
             // By H2 nobody else writes to either link. Release: of what the slot's readers did, and of what it links to.
-            slot.next.store(next.next.load(Ordering::Acquire), Ordering::Release);
+            slot.next.store(next.next.load(Ordering::Relaxed), Ordering::Release);
             // Release: before the slot's next push.
             next.state.store(UNLINKED, Ordering::Release);
         } else {

@@ -9,6 +9,7 @@
     reason = "for the models"
 )]
 
+use std::cell::Cell;
 use std::ptr;
 
 use super::{Taken, Unshown, barrier};
@@ -46,6 +47,20 @@ impl Reader {
     pub fn withdraw(&self) {
         self.0.slot().withdraw();
     }
+}
+
+thread_local! {
+    /// Of the thread that runs a model with all of its threads.
+    static UNLINKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on scans unlink vacant slots in the models of this thread.
+pub fn unlink_slots() {
+    UNLINKS.set(true);
+}
+
+pub(super) fn slots_are_unlinked() -> bool {
+    UNLINKS.get()
 }
 
 /// How many slots a scan visits.
