@@ -145,6 +145,7 @@ fn nor_where_a_derive_declares_them() {
 /// What the documentation says of a value's own size: attaching one takes the stack for some of it, and it is where its set
 /// is.
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "on a stack that has the room")]
 fn a_large_value_that_is_attached_needs_the_stack_for_some_of_it() {
     use shared::First as _;
     let host = Arc::new(Host::new());

@@ -79,6 +79,8 @@ pub(crate) enum Place {
         host: Identity,
         set: TypeId,
         index: usize,
+        /// The address of what was declared: another image's set may have the same `TypeId` (`fields/node.rs`).
+        declared: usize,
     },
     Raw {
         object: usize,

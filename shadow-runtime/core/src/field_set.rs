@@ -19,7 +19,9 @@ use crate::registry::Field;
 /// - **D1** When `init` returns, there is a set at `place` whose cells are all empty.
 /// - **D2** `each` and `each_mut` show the cells of `self`, each of them once, and do nothing else with them: a cell is
 ///   neither moved nor exchanged.
-/// - **D3** `fields` returns the same slice each time, which has one item per cell, in the order of `each`.
+/// - **D3** `fields` returns the same slice each time, which has one item per cell, in the order of `each`. It is all of a
+///   static that belongs to one declaration, in one linked image (`fields/node.rs`). Two sets with one `fields` and one
+///   `TypeId` are one type.
 ///
 /// All of them are called under no lock of the library.
 pub unsafe trait FieldSet: Send + Sync {

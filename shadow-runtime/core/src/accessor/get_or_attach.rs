@@ -4,6 +4,7 @@
 
 use std::any::TypeId;
 use std::convert::Infallible;
+use std::ptr;
 
 use crate::accessor::field;
 use crate::cell::GetOrAttach;
@@ -107,8 +108,9 @@ fn claim_and_attach<D, const I: usize, H, E>(
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
-    let record = Record::new(Place::Field { host: H::identity(host), set: TypeId::of::<H::Set>(), index: I });
     let field = field::<H, D, I>();
+    let (host_is, set, declared) = (H::identity(host), TypeId::of::<H::Set>(), ptr::from_ref(field).addr());
+    let record = Record::new(Place::Field { host: host_is, set, index: I, declared });
     loop {
         let claim = Claim::take(&record, field);
         // If there was somebody to wait for, who may have failed, look and claim again.

@@ -384,8 +384,8 @@ pub(super) mod tests {
     }
 
     /// Says the same as `is_of`, and has another address, as a copy in another library may have.
-    fn copy<const NUMBER: u8>(set: TypeId) -> bool {
-        std::hint::black_box(set) == TypeId::of::<Set<NUMBER>>()
+    fn copy<const NUMBER: u8>(set: TypeId, fields: *const Field) -> bool {
+        std::hint::black_box(set) == TypeId::of::<Set<NUMBER>>() && ptr::eq(fields, Set::<NUMBER>::fields().as_ptr())
     }
 
     pub(in crate::fields) fn end(first: First) {

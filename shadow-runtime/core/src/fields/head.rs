@@ -17,7 +17,7 @@
 //! - **N1** Every link that a list points to, or that lies right before where a head or a `First` points, is the start of
 //!   a live `Node<S, O>` or `List`, made by `Box`, whose kind is `kind::<S, O>`, `marked::<S, O>` or `list`. The pointer
 //!   may be used for the whole of that, the link included.
-//! - **N2** No two nodes of a host are of the same field set.
+//! - **N2** No two nodes of a host are of the same field set, of the same image (`node.rs`).
 //! - **N3** A head goes from null to a node, and from that to a list, which has the node; an entry of a list goes from
 //!   vacant to a node, and its word for the next list from null to that; they are filled in order. Apart from that, and
 //!   from N5, nothing changes, and nothing is freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node
@@ -61,7 +61,6 @@ use crate::field_set::FieldSet;
 use crate::fields::first::{First, Found, Unpublished};
 use crate::fields::node::{AfterLink, Link, set_mut};
 use crate::panics::Panics;
-use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, const_fn};
 
 /// All field sets of one host, in 8 bytes of the host.
@@ -168,8 +167,8 @@ impl Head {
         unsafe { new.put(None, exchange) }
     }
 
-    /// Shows every field that is attached.
-    pub(super) fn attached(&self, visit: &mut dyn FnMut(&'static Field)) {
+    /// Shows the name of every field that is attached.
+    pub(super) fn attached(&self, visit: &mut dyn FnMut(&'static str)) {
         if let Some(first) = self.first() {
             // SAFETY: by N1 it is live, by N3 while `self` is borrowed.
             let link = unsafe { first.link() };

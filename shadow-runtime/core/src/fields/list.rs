@@ -9,7 +9,6 @@ use std::ptr::{self, NonNull};
 
 use crate::fields::node::{Ask, IsOf, Kind, Link};
 use crate::panics::Panics;
-use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering};
 
 /// How many entries there are before the next list: three of them are in its first 64 bytes.
@@ -24,6 +23,7 @@ pub(super) struct List {
 }
 
 /// A node, and the function that says what it is of, so that whoever looks for another need not look into the node.
+#[repr(C)]
 struct Entry {
     /// By N5 an [`IsOf`], or null.
     is_of: AtomicPtr<()>,
@@ -49,7 +49,7 @@ unsafe fn list_is_gone(link: NonNull<Link>, key: usize) -> bool {
 /// # Safety
 ///
 /// As [`Kind`] says.
-unsafe fn list_attached(link: NonNull<Link>, visit: &mut dyn FnMut(&'static Field)) {
+unsafe fn list_attached(link: NonNull<Link>, visit: &mut dyn FnMut(&'static str)) {
     // SAFETY: the caller says that it is a list.
     let list = unsafe { link.cast::<List>().as_ref() };
     for (node, link) in list.nodes() {
@@ -75,6 +75,14 @@ unsafe fn list_end(link: NonNull<Link>, key: usize, panics: &mut Panics) {
             unsafe { (kind.end)(node, key, panics) };
         }
         next = NonNull::new(list.next.load(Ordering::Relaxed));
+        let Some(after) = next else { return };
+        // SAFETY: by N1 it is a live list.
+        let after_link = unsafe { after.cast::<Link>().as_ref() };
+        if !after_link.is(self::list) {
+            // Another image has made it, and frees it. SAFETY: by N1 it is of its kind, and by the caller's promise nobody
+            // else's.
+            return unsafe { (after_link.kind().end)(after.cast(), key, panics) };
+        }
     }
 }
 

@@ -172,8 +172,8 @@ impl fmt::Debug for ShadowFields {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("ShadowFields ")?;
         let mut names = formatter.debug_set();
-        self.head.attached(&mut |field| {
-            names.entry(&field.name());
+        self.head.attached(&mut |name| {
+            names.entry(&name);
         });
         names.finish()
     }

@@ -5,16 +5,29 @@
 //!
 //! # How a node is known
 //!
-//! A link has a function that says what the node is, and its address stands for the answer: it is compared first, which
-//! costs one instruction. Equal addresses are one function, which has one answer, so they mean the same set. Different
-//! addresses mean nothing yet, since every crate may have a copy of its own; then the functions are asked. It is a
-//! function and no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
+//! A link has a function that says what the node is, and the function's address is the type tag: a reader compares it
+//! first, by one instruction. Equal addresses are one function, and so one field set. Different addresses prove nothing,
+//! since every crate may have a copy of its own; then the functions are asked (`is_of`). It is a function and no table of
+//! functions, since of those there may be a copy in every piece that a crate is compiled in.
 //!
 //! For each set and owner there are two such functions, of which one says that the node is marked (N4). They answer
 //! differently, so no compiler makes one of the two. A list has beside each node another function, which is the same
 //! whatever the owner, and whether it is marked or not, and stands for the set in the same way.
 //!
 //! None of these is inlined: the compiler would copy so small a function to wherever its address is taken.
+//!
+//! # Images
+//!
+//! A process may have several linked images, a program and libraries that were loaded, each with a copy of this runtime:
+//! with its own hazard slots, locks of latches and claims. So a cell is for the image that made it. And a `TypeId` does not
+//! tell what is in a field set: it is the same in a library that was edited and built again, whatever the members of a value's
+//! type, the policies and the order of declarations have become.
+//!
+//! So a field set is known by its `TypeId` *and* the address of `S::fields()`, a static of the declaration, which each image
+//! has for itself. Both are needed: that static is one for all value types of a generic declaration. A node of another image
+//! is never found. It is in the list of the host, which all images search, and is asked what it is, shown and ended by the
+//! functions of its own image alone; what it takes for that is that the image stays mapped, and that the images have one
+//! version of this crate, whose `Link`, `Kind` and `List` are `repr(C)` for that.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -24,6 +37,7 @@ use crate::panics::Panics;
 use crate::registry::Field;
 
 /// What every node and list begins with.
+#[repr(C)]
 pub(crate) struct Link {
     kind: KindOf,
     /// Written where the link is made, and read where it is looked at.
@@ -40,8 +54,9 @@ pub(crate) struct AfterLink {
 /// Says what a node is.
 pub(super) type KindOf = fn() -> &'static Kind;
 
-/// Says whether a node is of this field set, whatever its owner, and whether it has the mark or not.
-pub(super) type IsOf = fn(TypeId) -> bool;
+/// Says whether a node is of this field set, whatever its owner, and whether it has the mark or not: by the type of the set,
+/// and the address of what its image has declared.
+pub(super) type IsOf = fn(TypeId, *const Field) -> bool;
 
 /// Asks such a function whether it is of the field set that is looked for. So whoever looks passes two addresses, and no
 /// type's number, which does not fit a register.
@@ -49,13 +64,15 @@ pub(super) type Ask = fn(IsOf) -> bool;
 
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
 /// N1 says, and the numbers are the key of its host in a side table.
+#[repr(C)]
 pub(super) struct Kind {
     /// None of a list.
     pub(super) is_of: Option<IsOf>,
     /// The same without the mark, if it has one.
     unmarked: Option<KindOf>,
     pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
-    pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
+    /// Shows the names of the fields that are attached: of another image's node, only that knows what a [`Field`] is.
+    pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static str)),
     /// Ends the fields, lets go of the owner, and frees the node.
     pub(super) end: unsafe fn(NonNull<Link>, usize, &mut Panics),
 }
@@ -114,13 +131,13 @@ pub(super) fn marked<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
 
 /// Says so of nodes of `S`, whose lists know them by the address of this.
 #[inline(never)]
-pub(super) fn is_of<S: FieldSet + 'static>(set: TypeId) -> bool {
-    set == TypeId::of::<S>()
+pub(super) fn is_of<S: FieldSet + 'static>(set: TypeId, fields: *const Field) -> bool {
+    ptr::eq(fields, S::fields().as_ptr()) && set == TypeId::of::<S>()
 }
 
 /// Asks for `S`.
 pub(super) fn ask<S: FieldSet + 'static>(is_of: IsOf) -> bool {
-    is_of(TypeId::of::<S>())
+    is_of(TypeId::of::<S>(), S::fields().as_ptr())
 }
 
 impl Kind {
@@ -137,7 +154,7 @@ impl Kind {
     /// That of a list.
     pub(super) const fn of_list(
         is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
-        attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static Field)),
+        attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static str)),
         end: unsafe fn(NonNull<Link>, usize, &mut Panics),
     ) -> Self {
         Self { is_of: None, unmarked: None, is_gone, attached, end }
@@ -241,13 +258,13 @@ unsafe fn is_gone<S, O: Owner>(link: NonNull<Link>, key: usize) -> bool {
 /// # Safety
 ///
 /// As [`Kind`] says.
-unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'static Field)) {
+unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'static str)) {
     // SAFETY: the caller says that it is the start of such a node.
     let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
     let mut fields = S::fields().iter();
     node.set.each(&mut |cell| {
         if let Some(field) = fields.next().filter(|_| cell.is_attached()) {
-            visit(field);
+            visit(field.name());
         }
     });
 }

@@ -26,6 +26,9 @@ use crate::fields::{Found, ShadowFields, Unpublished};
 /// Implemented by `#[derive(Shadow)]` for structs that embed [`ShadowFields`], and here for [`Shadowed<T>`], for
 /// `Arc<T>`, and for what `&'static T` refers to. Nobody implements it by hand.
 ///
+/// Each linked image of a process, a program or a library that it has loaded, has fields of its own, on any host. **Never
+/// unload** one that has used a field: hosts keep pointers to its code.
+///
 /// # Safety
 ///
 /// Its functions are hidden, and not covered by semantic versioning. Accessors believe that

@@ -1,0 +1,30 @@
+//! A program that shares a host with a library of the same source.
+
+use std::{env, process, thread};
+
+use image::{Host, shared};
+
+fn main() {
+    let path = env::args_os().nth(1).expect("it is called with a library");
+    // SAFETY: the library does nothing when it is loaded.
+    let library = unsafe { libloading::Library::new(path) }.expect("there is a library");
+    // SAFETY: it is of this type.
+    let its_work = *unsafe { library.get::<extern "C" fn(&Host, usize, usize) -> usize>(b"work") }.unwrap();
+    // SAFETY: as above.
+    let its_alive = *unsafe { library.get::<extern "C" fn() -> usize>(b"alive") }.unwrap();
+    // Never unloaded.
+    std::mem::forget(library);
+
+    let host = Host::new();
+    let faults: usize = thread::scope(|scope| {
+        let threads = [1, 2, 1, 2].map(|tag| {
+            let host = &host;
+            scope.spawn(move || if tag == 1 { shared::work(host, tag, 5_000) } else { its_work(host, tag, 5_000) })
+        });
+        threads.map(|thread| thread.join().unwrap()).iter().sum()
+    });
+    let alive = its_alive();
+    drop(host);
+    println!("{faults} faults, {alive} of the library's alive, and then {}", its_alive());
+    process::exit(i32::from(faults != 0));
+}
