@@ -228,11 +228,15 @@ fn each_image_shows_and_ends_what_it_has_attached_whichever_has_the_host() {
     let [old, new] = Image::old_and_new();
     for (first, second) in [(&old, &new), (&new, &old)] {
         let host = (first.make_host)();
-        EVERYTHING.iter().for_each(|what| first.attach(host, *what));
+        for what in &EVERYTHING {
+            first.attach(host, *what);
+        }
         let own = first.debug(host);
         assert!(own.len() >= 7 && own.contains(&"value".to_owned()));
         assert_eq!(own, second.debug(host));
-        EVERYTHING.iter().for_each(|what| second.attach(host, *what));
+        for what in &EVERYTHING {
+            second.attach(host, *what);
+        }
         let both = second.debug(host);
         assert_eq!((both.len(), first.debug(host)), (15, both.clone()));
         assert_eq!([(first.alive)(), (second.alive)()], [LIVES; 2]);

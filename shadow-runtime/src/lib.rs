@@ -83,7 +83,7 @@
 //! | `f_mut` | all | no | of `get_or_update(copy)`, once; of `get_or_attach`, as `f` does | of `get_or_attach`, as `f` does | of `get_or_attach`, the initialiser |
 //! | `detach_f` | all | no | no | no | no; it hands the value out |
 //! | the drop of a host, [`Shadowed::into_inner`] | all | no | no | as `Drop` does, when all are done | `Drop` |
-//! | [`sweep`](Registry::sweep) | all, of `Arc` hosts | while another changes a part of the table | if it finds any that is gone | as `Drop` does, when all are done | `Drop` |
+//! | [`sweep`](Registry::sweep) | all, of `Arc` hosts | while another changes a part of the table | yes | as `Drop` does, when all are done | `Drop` |
 //! | [`report`](Registry::report) | all | while another enters a field or its counters | yes | no | no |
 //!
 //! [`raw`] has a table of its own.
@@ -98,9 +98,8 @@
 //! Hosts in a side table (`Arc`, `&'static T`) are looked up without a lock. The first attach to one, and the first of each
 //! declaration, locks a part of the table, and may make it larger.
 //!
-//! An attach to an `Arc` host, when it is done, drops the fields of a few hosts that are gone, if it meets such. It runs
-//! their destructors, under no lock of the library; so do not attach while you hold a lock of your own that those take.
-//! Their panics do not reach the caller, but the log. Inside of an initialiser this is put off until it is done.
+//! An attach to an `Arc` host, when it is done, drops the fields of a few dead hosts, unless a guard says otherwise: see
+//! [below](#where-destructors-run).
 //!
 //! - **References.** A `&V` borrows the host. A value is dropped only with its host, or by an accessor that borrows the
 //!   host exclusively; until then it does not move.
@@ -130,13 +129,62 @@
 //!
 #![doc = include_str!("awkward.md")]
 //!
+//! # Where destructors run
+//!
+//! The fields of a struct that derives `Shadow`, and of a [`Shadowed<T>`], are dropped with it: exactly, and by the thread that
+//! drops it. The fields of an `Arc` host are not: std tells nobody that the last `Arc` of an object is gone. Such a host is
+//! *dead* until the library finds it. Three answers to the question of who drops the fields of dead hosts:
+//!
+//! | | how | for |
+//! |---|---|---|
+//! | attaches | the default | programs whose destructors take no lock and need no runtime |
+//! | a background thread | [`Registry::sweep_in_background`] | servers; programs with an async runtime |
+//! | by hand | [`Registry::sweep_by_hand`] | programs with a quiet moment of their own: a frame, a batch |
+//!
+//! *In attaches.* An attach to an `Arc` host ends with a few dead hosts, at most eight of them, mostly none. Their destructors
+//! run on the attaching thread, under no lock of the library: so do not attach while you hold a lock that one of them
+//! takes. The first use of a `get_or_attach` field is an attach. Inside an initialiser, a closure of `update_f_with` and a
+//! `Clone`, destructors wait until that is done. Inside a destructor of a dead host, attaches drop dead hosts too, one level
+//! deep. Panics go to the log.
+//!
+//! Dead hosts are at most as many as the living ones, and 1,000 for each thread that attaches. Hosts that are dead before 500
+//! others were attached by their thread are found before four times as many were attached as they have lived. After all hosts
+//! of a peak have died, a tenth of them is left when half as many have been attached. Hosts that hold one another through
+//! their fields count from when the first is dead; where their order is not that of their attaches, nor the reverse, each pass
+//! over the old hosts drops about two of each such chain.
+//!
+//! *In the background.* While the guard lives, attaches run nobody's destructor, and dead hosts are dropped within the
+//! interval. A destructor that needs the context of an async runtime enters it by a handle.
+//!
+//! *A library* leaves the choice to the program, and asks nothing of its destructors' thread.
+//!
+//! *Those who make the `Arc` themselves* have exact drops by `Arc<Shadowed<T>>`: the fields are embedded, and go with the last
+//! `Arc`.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use shadow_runtime::{Shadowed, shadow};
+//!
+//! struct Permit(Arc<()>);
+//!
+//! shadow! {
+//!     trait SocketFields for Shadowed<String> { attach permit: Permit; }
+//! }
+//!
+//! let permits = Arc::new(());
+//! let socket = Arc::new(Shadowed::new("a socket".to_owned()));
+//! socket.attach_permit(Permit(Arc::clone(&permits))).ok();
+//! assert_eq!(Arc::strong_count(&socket.permit().unwrap().0), 2);
+//! drop(socket);
+//! assert_eq!(Arc::strong_count(&permits), 1); // given back at once
+//! ```
+//!
 //! # Features
 //!
 //! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
 //! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts; a panic that is not raised again is an
 //!   `error!` with its message, its field and host type. Without the feature, such a panic is known to the panic hook alone,
 //!   which by default prints it.
-
 //! - `membarrier` (default): on Linux and Android, a read of a `get_or_update` field passes no fence, and an update after many
 //!   reads makes the system call `membarrier(2)`. Without the feature, the call is never made, and each such read passes two
 //!   fences, as on other systems.

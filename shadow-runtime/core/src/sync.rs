@@ -35,10 +35,9 @@ pub use counted::locks_held;
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {
     pub(crate) use std::sync::Mutex;
-    #[cfg(not(feature = "counts"))]
-    pub(crate) use std::sync::atomic::AtomicBool;
     #[cfg(feature = "counts")]
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+    pub(crate) use std::sync::atomic::AtomicU64;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
 
     #[cfg(not(loom))]
     pub(crate) use super::lock;

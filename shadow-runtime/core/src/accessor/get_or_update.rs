@@ -58,6 +58,7 @@ macro_rules! accessors {
             host: &H,
             value: H::Value,
         ) -> Option<H::Value> {
+            let _sweep_deferred = SweepDeferred;
             closures::refuse_own(|| H::identity(host), field::<H, D, I>());
             let previous = match H::find(host) {
                 Some(found) => H::cell(found.set()).update(field::<H, D, I>(), value),

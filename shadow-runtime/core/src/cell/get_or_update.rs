@@ -62,6 +62,7 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use crate::cell::Cell;
+use crate::host::SweepDeferred;
 use crate::panics::Panics;
 use crate::readers::node::Node;
 use crate::readers::retired::Retired;
@@ -177,6 +178,8 @@ impl<V> GetOrUpdate<V> {
     where
         V: Replaceable,
     {
+        // Dropped last: attaches in the clone have deferred their sweeps.
+        let _sweep_deferred = SweepDeferred;
         let reading = self.read(slot)?;
         let clone = reading.value().duplicate();
         // While the clone is a local: what is returned already would leak if a destructor panics.

@@ -14,8 +14,10 @@
 //! and give the `Arc` up by a `Release` decrement of the strong count; the sweeper reads that count and then has an
 //! `Acquire` fence, which together order it after all of them. `try_unwrap` and `make_mut` take the strong count from 1
 //! to 0 without a `Release`, and have theirs a few steps later, where they give up the weak count that all strong ones
-//! share. So the sweeper loads the weak count with `Acquire` too, which `Weak::weak_count` does. Between those few steps
-//! the order rests on the processor, not on the language: see `ARCHITECTURE.md`.
+//! share. So the sweeper loads the weak count with `Acquire` too, which `Weak::weak_count` does. For a sweep that falls between
+//! those few steps, a processor with a total store order has the order that is needed. On others [`order_last_uses`] makes a
+//! process-wide barrier before the fields of a dead host are dropped: `try_unwrap` has passed its exchange, so the
+//! barrier on its thread comes after all loads that came before. What is left is in `ARCHITECTURE.md`.
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -25,6 +27,7 @@ use std::ptr;
 use crate::fields::Owner;
 use crate::host::arc::is_dead_by_table;
 use crate::host::arc::log::Kind;
+use crate::readers::barrier;
 use crate::sync::{Arc, Ordering, Weak, fence};
 
 /// How far before the object the key is: where the counts are, or what aligns the object, which is the allocation's alone.
@@ -122,6 +125,14 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
 
     /// It lets go when it is dropped.
     unsafe fn release(&self, _key: usize) {}
+}
+
+/// Orders all that other threads did before they took the strong count of a host to 0, which was seen, before what follows.
+#[inline]
+pub(super) fn order_last_uses() {
+    if cfg!(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "s390x"))) && barrier::is_available() {
+        let _ = barrier::heavy();
+    }
 }
 
 fn is_gone<T: ?Sized>(weak: &Weak<T>) -> bool {

@@ -14,8 +14,8 @@
 //!
 //! Destructors of a dead host's fields are a stranger's code for the thread that attaches. They run at the end of an
 //! attach: not inside an initialiser, nor a closure of an update, nor a clone, since they may ask for the very field that is
-//! being initialised or updated. Such attaches are counted, and make up for it when the outermost initialiser or closure is
-//! done; the looks that attaches in a clone have paid for are made by the next attach.
+//! being initialised or updated. Such attaches are counted, and the thread makes up for them when the outermost initialiser,
+//! closure or clone is done.
 //!
 //! Inside a destructor that a sweep runs, attaches sweep too, so that a destructor which works off a queue keeps nothing.
 //! Inside a destructor that such an attach runs they do not, since dead hosts would pile up on the stack.
@@ -33,6 +33,7 @@ use std::cell::Cell;
 use crate::fields::First;
 use crate::host::arc::TABLE;
 use crate::host::arc::background;
+use crate::host::arc::kept::order_last_uses;
 use crate::host::arc::log::{Entry, Old, PER_FOUND};
 use crate::host::arc::logs::{self, GROUPS};
 use crate::panics::Panics;
@@ -85,12 +86,12 @@ fn with_thread<A, R>(argument: A, work: impl Fn(&Thread, A) -> R) -> R {
 /// is borrowed until then.
 #[inline]
 pub(super) fn note(entry: Entry) {
-    with_thread(entry, |thread, entry| thread.note(entry));
+    with_thread(entry, Thread::note);
 }
 
 /// Notes a host that has just got its entry in the table, for an attach that may yet be refused.
 pub(super) fn note_now(entry: Entry) {
-    with_thread(entry, |thread, entry| thread.note_now(entry));
+    with_thread(entry, Thread::note_now);
 }
 
 /// Ends some dead hosts after an attach, or defers that.
@@ -176,6 +177,8 @@ impl Thread {
         }
         if !may_end {
             self.defer();
+        } else if self.deferred.get() > 0 {
+            self.make_up();
         }
     }
 
@@ -268,10 +271,11 @@ impl Thread {
     /// Takes a dead host out of the table, and drops its fields, under no lock.
     fn end(&self, entry: Entry) -> Panics {
         let mut panics = Panics::of_dead(entry.kind().name);
-        let key = entry.key();
+        let key = entry.into_key();
         let hash = hash(key);
         let first = TABLE.shard(hash).lock().remove(key, hash);
         if let Some(first) = first {
+            order_last_uses();
             self.nested.set(self.nested.get() + 1);
             // SAFETY: by A2 it is a host's; it was in the table by this key, and by A1 no thread has it any more.
             unsafe { First::from_raw(first).end(key, &mut panics) };
@@ -302,7 +306,7 @@ impl Thread {
         }
         logs::gather();
         let group = logs::group(0);
-        let sweep = group.wait_and(|hosts| hosts.begin_sweep());
+        let sweep = group.wait_and(Old::begin_sweep);
         let mut count = 0;
         // None when the sweep is done.
         let step = |hosts: &mut Old| (!hosts.is_done(&sweep)).then(|| hosts.next_dead(&mut { SWEEP_LOOKS }));

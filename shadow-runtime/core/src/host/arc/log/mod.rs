@@ -72,8 +72,9 @@ impl Entry {
         Self { key, kind }
     }
 
+    /// The key, for the caller to take the host out of the table.
     #[inline]
-    pub(super) fn key(&self) -> usize {
+    pub(super) fn into_key(self) -> usize {
         self.key
     }
 
@@ -89,3 +90,6 @@ impl Entry {
         unsafe { (self.kind.is_dead)(self.key) }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -178,8 +178,8 @@ impl Old {
         }
     }
 
-    pub(in crate::host::arc) fn end_sweep(&mut self, sweep: Sweeping) {
-        if let Some(index) = sweep.index {
+    pub(in crate::host::arc) fn end_sweep(&mut self, Sweeping { index, .. }: Sweeping) {
+        if let Some(index) = index {
             self.sweeps[index] = NOT_ON;
         }
     }

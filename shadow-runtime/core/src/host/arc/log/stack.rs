@@ -63,9 +63,9 @@ impl Chunk {
 
     /// Puts a host in. The caller has seen that there is room.
     #[inline]
-    pub(in crate::host::arc) fn push(&mut self, host: Numbered) {
-        self.keys[self.len] = host.key;
-        self.kinds[self.len] = host.kind;
+    pub(in crate::host::arc) fn push(&mut self, Numbered { key, kind }: Numbered) {
+        self.keys[self.len] = key;
+        self.kinds[self.len] = kind;
         self.len += 1;
     }
 
