@@ -188,6 +188,7 @@ pub(crate) fn is_in_clone() -> bool {
 /// Whether a reader of `cell` may be using `node`.
 ///
 /// The caller has made sure that announcements are seen that count; see `cell/get_or_update.rs`.
+#[inline]
 pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
     let mut vacant = 0;
     for slot in scanned() {
@@ -198,7 +199,8 @@ pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
         if has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node() {
             return true;
         }
-        vacant += usize::from(slot.is_vacant());
+        // Adds 1 for a vacant slot, and 2 for one that is being unlinked just now.
+        vacant += usize::from(slot.state_hint());
     }
     if vacant > MOST_VACANT {
         unlink_vacant();
@@ -296,14 +298,15 @@ impl Slot {
         self.state.store(VACANT, Ordering::Release);
     }
 
-    /// A hint.
-    fn is_vacant(&self) -> bool {
+    /// The state, as a hint.
+    #[inline]
+    fn state_hint(&self) -> u8 {
         // Most models have enough to do without: one load more of each slot makes each of them run many times as often.
         #[cfg(loom)]
         if !modelled::slots_are_unlinked() {
-            return false;
+            return OWNED;
         }
-        self.state.load(Ordering::Relaxed) == VACANT
+        self.state.load(Ordering::Relaxed)
     }
 
     /// Owns the slot if its state is `state`.
@@ -384,7 +387,7 @@ fn unlink_vacant() {
     while let Some(slot) = before {
         // Relaxed, here and below: a link was written before a push that this thread has acquired, or under the flag (H2).
         let Some(next) = at(slot.next.load(Ordering::Relaxed)) else { break };
-        if next.is_vacant() && next.own(VACANT) {
+        if next.state_hint() == VACANT && next.own(VACANT) {
             // By H2 nobody else writes to either link. Release: of what the slot's readers did, and of what it links to.
             slot.next.store(next.next.load(Ordering::Relaxed), Ordering::Release);
             // Release: before the slot's next push.

@@ -118,7 +118,7 @@ impl Field {
         if !self.counts().is_entered() {
             super::enter(self);
         }
-        self.counts().count_slowly(Event::Attached);
+        self.counts().count_elsewhere(Event::Attached);
     }
 }
 
@@ -166,28 +166,25 @@ impl Counts {
     #[inline]
     fn count(&self, event: Event) {
         if !self.count_in_block(event) {
-            self.count_slowly(event);
+            self.count_elsewhere(event);
         }
     }
 
-    /// Counts where it costs the least, or returns `false`.
+    /// Counts in the first segment, or returns `false`.
     #[inline]
     fn count_in_block(&self, event: Event) -> bool {
         // An emulated thread-local may be gone at the end of a thread.
-        let first = COUNTERS.try_with(Cell::get).unwrap_or_default();
-        let number = self.number.load(Ordering::Relaxed);
-        match first.get(number) {
-            Some(counters) => {
-                counters.add_alone(event);
-                true
-            }
-            None => count_in_later_segment(number, event),
-        }
+        let counters = COUNTERS.try_with(Cell::get).unwrap_or_default();
+        let Some(counters) = counters.get(self.number.load(Ordering::Relaxed)) else { return false };
+        counters.add_alone(event);
+        true
     }
 
+    /// Counts in a later segment, or makes what is missing, or else counts in the field's own counters.
     #[cold]
-    fn count_slowly(&self, event: Event) {
-        if !(lengthen(self.number.load(Ordering::Relaxed)) && self.count_in_block(event)) {
+    fn count_elsewhere(&self, event: Event) {
+        let number = self.number.load(Ordering::Relaxed);
+        if !(count_in_segment(number, event) || lengthen(number) && count_in_segment(number, event)) {
             self.own.add(event);
         }
     }
@@ -215,9 +212,8 @@ impl Counters {
     }
 }
 
-/// Counts in a segment of this thread's block, or returns `false`.
-#[inline(never)]
-fn count_in_later_segment(number: usize, event: Event) -> bool {
+/// Counts in any segment of this thread's block, or returns `false`.
+fn count_in_segment(number: usize, event: Event) -> bool {
     let block = BLOCK.try_with(Cell::get).ok().flatten();
     let Some(counters) = block.and_then(|block| block.counters(number)) else { return false };
     counters.add_alone(event);
