@@ -1,6 +1,6 @@
-//! A field set is made where it stays: a value of megabytes costs the stack of those that handle it, and of nobody else.
+//! Field sets are made in place: small fields need no stack for large values of the same set.
 //!
-//! Each case runs on a stack that is a fraction of one value, unoptimised as well. An overflow ends the process.
+//! Each case runs on a stack with a sixteenth of the size of one value, also without optimisation. An overflow ends the process.
 
 use std::sync::Arc;
 use std::thread;
@@ -31,7 +31,7 @@ impl Host {
     }
 }
 
-/// Declares, for a host, a set whose first field is small and one whose first is not, with a value of every policy.
+/// Declares two sets for a host, one with a small and one with a large first field, each with large values of all policies.
 macro_rules! large_sets {
     ($host:ty: $first:ident, $second:ident) => {
         shadow! {
@@ -142,8 +142,7 @@ fn nor_where_a_derive_declares_them() {
     });
 }
 
-/// What the documentation says of a value's own size: attaching one takes the stack for some of it, and it is where its set
-/// is.
+/// The attach of a large value takes the stack for some copies; the value lies in the field set.
 #[test]
 #[expect(clippy::large_stack_arrays, reason = "on a stack that has the room")]
 fn a_large_value_that_is_attached_needs_the_stack_for_some_of_it() {

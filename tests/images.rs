@@ -1,8 +1,7 @@
-//! Several linked images, each with a copy of the runtime, and one host: what one of them has attached, no other reads.
+//! Several linked images, each with a copy of the runtime, and one host: an image never reads the fields of another image.
 //!
-//! The libraries are built here, from `images/`: a crate of its own, that is built, edited and built again, as a library is
-//! that is exchanged while a program runs. Its names, and so its types' `TypeId`s, stay the same. Each image has an allocator
-//! that aborts if it is to free the memory of another.
+//! The tests build a crate from `images/`, edit the crate and build again, like a developer of a plugin. Names stay, and so do
+//! `TypeId`s. Each image has an allocator that aborts on a free of foreign memory.
 #![cfg(all(unix, not(miri)))]
 
 mod common;
@@ -16,7 +15,7 @@ use std::{env, fs, mem};
 use common::never_hangs;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-/// What was built: the same crate before and after it was edited, and a program of the former.
+/// The libraries before and after the edit, and a program of the former source.
 struct Built {
     old: PathBuf,
     new: PathBuf,
@@ -47,7 +46,7 @@ debug = false
 [workspace]
 "#;
 
-/// Builds it all, once for all tests of this process.
+/// Builds everything, once per process.
 fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -57,7 +56,7 @@ fn built() -> &'static Built {
         fs::create_dir_all(&source).unwrap();
         let runtime = here.join("shadow-runtime");
         fs::write(folder.join("Cargo.toml"), MANIFEST.replace("RUNTIME", runtime.to_str().unwrap())).unwrap();
-        // The versions that are there already, so that nothing is to be fetched.
+        // The versions of the workspace, which are downloaded already.
         fs::copy(here.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         for file in ["lib.rs", "shared.rs", "program.rs"] {
             fs::copy(from.join(file), source.join(file)).unwrap();
@@ -68,7 +67,7 @@ fn built() -> &'static Built {
             let target = folder.join("target");
             let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             cargo.arg("build").arg("--offline").args(what).arg("--target-dir").arg(&target).current_dir(&folder);
-            // Of the cargo that runs this test, whose target has another name, or is looked at by a sanitizer.
+            // Settings of the outer cargo: a target with another name, or a sanitizer.
             for variable in
                 ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_DEV_OPT_LEVEL"]
             {
@@ -77,7 +76,7 @@ fn built() -> &'static Built {
             let output = cargo.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let library = folder.join(format!("{DLL_PREFIX}{version}{DLL_SUFFIX}"));
-            // Not written over: it may be loaded by another process that runs this test.
+            // A new file: another process may have loaded the old one.
             let _ = fs::remove_file(&library);
             fs::copy(target.join(format!("debug/{DLL_PREFIX}image{DLL_SUFFIX}")), &library).unwrap();
             library
@@ -104,7 +103,7 @@ enum What {
     Many,
 }
 
-/// The functions of a library that was loaded. It stays mapped, as the documentation asks.
+/// The functions of a loaded library, which stays mapped, as the documentation asks.
 struct Image {
     make_host: extern "C" fn() -> Host,
     drop_host: unsafe extern "C" fn(Host),
@@ -128,7 +127,7 @@ impl Image {
             attach_beside: function(&library, "attach_beside"),
             alive: function(&library, "alive"),
         };
-        // Its handle is given back, and its code stays.
+        // "Unloaded": the handle is closed, and by `RTLD_NODELETE` the code stays.
         library.close().unwrap();
         image
     }
@@ -169,14 +168,14 @@ fn said(say: Saying, host: Host, what: What) -> String {
     String::from_utf8(room[..length].to_vec()).expect("what was read is text")
 }
 
-/// For a test that counts the values of an image, which all tests of this process share.
+/// Serialises tests that count the values of an image: the tests of a process share images.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Attaches something by both images, to a host of either, and looks at it by both: `none` and `all` are what the old and
-/// the new then say.
+/// Attaches fields by both images, to a host of either, and reads by both. `none` and `all` are the expected texts of the old
+/// and the new image, before and after the attach.
 fn each_sees_its_own(what: What, none: [&str; 2], all: [&str; 2]) {
     let _alone = alone();
     let images = Image::old_and_new();
@@ -216,26 +215,26 @@ fn a_declaration_that_was_not_edited_has_fields_of_each_image() {
     each_sees_its_own(What::Many, ["0"; 2], ["2"; 2]);
 }
 
-/// All that there is.
+/// All cases.
 const EVERYTHING: [What; 4] = [What::Member, What::Policy, What::Order, What::Many];
-/// How many values with a count an image attaches with that.
+/// The counted values among these, per image.
 const LIVES: usize = 5;
 
-/// Debug and drop find the nodes of all images, in lists that now one, now the other has made, and each frees its own.
+/// Debug and drop go through the nodes and lists of both images; each image frees its own memory.
 #[test]
 fn each_image_shows_and_ends_what_it_has_attached_whichever_has_the_host() {
     let _alone = alone();
     let [old, new] = Image::old_and_new();
     for (first, second) in [(&old, &new), (&new, &old)] {
         let host = (first.make_host)();
-        for what in &EVERYTHING {
-            first.attach(host, *what);
+        for what in EVERYTHING {
+            first.attach(host, what);
         }
         let own = first.debug(host);
         assert!(own.len() >= 7 && own.contains(&"value".to_owned()));
         assert_eq!(own, second.debug(host));
-        for what in &EVERYTHING {
-            second.attach(host, *what);
+        for what in EVERYTHING {
+            second.attach(host, what);
         }
         let both = second.debug(host);
         assert_eq!((both.len(), first.debug(host)), (15, both.clone()));
@@ -246,7 +245,7 @@ fn each_image_shows_and_ends_what_it_has_attached_whichever_has_the_host() {
     }
 }
 
-/// Tables are those of an image, as its statics are.
+/// Side tables are statics of an image.
 #[test]
 fn an_arc_and_a_static_have_fields_of_each_image() {
     static FIXED: u64 = 5;
@@ -261,7 +260,7 @@ fn an_arc_and_a_static_have_fields_of_each_image() {
     mem::forget(shared);
 }
 
-/// A program and a library with a copy each of the same source: neither has the other's hazard slots, locks or claims.
+/// A program and a library of one source, each with its own hazard slots, locks and claims.
 #[test]
 fn two_copies_of_one_source_update_and_read_one_host_at_the_same_time() {
     let Built { old, program, .. } = built();

@@ -52,7 +52,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
                 __host: &Self,
                 __new: __rt::Unpublished<__S>,
             ) -> ::core::result::Result<&__S, __rt::Unpublished<__S>> {
-                // SAFETY: the caller says that it comes from `new_first` of this host, and that its first cell is ready.
+                // SAFETY: by the contract `__new` comes from `new_first` of this host, with a ready first cell.
                 unsafe { __rt::embedded::insert_first(__host, __new) }
             }
             #[inline]

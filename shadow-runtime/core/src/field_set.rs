@@ -16,16 +16,14 @@ use crate::registry::Field;
 ///
 /// # Safety
 ///
-/// - **D1** When `init` returns, there is a set at `place` whose cells are all empty.
-/// - **D2** `each` and `each_mut` show the cells of `self`, each of them once, and do nothing else with them: a cell is
-///   neither moved nor exchanged.
-/// - **D3** `fields` returns the same slice each time, which has one item per cell, in the order of `each`. It is all of a
-///   static that belongs to one declaration, in one linked image (`fields/node.rs`). Two sets with one `fields` and one
-///   `TypeId` are one type.
+/// - **D1** `init` makes a set at `place`, with all cells empty.
+/// - **D2** `each` and `each_mut` show each cell of `self` once. No cell is moved or exchanged.
+/// - **D3** `fields` always returns one slice, with one item per cell, in the order of `each`. The slice is a static of one
+///   declaration in one linked image (`fields/node.rs`). Two sets with equal `fields` and equal `TypeId`s are one type.
 ///
-/// All of them are called under no lock of the library.
+/// No lock of the library is held during a call.
 pub unsafe trait FieldSet: Send + Sync {
-    /// Makes a set with nothing attached, where it is to stay: a set may be larger than a stack.
+    /// Makes an empty set in place: a set may be larger than a stack.
     ///
     /// # Safety
     ///

@@ -19,12 +19,12 @@ pub(crate) struct First {
     rest: NonNull<AfterLink>,
 }
 
-/// A field set that was found, and whether its first cell is known to be ready.
+/// The result of a search: a field set, and the `FIRST_READY` flag of its node.
 ///
-/// - **N6** If `first_ready`, the first cell of `set` is ready (N4) for all of `'host`, and this thread has acquired what
-///   makes it so.
+/// - **N6** If `first_ready`, the first cell of `set` is ready (N4) for all of `'host`, and the attach happens before the
+///   search.
 ///
-/// Nothing but [`First::find`] makes one, so an accessor may believe it, whatever host has handed it over.
+/// `First::find` is the only constructor, so an accessor may believe a `Found` of any host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct Found<'host, S> {
     set: &'host S,
@@ -39,17 +39,17 @@ impl<'host, S> Found<'host, S> {
         self.set
     }
 
-    /// Whether the first cell of the set is known to be ready, so that its state need not be read.
+    /// Whether the first cell of the set is known to be ready, without a load of the cell's state.
     #[inline]
     pub(crate) const fn first_ready(&self) -> bool {
         self.first_ready
     }
 }
 
-/// A field set that no host has yet, in the node that a host will have.
+/// An unpublished field set: a node without references from a head, a list or a table.
 ///
-/// - **U1** `first` is a live node of `S` by N1, whatever its owner. Nothing else refers to it.
-/// - **U2** `key` is the key of the host that the node's owner was made for.
+/// - **U1** `first` is a live node of `S` by N1, of any owner, and the only reference to this node.
+/// - **U2** `key` is the key of the host for which the node's owner was made.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct Unpublished<S> {
     first: First,
@@ -58,20 +58,20 @@ pub struct Unpublished<S> {
 }
 
 impl<S: FieldSet + 'static> Unpublished<S> {
-    /// An empty set, which is about to be searched for.
+    /// An empty set, without the mark.
     ///
     /// # Safety
     ///
-    /// `key` is the key of the host that `owner` was made for.
+    /// `key` is the key of the host for which `owner` was made.
     pub(crate) unsafe fn make<O: Owner>(owner: O, key: usize) -> Self {
         Self { first: First::make::<S, O>(owner), key, set: PhantomData }
     }
 
-    /// An empty set whose node has the mark already: it is published once its first cell is ready, or not at all.
+    /// An empty set, with the mark: the caller fills the first cell before the publication.
     ///
     /// # Safety
     ///
-    /// `key` is the key of the host that `owner` was made for.
+    /// `key` is the key of the host for which `owner` was made.
     #[inline]
     pub(crate) unsafe fn make_marked<O: Owner>(owner: O, key: usize) -> Self {
         Self { first: First::of(Node::<S, O>::make(marked::<S, O>, owner)), key, set: PhantomData }
@@ -80,60 +80,60 @@ impl<S: FieldSet + 'static> Unpublished<S> {
     /// The set, to be filled, or emptied again.
     #[inline]
     pub(crate) fn set_mut(&mut self) -> &mut S {
-        // SAFETY: by U1 it is live.
+        // SAFETY: by U1 the node is live.
         let link = unsafe { self.first.link() };
-        // SAFETY: by U1 it is a node of `S`, which nothing else refers to; the borrow is that of `self`.
+        // SAFETY: by U1 the node is of `S` and has no other reference; the result borrows `self`.
         unsafe { set_mut(link) }
     }
 
-    /// The node, which this still owns.
+    /// The node, still owned by `self`.
     #[inline]
     pub(crate) const fn first(&self) -> First {
         self.first
     }
 
-    /// Gives the node away, once it is published.
+    /// Gives up the ownership of a published node.
     ///
     /// # Safety
     ///
-    /// It is not ended during `'host`.
+    /// The node is not ended during `'host`.
     #[inline]
     pub(crate) unsafe fn published<'host>(self) -> &'host S {
         let first = self.first;
         mem::forget(self);
-        // SAFETY: by U1 it is live.
+        // SAFETY: by U1 the node is live.
         let link = unsafe { first.link() };
-        // SAFETY: by U1 it is a node of `S`, and the caller says how long it lives.
+        // SAFETY: by U1 the node is of `S`, and by the contract of this function live during `'host`.
         unsafe { set(link) }
     }
 
-    /// Publishes the set beside what is `there`, unless that has one of its kind. Returns the one that is there then.
+    /// Publishes the set, unless the host has a set `S`. Returns the published one.
     ///
-    /// `exchange` publishes its second argument where its first, or nothing, is published, and otherwise returns what is
-    /// there. No lock is held here.
+    /// `there` is the root of the host, as last loaded. `exchange` is a compare-and-exchange of the root: the expected one,
+    /// the new one, and on failure the current one. All memory is allocated and freed under no lock.
     ///
     /// # Safety
     ///
-    /// What `exchange` publishes, and what is `there`, is that of the host that this was made for, and is not ended during
-    /// `'host`; an exchange is a `Release`, and also if it fails, an `Acquire`.
+    /// The root is that of the host for which the set was made, and is not ended during `'host`. A successful exchange is a
+    /// `Release`, and a failed one an `Acquire`.
     pub(crate) unsafe fn put<'host>(
         self,
         there: Option<First>,
         exchange: impl FnMut(Option<First>, First) -> Result<(), First>,
     ) -> &'host S {
-        // SAFETY: by U1 it is live.
+        // SAFETY: by U1 the node is live.
         let new = unsafe { self.first.link() };
-        // SAFETY: by U1 `new` is a node of `S`, and nobody else's. The rest is this function's own contract.
+        // SAFETY: by U1 `new` is an unpublished node of `S`. The contract of this function has the rest.
         let kept = unsafe { put_node(new, is_of::<S>, ask::<S>, there, exchange) };
         if kept == new {
             mem::forget(self);
         }
-        // SAFETY: by N1 it is a live node of `S`: `new`, or one that was found by `ask::<S>`.
+        // SAFETY: by N1 `kept` is a live node of `S`: `new`, or the result of `ask::<S>`.
         unsafe { set(kept) }
     }
 }
 
-/// Frees what was not published.
+/// Frees the node.
 impl<S> Drop for Unpublished<S> {
     #[inline]
     fn drop(&mut self) {
@@ -141,11 +141,11 @@ impl<S> Drop for Unpublished<S> {
     }
 }
 
-/// Frees a node that is in no head, list or table: that of an [`Unpublished`], which is empty, unless the thread unwinds.
+/// Frees the node of an [`Unpublished`], which has no value, unless the thread unwinds.
 #[cold]
 fn free(first: First, key: usize) {
     let mut panics = Panics::of("of a field set that was not published");
-    // SAFETY: by U1 nobody else has it, by U2 it is the key of its host.
+    // SAFETY: by U1 the node has no other reference; U2 is the rest.
     unsafe { first.end(key, &mut panics) };
     panics.discard();
 }
@@ -188,7 +188,7 @@ impl First {
     ///
     /// # Safety
     ///
-    /// It is not ended during `'host`, was loaded by an `Acquire`, and its marks are not taken away during `'host`.
+    /// The root was loaded by an `Acquire`. During `'host` it is not ended, and its nodes keep their marks.
     #[inline]
     pub(crate) unsafe fn find<'host, S: FieldSet + 'static, O: Owner>(self) -> Option<Found<'host, S>> {
         // SAFETY: the caller says that it is not ended.
@@ -196,7 +196,7 @@ impl First {
         // SAFETY: by N1 it is live, since it is not ended.
         let first = unsafe { link.as_ref() };
         if first.is(marked::<S, O>) {
-            // N6 holds by N4. SAFETY: by N1 it is the start of a node of `S`, since equal addresses are one function.
+            // N6 holds by N4. SAFETY: by N1 the link is that of a node of `S`, since equal addresses are one function.
             return Some(Found { set: unsafe { set(link) }, first_ready: true });
         }
         if !first.is_after_all(kind::<S, O>) {
@@ -318,8 +318,7 @@ impl Only {
 ///
 /// # Safety
 ///
-/// `new` is a node by N1, and nobody else's; `is_of` says what it is of, and `ask` asks for that; for the rest, see
-/// [`Unpublished::put`].
+/// `new` is an unpublished node; `is_of` and `ask` are those of its set; for the rest, see [`Unpublished::put`].
 unsafe fn put_node(
     new: NonNull<Link>,
     is_of: IsOf,
@@ -335,7 +334,7 @@ unsafe fn put_node(
             }
             continue;
         };
-        // SAFETY: the caller says that what is published is not ended.
+        // SAFETY: by the contract the root is not ended.
         let only = match unsafe { first.list() } {
             // SAFETY: `new` is as the caller promises.
             Ok(list) => return unsafe { list.put(new, is_of, ask) },
@@ -389,7 +388,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::fields) fn end(first: First) {
-        let mut panics = Panics::none();
+        let mut panics = Panics::of("of a field set that was not published");
         // SAFETY: nobody has it any more.
         unsafe { first.end(NO_KEY, &mut panics) };
     }

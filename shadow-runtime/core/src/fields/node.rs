@@ -18,16 +18,16 @@
 //!
 //! # Images
 //!
-//! A process may have several linked images, a program and libraries that were loaded, each with a copy of this runtime:
-//! with its own hazard slots, locks of latches and claims. So a cell is for the image that made it. And a `TypeId` does not
-//! tell what is in a field set: it is the same in a library that was edited and built again, whatever the members of a value's
-//! type, the policies and the order of declarations have become.
+//! A process may have several linked images, a program and loaded libraries, each with a copy of this runtime: with separate
+//! hazard slots, seqlock turns and claims. So only the image that made a cell may use the cell. A `TypeId` proves nothing
+//! across images: an edited and rebuilt library has the `TypeId`s of before, with other members of value types, other policies
+//! and another order of declarations.
 //!
-//! So a field set is known by its `TypeId` *and* the address of `S::fields()`, a static of the declaration, which each image
-//! has for itself. Both are needed: that static is one for all value types of a generic declaration. A node of another image
-//! is never found. It is in the list of the host, which all images search, and is asked what it is, shown and ended by the
-//! functions of its own image alone; what it takes for that is that the image stays mapped, and that the images have one
-//! version of this crate, whose `Link`, `Kind` and `List` are `repr(C)` for that.
+//! The identity of a field set is therefore its `TypeId` *and* the address of `S::fields()`, a static of the declaration and
+//! separate in each image. Neither suffices: all value types of a generic declaration share one static. A search never
+//! finds the node of another image. The list of a host has the nodes of all images; only functions of the node's own image
+//! test, show and end a node. This asks for two things: images stay mapped, and images have one version of this crate, so that
+//! `Link`, `Kind` and `List`, all `repr(C)`, have one layout.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -54,8 +54,8 @@ pub(crate) struct AfterLink {
 /// Says what a node is.
 pub(super) type KindOf = fn() -> &'static Kind;
 
-/// Says whether a node is of this field set, whatever its owner, and whether it has the mark or not: by the type of the set,
-/// and the address of what its image has declared.
+/// The type test of a node, of any owner, with or without the mark: compares the `TypeId` of a field set and the address of
+/// its `fields` (see "Images").
 pub(super) type IsOf = fn(TypeId, *const Field) -> bool;
 
 /// Asks such a function whether it is of the field set that is looked for. So whoever looks passes two addresses, and no
@@ -71,7 +71,7 @@ pub(super) struct Kind {
     /// The same without the mark, if it has one.
     unmarked: Option<KindOf>,
     pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
-    /// Shows the names of the fields that are attached: of another image's node, only that knows what a [`Field`] is.
+    /// Shows the names of attached fields. Names, since the layout of a [`Field`] depends on the features of an image.
     pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static str)),
     /// Ends the fields, lets go of the owner, and frees the node.
     pub(super) end: unsafe fn(NonNull<Link>, usize, &mut Panics),
@@ -205,8 +205,8 @@ impl Link {
 }
 
 impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
-    /// A node of this kind, of an empty set, that is nobody's yet, by N1. It is made where it stays: a set may be larger
-    /// than a stack, and some cells must not move once they are filled.
+    /// An unpublished node of this kind, by N1, of an empty set. The set is made in place: a set may be larger than a stack,
+    /// and a filled cell must not move (L4).
     #[inline]
     pub(super) fn make(kind: KindOf, owner: O) -> NonNull<Link> {
         let node = NonNull::from(Box::leak(Box::<Self>::new_uninit())).cast::<Self>();

@@ -31,13 +31,13 @@ use crate::fields::{Found, ShadowFields, Unpublished};
 ///
 /// # Safety
 ///
-/// Its functions are hidden, and not covered by semantic versioning. Accessors believe that
+/// The functions are hidden, and not covered by semantic versioning. Accessors believe:
 ///
-/// - **H1** `find` and `find_or_insert` return field sets of this host; there is one of each type, from the first time
-///   that it is returned for as long as the host exists;
-/// - **H2** `insert_first` publishes the field set that it is given, for this host, and returns that one, or gives it back
-///   as it was; and it may be given what `new_first` of the same host has returned;
-/// - **H3** `identity` is no other host's while this one is borrowed, and always the same.
+/// - **H1** `find` and `find_or_insert` return field sets of `host`. For each type there is one set, from the first return on,
+///   for as long as the host exists.
+/// - **H2** `insert_first` either publishes `new` for `host` and returns a reference to `new`, or returns `new` unchanged. Every
+///   result of `new_first` of the same host is a valid `new`.
+/// - **H3** `identity` is constant, and differs from that of every other host of its kind while `host` is borrowed.
 ///
 /// ```
 /// use shadow_runtime::{Host, Shadowed};
@@ -63,15 +63,15 @@ pub unsafe trait Host {
     #[doc(hidden)]
     fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S;
 
-    /// A field set that may become the first of `host`, if that has none yet, as far as can be told.
+    /// An unpublished field set for a host without field sets; `None` if `host` has one.
     #[doc(hidden)]
     fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>>;
 
-    /// Publishes `new` as the first field set of `host`, or gives it back, if `host` has one by now.
+    /// Publishes `new` as the first field set of `host`; returns `new` if `host` has a field set by now.
     ///
     /// # Safety
     ///
-    /// It comes from `new_first` of the same host, and its first cell is ready.
+    /// `new` comes from `new_first` of the same host. The first cell is ready.
     #[doc(hidden)]
     unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>>;
 

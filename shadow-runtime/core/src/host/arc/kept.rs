@@ -41,7 +41,12 @@ pub(super) fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
 }
 
 /// What keeps the allocation of an `Arc<T>`.
-pub(super) trait Keeps<T: ?Sized>: Owner {
+///
+/// # Safety
+///
+/// `keep` keeps the allocation of `host`, and with it the address, until [`Owner::release`] and the drop. The kind's `is_dead`
+/// tells whether the host of a key is dead, for a host in the table whose first node has what `keep` returned.
+pub(super) unsafe trait Keeps<T: ?Sized>: Owner {
     fn keep(host: &Arc<T>) -> Self;
 
     /// How the log tells whether such a host is dead.
@@ -56,7 +61,8 @@ pub(super) const fn is_thin<T: ?Sized>() -> bool {
     size_of::<*const T>() == size_of::<*const ()>()
 }
 
-impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Thin<T> {
+// SAFETY: `keep` gives up a `Weak` without its drop, and `release` drops it. `is_dead` makes the same `Weak` of the key.
+unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Thin<T> {
     fn keep(host: &Arc<T>) -> Self {
         assert!(is_thin::<T>(), "there is more to it than its key");
         Weak::into_raw(Arc::downgrade(host)).cast::<()>().expose_provenance();
@@ -107,7 +113,8 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
     }
 }
 
-impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
+// SAFETY: a `Weak` keeps its allocation until it is dropped. `is_dead_by_table` asks the first node, which has the `Weak`.
+unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
     fn keep(host: &Arc<T>) -> Self {
         Arc::downgrade(host)
     }
