@@ -19,8 +19,8 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, At
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Arc, Condvar, Mutex, Weak};
 
+pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::Ordering;
-pub(crate) use std::sync::{PoisonError, TryLockError};
 
 /// A lock that is held.
 #[cfg(loom)]
@@ -28,9 +28,9 @@ pub(crate) type Locked<'mutex, T> = loom::sync::MutexGuard<'mutex, T>;
 #[cfg(not(any(loom, debug_assertions)))]
 pub(crate) type Locked<'mutex, T> = std::sync::MutexGuard<'mutex, T>;
 #[cfg(all(debug_assertions, not(loom)))]
-pub(crate) use counted::Locked;
-#[cfg(all(debug_assertions, not(loom)))]
 pub use counted::locks_held;
+#[cfg(all(debug_assertions, not(loom)))]
+pub(crate) use counted::{Count as LockCount, Locked};
 
 /// std's in any case, for what is in statics that are not in this library, and for what goes with them.
 pub(crate) mod plain {
@@ -75,10 +75,10 @@ mod counted {
     }
 
     /// One lock in the count of this thread.
-    pub(super) struct Count(());
+    pub(crate) struct Count(());
 
     impl Count {
-        pub(super) fn one() -> Self {
+        pub(crate) fn one() -> Self {
             let _ = HELD.try_with(|held| held.set(held.get() + 1));
             Self(())
         }
@@ -148,16 +148,9 @@ pub(crate) fn wait<'mutex, T>(condvar: &Condvar, locked: Locked<'mutex, T>) -> L
 }
 
 /// Locks `mutex`, if no thread has it.
-#[inline]
+#[cfg(loom)]
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<Locked<'_, T>> {
-    let guard = match mutex.try_lock() {
-        Ok(guard) => guard,
-        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return None,
-    };
-    #[cfg(all(debug_assertions, not(loom)))]
-    let guard = Locked { guard, count: counted::Count::one() };
-    Some(guard)
+    mutex.try_lock().ok()
 }
 
 /// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs a

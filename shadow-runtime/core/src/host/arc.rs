@@ -37,6 +37,7 @@ mod logs;
 #[cfg(loom)]
 pub mod modelled;
 mod sweep;
+mod try_lock;
 
 use std::cell::Cell;
 

@@ -19,7 +19,8 @@
 use std::mem;
 
 use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_ATTACH, PER_OLD, Stack, Young};
-use crate::sync::{AtomicUsize, Locked, Mutex, Ordering, array_of, const_fn, lock, shared, try_lock};
+use crate::host::arc::try_lock::{Guard, TryLock};
+use crate::sync::{AtomicUsize, Ordering, array_of, const_fn, shared};
 
 /// How many logs there are. One under a model checker.
 const LOGS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -31,7 +32,7 @@ pub(super) const GROUPS: usize = if cfg!(loom) { 1 } else { 8 };
 const LONGEST_WAIT: usize = 4096;
 
 /// How many looks at old hosts are made at a time, and at most in one attach.
-const LEAST_LOOKS: usize = 16;
+const LEAST_LOOKS: usize = 48;
 const MOST_LOOKS: usize = 64;
 
 shared! {
@@ -45,7 +46,7 @@ struct All {
 
 /// A log, in cache lines of its own.
 #[repr(align(128))]
-struct Log(Mutex<Hosts>);
+struct Log(TryLock<Hosts>);
 
 /// The hosts of a log that are not old yet.
 struct Hosts {
@@ -61,7 +62,7 @@ struct Hosts {
 pub(super) struct Group {
     /// About how many there are. Relaxed: it decides no more than how many looks are made.
     len: AtomicUsize,
-    hosts: Mutex<Old>,
+    hosts: TryLock<Old>,
 }
 
 /// What an attach finds in a log.
@@ -74,7 +75,7 @@ pub(super) struct Found {
 impl Log {
     const_fn! {
         const fn new() -> Self {
-            Self(Mutex::new(Hosts { young: Young::new(), leaving: None, looks: 0 }))
+            Self(TryLock::new(Hosts { young: Young::new(), leaving: None, looks: 0 }))
         }
     }
 }
@@ -82,7 +83,7 @@ impl Log {
 impl Group {
     const_fn! {
         const fn new() -> Self {
-            Self { len: AtomicUsize::new(0), hosts: Mutex::new(Old::new()) }
+            Self { len: AtomicUsize::new(0), hosts: TryLock::new(Old::new()) }
         }
     }
 
@@ -91,7 +92,7 @@ impl Group {
     }
 
     /// Runs `work` with the old hosts, and frees the chunks that it has emptied once the lock is released.
-    fn with<R>(&self, mut hosts: Locked<'_, Old>, work: impl FnOnce(&mut Old) -> R) -> R {
+    fn with<R>(&self, mut hosts: Guard<'_, Old>, work: impl FnOnce(&mut Old) -> R) -> R {
         let result = work(&mut hosts);
         self.len.store(hosts.len(), Ordering::Relaxed);
         let surplus = hosts.take_surplus();
@@ -102,13 +103,13 @@ impl Group {
 
     /// As [`with`](Self::with), once the lock is free.
     pub(super) fn wait_and<R>(&self, work: impl FnOnce(&mut Old) -> R) -> R {
-        self.with(lock(&self.hosts), work)
+        self.with(self.hosts.lock(), work)
     }
 
     /// As [`with`](Self::with), if the lock is free and there are hosts.
     #[inline]
     pub(super) fn try_with<R>(&self, work: impl FnOnce(&mut Old) -> R) -> Option<R> {
-        let hosts = if self.len() > 0 { try_lock(&self.hosts)? } else { return None };
+        let hosts = if self.len() > 0 { self.hosts.try_lock()? } else { return None };
         Some(self.with(hosts, work))
     }
 }
@@ -154,23 +155,23 @@ impl Hosts {
 
 /// A log that no other thread uses just now. `own` is the number of the one that was used last.
 #[inline]
-fn own_log(own: &mut usize) -> Locked<'static, Hosts> {
-    match try_lock(&ALL.logs[*own].0) {
+fn own_log(own: &mut usize) -> Guard<'static, Hosts> {
+    match ALL.logs[*own].0.try_lock() {
         Some(hosts) => hosts,
         None => other_log(own),
     }
 }
 
 #[cold]
-fn other_log(own: &mut usize) -> Locked<'static, Hosts> {
+fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
     let others = (*own + 1..LOGS).chain(0..*own);
     for other in others {
-        if let Some(hosts) = try_lock(&ALL.logs[other].0) {
+        if let Some(hosts) = ALL.logs[other].0.try_lock() {
             *own = other;
             return hosts;
         }
     }
-    lock(&ALL.logs[*own].0)
+    ALL.logs[*own].0.lock()
 }
 
 /// Puts a host into a log, if there is a new one, and then looks for a dead one, if the caller may end it.
@@ -198,10 +199,10 @@ fn become_old(full: Box<Chunk>, log: usize) {
     let mut chunk = None;
     loop {
         let groups = (0..GROUPS).map(|offset| &ALL.groups[(log + offset) % GROUPS]);
-        let free = groups.clone().find_map(|group| Some((group, try_lock(&group.hosts)?)));
+        let free = groups.clone().find_map(|group| Some((group, group.hosts.try_lock()?)));
         let (group, hosts) = free.unwrap_or_else(|| {
             let group = &ALL.groups[log % GROUPS];
-            (group, lock(&group.hosts))
+            (group, group.hosts.lock())
         });
         if chunk.is_none() && hosts.needs_chunk() {
             drop(hosts);
@@ -248,10 +249,10 @@ pub(super) fn gather() {
 }
 
 /// Takes all hosts out of a log, the newest on top.
-fn take_young(log: &Mutex<Hosts>) -> Stack {
+fn take_young(log: &TryLock<Hosts>) -> Stack {
     let mut empty = Empty::none();
     loop {
-        let mut hosts = lock(log);
+        let mut hosts = log.lock();
         let needed = hosts.young.len().div_ceil(CHUNK);
         if empty.len() >= needed {
             let mut taken = Stack::new();

@@ -10,7 +10,7 @@ use super::{Entry, Kind};
 use crate::side_table::prefetch;
 
 /// How many hosts ahead of a look the next strong count is fetched.
-const AHEAD: usize = 12;
+const AHEAD: usize = 48;
 
 const ONE_IS_KEPT: &str = "one empty chunk is kept for a pass";
 
