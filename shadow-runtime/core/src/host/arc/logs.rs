@@ -18,7 +18,7 @@
 
 use std::mem;
 
-use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_ATTACH, PER_OLD, Stack, Young};
+use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_OLD, PER_PAIR, Stack, Young};
 use crate::host::arc::try_lock::{Guard, TryLock};
 use crate::sync::{AtomicUsize, Ordering, array_of, const_fn, shared};
 
@@ -124,8 +124,11 @@ impl Hosts {
     /// Puts a new host into the ring. Returns a chunk of hosts that are old now.
     #[inline]
     fn push(&mut self, entry: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
-        self.looks = self.looks.saturating_add(PER_ATTACH);
-        match self.young.push(entry) {
+        let oldest = self.young.push(entry);
+        if self.young.has_come_round(2) {
+            self.looks = self.looks.saturating_add(PER_PAIR);
+        }
+        match oldest {
             Some(oldest) => self.leave(oldest, chunk),
             None if self.young.has_come_round(LONGEST_WAIT) => self.leaving.take(),
             None => None,

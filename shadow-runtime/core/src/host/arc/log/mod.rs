@@ -14,11 +14,11 @@
 //!
 //! # The bound
 //!
-//! A ring and its chunk hold at most 768 hosts. Each attach pays for [`PER_ATTACH`] looks at old hosts, each host that
-//! becomes old for [`PER_OLD`] more. The cursor comes to each old host at least once in two passes, which are
-//! `2 × (live + dead)` looks. So while hosts become old and die at the rate of attaches, at most
-//! `2 × (live + dead) / 4` hosts die before the cursor has found them: `dead ≤ live` among the old, and `dead ≤ live + 768`
-//! for each log in use.
+//! A ring and its chunk hold at most 768 hosts. An attach pays for 2.5 looks at old hosts ([`PER_PAIR`]), and a host that
+//! becomes old for 2 more ([`PER_OLD`]). The cursor comes to each old host at least once in two passes, which are
+//! `2 × (live + dead)` looks. So where a host dies for each that is attached, at most `2 × (live + dead) / 4.5` die before the
+//! cursor has found them: `dead ≤ 0.8 × live` among the old, and 768 more for each log in use. When a crowd dies at once, it
+//! is found by `2.5 × n` looks while `n` hosts are attached, for which two passes over its living half are few enough.
 //!
 //! Hosts that hold one another through their fields die one after the other: the second is dead when the fields of the
 //! first are dropped. They fall in one pass if the pass has the direction in which they hold one another, in the next pass
@@ -45,11 +45,11 @@ pub(super) use old::Old;
 pub(super) use stack::{CHUNK, Chunk, Empty, Stack};
 pub(super) use young::{Dead, Young};
 
-/// How many looks at old hosts each attach pays for.
-pub(super) const PER_ATTACH: usize = 3;
+/// How many looks at old hosts two attaches pay for.
+pub(super) const PER_PAIR: usize = 5;
 
 /// How many more each host pays for that becomes old.
-pub(super) const PER_OLD: usize = 1;
+pub(super) const PER_OLD: usize = 2;
 
 /// How many more each dead host pays for that was found among the old: a stretch of dead hosts costs no looks.
 pub(super) const PER_FOUND: usize = 1;

@@ -265,7 +265,7 @@ fn the_dead_are_at_most_as_many_as_the_living() {
                 let position = order(living.len(), step * CHUNK + each, &mut state);
                 kill([living.remove(position)]);
             }
-            looks += CHUNK * (PER_ATTACH + PER_OLD);
+            looks += CHUNK * (PER_PAIR + 2 * PER_OLD) / 2;
             while looks > 0 {
                 if old.next_dead(&mut looks).is_some() {
                     looks += PER_FOUND;
