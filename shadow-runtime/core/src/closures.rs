@@ -1,24 +1,26 @@
 //! Running closures of `update_f_with`: an update of a field inside of its own closure is refused.
 //!
-//! In: a closure, its field and its host. Out: the closure's result, or a panic with the name of the field. Neighbours: the
-//! accessors of `get_or_update` and `get_or_update(copy)` fields, which call [`run`] for each closure and [`refuse_own`]
-//! before each update.
+//! In: a closure, its field and its host. Out: the closure's result, or a panic with the name of the field. Neighbours:
+//! the accessors of `get_or_update` and `get_or_update(copy)` fields, which call [`run`] for each closure and
+//! [`refuse_own`] before each update; `host/arc/sweep.rs`, which defers sweeps inside of a closure.
 //!
-//! A compare-and-swap publishes the closure's value. If another update came between, the compare-and-swap fails, and the
-//! closure runs again on the newer value. An update of the same field inside of the closure comes between in every run, so
-//! the retry loop never ends. The library refuses such an update, as R3 refuses an initialiser of its own field. An update on a
-//! second thread is allowed: the library cannot tell an update on behalf of the closure from an independent update. A closure
-//! never ends if each run makes a second thread update the field, and waits for the result.
+//! A compare-and-swap publishes the closure's value. If another update comes between, the compare-and-swap fails, and
+//! the closure runs again on the newer value. An update of the same field inside of the closure would come between in
+//! every run, and the retry loop would never end. The library refuses such an update, as R3 refuses an initialiser that
+//! asks for its own field. An update on a second thread is allowed: the library cannot tell an update on behalf of the
+//! closure from an independent update. So the retry loop never ends if each run makes a second thread update the field,
+//! and waits for the second thread.
 //!
 //! # The list
 //!
-//! Each thread has a stack of running closures: a singly linked list in a thread-local without a destructor. The records are
-//! on the call stack. [`run`] pushes a record before the call of a closure, and pops the record after the call, also on
-//! unwinding. An update outside of all closures loads one thread-local pointer, null. A read loads nothing here. No other
-//! thread accesses the list, so the list needs no atomics.
+//! Each thread has a stack of running closures: a singly linked list in a thread-local without a destructor. The
+//! records are on the call stack. [`run`] pushes a record before the call of a closure, and pops the record after the
+//! call, also on unwinding. An update outside of all closures, and an attach to an `Arc` host, load one thread-local
+//! pointer, which is null. A read does not use the list. No other thread accesses the list, so the list needs no
+//! atomics.
 //!
-//! - **C1** Every record in the list is in a frame of [`run`] on this thread. Frames return in the reverse order of their
-//!   calls, and each frame pops its record before the record's end.
+//! - **C1** Every record in the list is in a frame of [`run`] on this thread. Frames return in the reverse order of
+//!   their calls, and each frame pops its record before the record's end.
 //! - **C2** A record never changes.
 
 use std::cell::Cell;
@@ -83,8 +85,8 @@ pub(crate) fn refuse_own(host: impl FnOnce() -> Identity, field: &'static Field)
 #[cold]
 fn refuse(host: Identity, field: &'static Field) {
     let mut next = innermost();
-    // SAFETY: `next` is null or points to a record in the list. By C1 the record's frame is below this frame on the call
-    // stack, so the record outlives the loop; by C2 a shared reference to the record is sound.
+    // SAFETY: `next` is null or points to a record in the list. By C1 the record's frame is below this frame on the
+    // call stack, so the record outlives the loop; by C2 a shared reference to the record is sound.
     while let Some(running) = unsafe { next.as_ref() } {
         assert!(
             running.host != host || !ptr::eq(running.field, field),

@@ -1,11 +1,11 @@
-//! Several pieces of user code in a row, of which any may panic (rule R5).
+//! Runs several pieces of user code in a row; each may panic (rule R5).
 //!
-//! In: pieces of user code, one at a time, mostly destructors. Out: all run. The first panic is raised again at the end, or
-//! discarded, if the user code is a stranger's.
+//! In: pieces of user code, one at a time, mostly destructors. Out: all pieces have run. The first panic is raised
+//! again at the end. If the user code is foreign to the caller, the first panic is discarded instead.
 //!
-//! The log gets every other panic, at the level `error`, with the field and the host type (R11): the second and later panics, the
-//! discarded ones, and those during unwinding, where a raised panic would abort the process. A panic of the logger is contained.
-//! Without the feature `log`, only the panic hook knows of these panics.
+//! The log gets all other panics, at the level `error`, with the field and the host type (R11): the second and later
+//! panics, discarded panics, and panics during unwinding, where a raised panic would abort the process. A panic of the
+//! logger is contained. Without the feature `log`, only the panic hook knows of these panics.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -24,7 +24,7 @@ pub struct Panics {
     context: Option<Context>,
 }
 
-/// What all of the user code belongs to.
+/// The owner of the user code, for the log.
 #[derive(Clone, Copy)]
 enum Context {
     /// Fields of a dead host of this type.
@@ -43,19 +43,19 @@ impl Panics {
         Self { first: None, context: None }
     }
 
-    /// The same, for the fields of a dead host of this type.
+    /// As [`none`](Self::none), for the fields of a dead host of this type.
     pub(crate) const fn of_dead(host: fn() -> &'static str) -> Self {
         Self { first: None, context: Some(Context::DeadHost(host)) }
     }
 
-    /// The same, with more words for the log.
+    /// As [`none`](Self::none), with more words for the log.
     pub(crate) const fn of(words: &'static str) -> Self {
         Self { first: None, context: Some(Context::Words(words)) }
     }
 
     /// Runs `user_code`, and keeps its panic if it is the first. The log calls the user code `whose`.
     pub(crate) fn contain(&mut self, whose: &dyn Display, user_code: impl FnOnce()) {
-        // Unwind safe: `user_code` leaves at most a half dropped value, out of reach.
+        // Unwind safe: `user_code` leaves at most a partly dropped value, which no code reaches again.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
             self.keep(whose, payload);
         }
@@ -82,8 +82,8 @@ impl Panics {
         self.first.is_some()
     }
 
-    /// Raises the first panic again. A second panic on a thread that unwinds would abort the process, so there the log gets
-    /// the first panic.
+    /// Raises the first panic again. During unwinding, a second panic would abort the process, so the log gets the
+    /// first panic instead.
     #[inline]
     pub(crate) fn raise(self) {
         if let Some(first) = self.first {
@@ -91,7 +91,7 @@ impl Panics {
         }
     }
 
-    /// Discards the first panic: the user code has nothing to do with the caller at hand.
+    /// Discards the first panic: the user code is foreign to the caller. The log gets the panic.
     #[inline]
     pub(crate) fn discard(self) {
         if let Some(first) = self.first {
@@ -131,7 +131,7 @@ fn log(whose: &dyn Display, payload: Payload) {
     forget(payload);
 }
 
-/// Drops a panic's payload, or leaks it if its own destructor panics.
+/// Drops the payload of a panic. If the payload's destructor panics, leaks the second payload.
 #[cold]
 fn forget(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {

@@ -1,34 +1,38 @@
-//! `Arc<T>` as a host: any shared object, of any type.
+//! `Arc<T>` as a host: a shared object of any type.
 //!
-//! In: an `Arc`. Out: the fields of its allocation, as long as any `Arc` of it is there.
+//! In: an `Arc`. Out: the fields of its allocation, for as long as an `Arc` of the allocation exists.
 //!
-//! # Identity and its reuse
+//! # Identity and address reuse
 //!
-//! The key is an address in the allocation, a little before its `T` (`arc/kept.rs`). An entry keeps a `Weak`, so the
-//! allocation, and with it the address, is not given to anybody else before the entry is gone. Two allocations cannot have
-//! the same key, also for zero-sized types: the two counts of an `Arc` stand before its `T`, so the bytes at the key belong
-//! to one allocation alone. No other kind of host shares this table.
+//! The key is an address in the allocation, a little before the `T` (`arc/kept.rs`). The table entry owns a `Weak`, so
+//! the allocator cannot reuse the address before the removal of the entry. Two allocations never have the same key, not
+//! even for zero-sized types: the two counts of an `Arc` lie before the `T`, so the bytes at the key belong to one
+//! allocation. No other kind of host shares the table.
 //!
 //! # Invariants
 //!
-//! - **A1** An entry is removed only when the strong count of its `Weak` was seen to be 0 by the one thread that may remove
-//!   it (G1 of `arc/log/mod.rs`). While it is 0 nobody borrows an `Arc` of the allocation: there is none and never will be, or the one that is left
-//!   is in the hands of an `Arc::make_mut`, exclusively, on its way to be an object without fields.
-//! - **A2** What an entry points to is what a [`First`] has: behind the link of the first node that the host was given, or
-//!   of a list that begins with it. That node's owner is the one that counts, and all of it is ended only after the entry
-//!   was removed.
+//! - **A1** An entry is removed only after a load of the strong count has returned 0, and only by the thread that owns
+//!   the log entry (G1 of `arc/log/mod.rs`). While the count is 0, no thread borrows an `Arc` of the allocation. Either
+//!   no `Arc` exists, now or later; or `Arc::make_mut` owns the last `Arc` exclusively, and moves the value to an
+//!   object without fields.
+//! - **A2** An entry stores the raw form of a [`First`]: a pointer past the link of the host's first node, or of a list
+//!   that begins with the first node. The owner in the first node keeps the allocation. Nodes and lists are destroyed
+//!   only after the removal of the entry.
 //!
-//! So whoever borrows an `Arc` may look for it (T5 of `side_table/shard.rs`), and borrow the fields of its allocation
-//! for as long (R1).
+//! So a caller that borrows an `Arc` may look up its key (T5 of `side_table/shard.rs`), and borrow the fields of the
+//! allocation for as long (R1).
 //!
 //! # Reader, writer, sweeper
 //!
-//! *Reader*: find the entry, find the field set in it; no lock. *Writer*: the same; if there is no entry, make a node, lock
-//! the shard, and look again before adding one. If there is one without the field set, make a list of both nodes, and lock
-//! the shard to exchange the entry for it, since the entry may move; if there is a list, the node goes into that without the
-//! lock (`fields/head.rs`). What turns out not to be needed is freed when the lock is let go. *Sweeper*: find a dead host in the log, lock
-//! the shard, take the entry out, unlock, and only then drop the fields, since that runs destructors (R4), each contained
-//! (R5).
+//! *Reader*: find the entry, then the field set in the entry's nodes. A reader takes no lock.
+//!
+//! *Writer*: search like a reader first. If the host has no entry: allocate a node, lock the shard, search again,
+//! insert. If the entry lacks the field set: allocate a list of both nodes, lock the shard, and replace the entry's
+//! value. The lock is necessary, since a writer of another key may move the entry. If the entry has a list: push the
+//! node onto the list, without the lock (`fields/head.rs`). Surplus nodes and lists are freed after the unlock.
+//!
+//! *Sweeper*: find a dead host in the log, lock the shard, remove the entry, unlock, and only then drop the fields. So
+//! destructors run under no lock (R4), each destructor contained (R5).
 
 mod background;
 mod kept;
@@ -57,18 +61,19 @@ shared! {
 }
 
 #[diagnostic::do_not_recommend]
-// SAFETY: H1: by A1 and A2 what the table has for a host is its own, and stays while that is borrowed; N2 says that there is
-// one of each type. H2: see `insert_first`. H3: while an `Arc` is borrowed, its allocation has the address.
+// SAFETY: H1: by A1 and A2 the fields in the table for a host belong to the host, and live while the `Arc` is borrowed;
+// by N2 a host has one field set of each type. H2: argued in `insert_first`. H3: a borrowed `Arc` keeps its allocation,
+// and so the address.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     #[inline]
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
         let first = First::from_raw(TABLE.find(key_of(host))?);
         if is_thin::<T>() {
-            // SAFETY: by A1 and A2 it is not ended while `host` is borrowed; nobody has it exclusively meanwhile, to take a
-            // mark away. The table loads by an Acquire.
+            // SAFETY: by A1 and A2 `first` is not destroyed while `host` is borrowed. An `Arc` is shared, so no thread
+            // has exclusive access, which could clear a mark. The table loads by an Acquire.
             unsafe { first.find::<S, Thin<T>>() }
         } else {
-            // SAFETY: as above.
+            // SAFETY: A1, A2 and the Acquire, as in the other branch.
             unsafe { first.find::<S, Weak<T>>() }
         }
     }
@@ -88,10 +93,10 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
             return None;
         }
         Some(if is_thin::<T>() {
-            // SAFETY: it is the key of `host`, of which the owner is made.
+            // SAFETY: `key` is the key of `host`, and the owner is made from `host`.
             unsafe { Unpublished::make_marked(Thin::<T>::keep(host), key) }
         } else {
-            // SAFETY: as above.
+            // SAFETY: the key and the owner of `host`, as in the other branch.
             unsafe { Unpublished::make_marked(<Weak<T> as Keeps<T>>::keep(host), key) }
         })
     }
@@ -101,14 +106,15 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
         if !enter_first(key, new.first()) {
             return Err(new);
         }
-        // SAFETY: the table has just got the host, of this type, from this thread alone.
+        // SAFETY: this thread, and no other, has just inserted the host; `kind::<T>()` is the kind of the host's type.
         note(unsafe { Entry::new(key, kind::<T>()) });
-        // SAFETY: by A1 and A2 it is not ended while `host` is borrowed.
+        // SAFETY: by A1 and A2 the set is not destroyed while `host` is borrowed.
         Ok(unsafe { new.published() })
     }
 
     fn identity(host: &Self) -> Identity {
-        // Its type plays no part: as `Arc<dyn Trait>` it is the same host, and has the same field sets.
+        // The type plays no part: an `Arc<dyn Trait>` of the same allocation is the same host, with the same field
+        // sets.
         Identity { address: Arc::as_ptr(host).addr(), object: None }
     }
 
@@ -118,48 +124,49 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     }
 }
 
-/// How the log tells whether an `Arc<T>` is dead.
+/// The kind of an `Arc<T>`: how the log checks whether a host is dead.
 fn kind<T: ?Sized + Send + Sync + 'static>() -> &'static Kind {
     if is_thin::<T>() { <Thin<T> as Keeps<T>>::kind() } else { <Weak<T> as Keeps<T>>::kind() }
 }
 
-/// Whether the host of this key is dead, by what the table has for it.
+/// Whether the host of this key is dead, according to the owner in the host's first node.
 ///
 /// # Safety
 ///
-/// The table has it, and keeps it meanwhile.
+/// The table has the host of this key, and keeps the host during the call.
 unsafe fn is_dead_by_table(key: usize) -> bool {
-    // SAFETY: by A2 it is a host's; it is in the table by this key, and is not ended while it is there.
+    // SAFETY: by A2 `first` belongs to the host of `key`; the table has the host, so `first` is not destroyed.
     TABLE.find(key).is_some_and(|first| unsafe { First::from_raw(first).is_gone(key) })
 }
 
-/// Gives `host` the field set `S`, which it did not have when it was looked for. Nodes and lists are made and freed under
+/// Gives `host` the field set `S`, which an earlier search did not find. Nodes and lists are allocated and freed under
 /// no lock.
 #[cold]
 fn insert<S: FieldSet + 'static, T: ?Sized, O: Keeps<T>>(host: &Arc<T>) -> &S {
     let key = key_of(host);
     let there = TABLE.find(key).map(First::from_raw);
-    // The first node counts for the host. One that comes second after all may, too: each lets go of what it keeps.
+    // The first node owns a `Weak` of the host. A node that loses the race for first place owns a `Weak` too: each node
+    // releases its own.
     let new = if there.is_none() {
-        // SAFETY: it is the key of `host`, of which the owner is made.
+        // SAFETY: `key` is the key of `host`, and the owner is made from `host`.
         unsafe { Unpublished::make(O::keep(host), key) }
     } else {
-        // SAFETY: this owner has nothing to do with a host.
+        // SAFETY: the owner `()` refers to no host.
         unsafe { Unpublished::make((), key) }
     };
     let is_entered = Cell::new(false);
-    // SAFETY: by A1 and A2 what the table has for `host` is its own, and is not ended while `host` is borrowed. What is put
-    // into the table is a Release, and the lock an Acquire of that.
+    // SAFETY: by A1 and A2 the table's `First` for `host` belongs to `host`, and is not destroyed while `host` is
+    // borrowed. A store to the table is a Release, and a lock of the shard the matching Acquire.
     let set = unsafe { new.put(there, |there, new| exchange(key, there, new, &is_entered)) };
     if is_entered.get() {
-        // SAFETY: the table has just got the host, of this type, from this thread alone.
+        // SAFETY: this thread, and no other, has just inserted the host; `O::kind()` is the kind of the host's type.
         note_now(unsafe { Entry::new(key, O::kind()) });
     }
     set
 }
 
-/// Has `new` in the table for a host instead of what is `there`, unless that is something else by now, which is returned.
-/// Says whether the table had nothing for the host.
+/// Stores `new` in the table for a host, if the table still has `there`. Otherwise returns the `First` that the table
+/// has now. Sets `is_entered` if the host had no entry.
 fn exchange(key: usize, there: Option<First>, new: First, is_entered: &Cell<bool>) -> Result<(), First> {
     let hash = hash(key);
     let shard = TABLE.shard(hash).lock_with_room();
@@ -174,7 +181,7 @@ fn exchange(key: usize, there: Option<First>, new: First, is_entered: &Cell<bool
     Ok(())
 }
 
-/// Enters `new` for a host, unless it has an entry. Returns whether it did.
+/// Inserts `new` for a host without an entry. Returns whether the host had no entry.
 fn enter_first(key: usize, new: First) -> bool {
     let hash = hash(key);
     TABLE.shard(hash).lock_with_room().insert_first(key, hash, new.into_raw()).is_none()

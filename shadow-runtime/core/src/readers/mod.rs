@@ -176,7 +176,6 @@ fn keep(slot: &'static Slot) -> bool {
 ///
 /// The hazard of the thread's own slot says so for most reads, which do nothing for this. [`Unshown`] counts the rest: a read by
 /// another slot, and the clone that a writer makes of a value that it retires.
-#[allow(dead_code, reason = "the sweep of `Arc` hosts is to ask, before it runs destructors")]
 #[inline]
 pub(crate) fn is_in_clone() -> bool {
     // Relaxed: only this thread stores there.

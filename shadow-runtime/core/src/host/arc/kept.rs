@@ -1,23 +1,27 @@
-//! What an entry keeps of its `Arc`, so that the allocation, and with it the address, is not given to anybody else.
+//! The `Weak` of a table entry: the allocation, and so the address, is not reused while the entry exists.
 //!
-//! In: an `Arc`. Out: an [`Owner`] for the first node of its fields, that counts as one `Weak`. Neighbour: `../arc.rs`.
+//! In: an `Arc`. Out: an [`Owner`] for the first node of the host's fields, which counts as one `Weak`. Neighbour:
+//! `../arc.rs`.
 //!
-//! A `Weak` of a sized type is known by the entry's key, so the node need not have it once more: [`Thin`] is
-//! of no size. A node with a small value is then a quarter smaller, and lies in one cache line. A `Weak` of an unsized
-//! type has more to it than the address, and is kept as it is.
+//! A `Weak` of a sized type is an address, and the entry's key determines the address. So the node need not store the
+//! `Weak`: [`Thin`] is zero-sized. A node with a small value is then a quarter smaller, and fits in one cache line. A
+//! `Weak` of an unsized type also has metadata, so the node stores the `Weak`.
 //!
-//! A key is a number. What makes a pointer of it again is that the `Weak`'s pointer was exposed when it was kept.
+//! A key is an integer. The pointer of the `Weak` was exposed when the node was made, so a key can become a pointer
+//! again with the exposed provenance.
 //!
 //! # The last `Arc` against the sweeper
 //!
-//! The sweeper must not drop a value before the last reader's use of it. Readers use a value while they borrow an `Arc`,
-//! and give the `Arc` up by a `Release` decrement of the strong count; the sweeper reads that count and then has an
-//! `Acquire` fence, which together order it after all of them. `try_unwrap` and `make_mut` take the strong count from 1
-//! to 0 without a `Release`, and have theirs a few steps later, where they give up the weak count that all strong ones
-//! share. So the sweeper loads the weak count with `Acquire` too, which `Weak::weak_count` does. For a sweep that falls between
-//! those few steps, a processor with a total store order has the order that is needed. On others [`order_last_uses`] makes a
-//! process-wide barrier before the fields of a dead host are dropped: `try_unwrap` has passed its exchange, so the
-//! barrier on its thread comes after all loads that came before. What is left is in `ARCHITECTURE.md`.
+//! The sweeper must not drop a value before the last reader's use of the value. A reader uses a value while the reader
+//! borrows an `Arc`, and gives up the `Arc` by a Release decrement of the strong count. The sweeper loads the strong
+//! count, and then passes an Acquire fence: every use happens-before the drop.
+//!
+//! `try_unwrap` and `make_mut` take the strong count from 1 to 0 without a Release. Their Release follows a few steps
+//! later, when they give up the weak count that all strong references share. So the sweeper loads the weak count with
+//! Acquire too, by `Weak::weak_count`. A sweep may fall between these few steps. On a processor with a total store
+//! order, the order of the sweep is then still right. On other processors, [`order_last_uses`] issues a process-wide
+//! barrier before the fields of a dead host are dropped: the thread of `try_unwrap` has passed the exchange, so the
+//! barrier comes after all earlier loads of the thread. `ARCHITECTURE.md` describes the remaining gap.
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -30,38 +34,41 @@ use crate::host::arc::log::Kind;
 use crate::readers::barrier;
 use crate::sync::{Arc, Ordering, Weak, fence};
 
-/// How far before the object the key is: where the counts are, or what aligns the object, which is the allocation's alone.
+/// The distance from the key to the object. The bytes at the key are the counts, or padding for the object's alignment;
+/// both belong to the allocation alone.
 const BEFORE: usize = 2 * size_of::<usize>();
 
-/// The number by which the table knows the allocation of `host`. It is a little before the object, which for most is
-/// where the `Arc` itself points to, so that there is nothing to calculate.
+/// The key of the allocation of `host` in the table. For most types, the key is the address that the `Arc` stores, so
+/// the compiler has nothing to calculate.
 #[inline]
 pub(super) fn key_of<T: ?Sized>(host: &Arc<T>) -> usize {
     Arc::as_ptr(host).addr().wrapping_sub(BEFORE)
 }
 
-/// What keeps the allocation of an `Arc<T>`.
+/// An owner that keeps the allocation of an `Arc<T>`.
 ///
 /// # Safety
 ///
-/// `keep` keeps the allocation of `host`, and with it the address, until [`Owner::release`] and the drop. The kind's `is_dead`
-/// tells whether the host of a key is dead, for a host in the table whose first node has what `keep` returned.
+/// `keep` keeps the allocation of `host`, and so the address, until [`Owner::release`] and the drop. The kind's
+/// `is_dead` returns whether the host of a key is dead, for a host in the table whose first node has an owner made by
+/// `keep`.
 pub(super) unsafe trait Keeps<T: ?Sized>: Owner {
     fn keep(host: &Arc<T>) -> Self;
 
-    /// How the log tells whether such a host is dead.
+    /// The kind of such hosts: how the log checks whether a host is dead.
     fn kind() -> &'static Kind;
 }
 
-/// A `Weak<T>` that is known by its key: only for types of which [`is_thin`].
+/// A `Weak<T>` that the key determines. Only for types with [`is_thin`].
 pub(super) struct Thin<T: ?Sized>(PhantomData<fn() -> *const T>);
 
-/// Whether a pointer to a `T` is an address, and nothing else.
+/// Whether a pointer to a `T` is an address without metadata.
 pub(super) const fn is_thin<T: ?Sized>() -> bool {
     size_of::<*const T>() == size_of::<*const ()>()
 }
 
-// SAFETY: `keep` gives up a `Weak` without its drop, and `release` drops it. `is_dead` makes the same `Weak` of the key.
+// SAFETY: `keep` turns a `Weak` into a raw pointer without a drop, and `release` drops the `Weak`. `is_dead` makes the
+// same `Weak` from the key.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Thin<T> {
     fn keep(host: &Arc<T>) -> Self {
         assert!(is_thin::<T>(), "there is more to it than its key");
@@ -75,45 +82,46 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Thin<T> {
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
-    /// Whether the host of this key is dead. Reads its counts, and nothing else.
+    /// Whether the host of this key is dead. Loads the counts only.
     ///
     /// # Safety
     ///
-    /// `key` is that of an `Arc<T>` that is kept by a `Thin<T>`.
+    /// `key` is the key of an `Arc<T>` that a `Thin<T>` keeps.
     unsafe fn is_dead(key: usize) -> bool {
-        // SAFETY: the caller says that `key` is that of the `Arc` that is kept.
+        // SAFETY: by this function's contract, a `Thin<T>` keeps the `Arc<T>` of `key`.
         is_gone(&*unsafe { Self::weak(key) })
     }
 
-    /// The `Weak` again.
+    /// The kept `Weak`.
     ///
     /// # Safety
     ///
-    /// `key` is that of the `Arc` that is kept.
+    /// `key` is the key of an `Arc<T>` that a `Thin<T>` keeps.
     unsafe fn weak(key: usize) -> ManuallyDrop<Weak<T>> {
         assert!(is_thin::<T>(), "there is more to it than its key");
         let pointer = ptr::with_exposed_provenance::<()>(key.wrapping_add(BEFORE));
-        // SAFETY: both are one address, as is asserted.
+        // SAFETY: both pointers are one address without metadata, by the assertion.
         let pointer = unsafe { mem::transmute_copy::<*const (), *const T>(&pointer) };
-        // SAFETY: the caller says that this is the pointer that `keep` has exposed.
+        // SAFETY: by this function's contract, `keep` has exposed this pointer, which `Weak::into_raw` returned.
         ManuallyDrop::new(unsafe { Weak::from_raw(pointer) })
     }
 }
 
-// SAFETY: argued in the header.
+// SAFETY: argued in the module's header.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
     unsafe fn is_gone(&self, key: usize) -> bool {
-        // SAFETY: the caller says that `key` is that of the host, whose `Arc` this keeps.
+        // SAFETY: by the contract of `is_gone`, `key` is the key of the host whose `Arc` this owner keeps.
         unsafe { Self::is_dead(key) }
     }
 
     unsafe fn release(&self, key: usize) {
-        // SAFETY: the caller's promise is the same, and that this happens once.
+        // SAFETY: by the contract of `release`, `key` is the key of the host whose `Arc` this owner keeps, and the call
+        // is the only one.
         drop(ManuallyDrop::into_inner(unsafe { Self::weak(key) }));
     }
 }
 
-// SAFETY: a `Weak` keeps its allocation until it is dropped. `is_dead_by_table` asks the first node, which has the `Weak`.
+// SAFETY: a `Weak` keeps the allocation until the drop. `is_dead_by_table` asks the first node, which has the `Weak`.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
     fn keep(host: &Arc<T>) -> Self {
         Arc::downgrade(host)
@@ -124,17 +132,17 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
     }
 }
 
-// SAFETY: argued in the header.
+// SAFETY: argued in the module's header.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
     unsafe fn is_gone(&self, _key: usize) -> bool {
         is_gone(self)
     }
 
-    /// It lets go when it is dropped.
+    /// The drop of the `Weak` releases the allocation.
     unsafe fn release(&self, _key: usize) {}
 }
 
-/// Orders all that other threads did before they took the strong count of a host to 0, which was seen, before what follows.
+/// Orders all uses of a host before a strong count of 0, which the caller has seen, before all that follows the call.
 #[inline]
 pub(super) fn order_last_uses() {
     if cfg!(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "s390x"))) && barrier::is_available() {
@@ -146,7 +154,7 @@ fn is_gone<T: ?Sized>(weak: &Weak<T>) -> bool {
     if weak.strong_count() != 0 {
         return false;
     }
-    // Both halves are argued in the header. The count itself does not matter.
+    // The header argues for both loads. The value of the weak count does not matter.
     let _ = weak.weak_count();
     // Acquire: pairs with the Release decrement of every `Arc` that was dropped.
     fence(Ordering::Acquire);
@@ -155,18 +163,19 @@ fn is_gone<T: ?Sized>(weak: &Weak<T>) -> bool {
     true
 }
 
-/// Tells the thread sanitizer, which sees no fences, what the one in [`is_gone`] orders: what was done before the strong
-/// count was decremented. Only `.ci/sanitize` compiles it.
+/// Tells the thread sanitizer, which ignores fences, what the fence in [`is_gone`] orders: all uses before the
+/// decrements of the strong count. Only `.ci/sanitize` compiles this function.
 #[cfg(thread_sanitizer)]
 fn acquire_strong_count<T: ?Sized>(weak: &Weak<T>) {
     unsafe extern "C" {
         fn __tsan_acquire(address: *mut ());
     }
     let object = weak.as_ptr();
-    // SAFETY: the memory stays as long as the `Weak`, and nothing of it is read but what the pointer itself says.
+    // SAFETY: the `Weak` keeps the memory, and `align_of_val` reads only the pointer's metadata.
     let align = align_of_val(unsafe { &*object });
-    // The memory begins with the strong count. Two counts, and what aligns the object, lie before it.
+    // The allocation begins with the strong count. Two counts, and padding for the object's alignment, lie before the
+    // object.
     let strong_count = object.cast::<()>().wrapping_byte_sub(align.max(2 * size_of::<usize>()));
-    // SAFETY: it is the sanitizer's own, and only looks up what that has noted of the address.
+    // SAFETY: the function belongs to the sanitizer, and only looks up the sanitizer's own notes on the address.
     unsafe { __tsan_acquire(strong_count.cast_mut()) };
 }

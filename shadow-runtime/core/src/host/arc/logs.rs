@@ -1,20 +1,22 @@
-//! The logs of a process: which one a thread uses, and how hosts get from one to the other.
+//! The logs of a process: which log a thread uses, and how hosts move from young to old.
 //!
-//! In: new hosts. Out: dead ones, one at a time, each the caller's to end (G1 of `log/mod.rs`). Neighbours: `log/`, the
-//! structure of one log; `sweep.rs`, which decides when to look, and ends what is found.
+//! In: new hosts. Out: dead hosts, one at a time; the caller ends each (G1 of `log/mod.rs`). Neighbours: `log/`, the
+//! structure of one log; `sweep.rs`, which decides when to look, and ends dead hosts.
 //!
-//! # Who uses which log
+//! # Choice of a log
 //!
-//! A thread uses the log that it used last, the first one to begin with. If another thread has the lock of that log, it goes
-//! on to the next. So threads that attach at the same time come to have logs of their own, threads that follow one another
-//! share the first, and nothing has to be done when a thread ends. Old hosts are in a few groups, which logs share; a
-//! thread looks at one group after the other, a pass in each, so all old hosts are looked at equally often, whichever
-//! thread had attached to them.
+//! A thread begins with the first log, and keeps a log until another thread holds the log's lock; then the thread goes
+//! on to the next free log. So concurrent attaches spread over separate logs, consecutive threads share the first log,
+//! and the end of a thread needs no cleanup. Logs share a few groups of old hosts. A thread makes a pass over one
+//! group, and then goes on to the next. So all old hosts get looks equally often, whichever thread has attached to a
+//! host.
 //!
 //! # Locks
 //!
-//! A lock of a log and one of a group are never held together, and neither is held while user code or the allocator runs.
-//! Attaches only try them: in the child of a `fork` a lock may be held for ever, by a thread that only the parent has.
+//! No thread holds the lock of a log and the lock of a group at the same time, and no thread holds either while user
+//! code or the allocator runs. A look at old hosts only tries the lock of a group. A new host needs one log, and a full
+//! chunk needs one group: an attach waits for a lock only if all logs, or all groups, are locked. The reason is `fork`:
+//! in the child a lock may be held for ever, by a thread of the parent.
 
 use std::mem;
 
@@ -22,17 +24,18 @@ use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_OLD, PER_
 use crate::host::arc::try_lock::{Guard, TryLock};
 use crate::sync::{AtomicUsize, Ordering, array_of, const_fn, shared};
 
-/// How many logs there are. One under a model checker.
+/// The number of logs. One log under a model checker.
 const LOGS: usize = if cfg!(loom) { 1 } else { 64 };
 
-/// How many groups of old hosts there are.
+/// The number of groups of old hosts.
 pub(super) const GROUPS: usize = if cfg!(loom) { 1 } else { 8 };
 
-/// After so many hosts, those that have left the ring become old although their chunk is not full. A power of two.
+/// With every so many hosts of a log, a chunk that is not full becomes old too, unless the ring is full. A power of
+/// two.
 const LONGEST_WAIT: usize = 4096;
 
-/// How many looks at old hosts are made at a time, and at most in one attach.
-const LEAST_LOOKS: usize = 48;
+/// The least and the most looks at old hosts that one search of a log grants.
+const LEAST_LOOKS: usize = 16;
 const MOST_LOOKS: usize = 64;
 
 shared! {
@@ -44,38 +47,40 @@ struct All {
     groups: [Group; GROUPS],
 }
 
-/// A log, in cache lines of its own.
+/// A log. The alignment avoids false sharing.
 #[repr(align(128))]
 struct Log(TryLock<Hosts>);
 
 /// The hosts of a log that are not old yet.
 struct Hosts {
     young: Young,
-    /// Those that have left the ring, until the chunk is full.
+    /// Hosts that have left the ring, until the chunk is full.
     leaving: Option<Box<Chunk>>,
-    /// How many looks at old hosts are paid for, and not made yet.
+    /// Looks at old hosts that hosts have paid for, and no thread has made.
     looks: usize,
+    attaches: usize,
 }
 
-/// Old hosts of some logs, in cache lines of their own.
+/// Old hosts of some logs. The alignment avoids false sharing.
 #[repr(align(128))]
 pub(super) struct Group {
-    /// About how many there are. Relaxed: it decides no more than how many looks are made.
+    /// The number of hosts, as of the last unlock. Relaxed: a thread that does not hold the lock only decides whether
+    /// and how often to look.
     len: AtomicUsize,
     hosts: TryLock<Old>,
 }
 
-/// What an attach finds in a log.
+/// The result of a search of a log.
 pub(super) struct Found {
     pub(super) dead: Option<Dead>,
-    /// How many looks at old hosts are due.
+    /// The number of looks at old hosts that are due.
     pub(super) looks: usize,
 }
 
 impl Log {
     const_fn! {
         const fn new() -> Self {
-            Self(TryLock::new(Hosts { young: Young::new(), leaving: None, looks: 0 }))
+            Self(TryLock::new(Hosts { young: Young::new(), leaving: None, looks: 0, attaches: 0 }))
         }
     }
 }
@@ -91,7 +96,7 @@ impl Group {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Runs `work` with the old hosts, and frees the chunks that it has emptied once the lock is released.
+    /// Runs `work` on the old hosts. Frees emptied chunks after the unlock.
     fn with<R>(&self, mut hosts: Guard<'_, Old>, work: impl FnOnce(&mut Old) -> R) -> R {
         let result = work(&mut hosts);
         self.len.store(hosts.len(), Ordering::Relaxed);
@@ -101,12 +106,12 @@ impl Group {
         result
     }
 
-    /// As [`with`](Self::with), once the lock is free.
+    /// Calls [`with`](Self::with) after a wait for the lock.
     pub(super) fn wait_and<R>(&self, work: impl FnOnce(&mut Old) -> R) -> R {
         self.with(self.hosts.lock(), work)
     }
 
-    /// As [`with`](Self::with), if the lock is free and there are hosts.
+    /// Calls [`with`](Self::with) if the lock is free and the group has hosts.
     #[inline]
     pub(super) fn try_with<R>(&self, work: impl FnOnce(&mut Old) -> R) -> Option<R> {
         let hosts = if self.len() > 0 { self.hosts.try_lock()? } else { return None };
@@ -115,20 +120,25 @@ impl Group {
 }
 
 impl Hosts {
-    /// Whether the next host pushes one out of the ring for which there is no room.
+    /// Whether the next host pushes a host out of the ring, and the chunk has no room for the latter.
     #[inline]
     fn needs_chunk(&self) -> bool {
         self.young.is_full() && self.leaving.as_ref().is_none_or(|leaving| leaving.is_full())
     }
 
-    /// Puts a new host into the ring. Returns a chunk of hosts that are old now.
+    /// Pays for the looks of one attach.
     #[inline]
-    fn push(&mut self, entry: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
-        let oldest = self.young.push(entry);
-        if self.young.has_come_round(2) {
+    fn pay(&mut self) {
+        self.attaches = self.attaches.wrapping_add(1);
+        if self.attaches % 2 == 0 {
             self.looks = self.looks.saturating_add(PER_PAIR);
         }
-        match oldest {
+    }
+
+    /// Puts a new host into the ring. Returns a chunk that becomes old.
+    #[inline]
+    fn push(&mut self, entry: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
+        match self.young.push(entry) {
             Some(oldest) => self.leave(oldest, chunk),
             None if self.young.has_come_round(LONGEST_WAIT) => self.leaving.take(),
             None => None,
@@ -146,7 +156,8 @@ impl Hosts {
         full
     }
 
-    /// A dead host that is due, and the looks that are paid for, if they are worth the way to the old hosts.
+    /// A dead host that is due, and the looks at old hosts. Fewer than [`LEAST_LOOKS`] are not worth the lock of a
+    /// group.
     #[inline]
     fn find(&mut self) -> Found {
         let dead = self.young.next_dead();
@@ -156,7 +167,7 @@ impl Hosts {
     }
 }
 
-/// A log that no other thread uses just now. `own` is the number of the one that was used last.
+/// Locks a log that no other thread holds. `own` is the index of the log in use.
 #[inline]
 fn own_log(own: &mut usize) -> Guard<'static, Hosts> {
     match ALL.logs[*own].0.try_lock() {
@@ -177,9 +188,10 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
     ALL.logs[*own].0.lock()
 }
 
-/// Puts a host into a log, if there is a new one, and then looks for a dead one, if the caller may end it.
+/// One attach: puts the host into a log if it is new, pays for looks, and searches for a dead host, if the caller may end a
+/// host.
 #[inline]
-pub(super) fn note_and_find(own: &mut usize, new: Option<Entry>, may_end: bool) -> Found {
+pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Found {
     let mut hosts = own_log(own);
     let mut chunk = None;
     while new.is_some() && chunk.is_none() && hosts.needs_chunk() {
@@ -188,6 +200,7 @@ pub(super) fn note_and_find(own: &mut usize, new: Option<Entry>, may_end: bool) 
         hosts = own_log(own);
     }
     let full = new.and_then(|entry| hosts.push(entry, &mut chunk));
+    hosts.pay();
     let found = if may_end { hosts.find() } else { Found { dead: None, looks: 0 } };
     drop(hosts);
     if let Some(full) = full {
@@ -196,7 +209,12 @@ pub(super) fn note_and_find(own: &mut usize, new: Option<Entry>, may_end: bool) 
     found
 }
 
-/// Hands a full chunk over to the old hosts.
+/// Searches a log for a dead host.
+pub(super) fn find(own: &mut usize) -> Found {
+    own_log(own).find()
+}
+
+/// Moves a chunk of hosts to the old hosts.
 #[cold]
 fn become_old(full: Box<Chunk>, log: usize) {
     let mut chunk = None;
@@ -225,7 +243,7 @@ pub(super) fn group(number: usize) -> &'static Group {
     &ALL.groups[number % GROUPS]
 }
 
-/// Looks that were not made are made by later attaches. More than two passes need are of no use.
+/// Saves unmade looks for later attaches, up to the number for two passes.
 #[cold]
 pub(super) fn give_back(own: &mut usize, looks: usize) {
     let most = 2 * ALL.groups.iter().map(Group::len).sum::<usize>();
@@ -233,7 +251,7 @@ pub(super) fn give_back(own: &mut usize, looks: usize) {
     hosts.looks = hosts.looks.saturating_add(looks).min(most);
 }
 
-/// Moves all hosts of all logs and groups into the first group, as if they became old now.
+/// Moves all hosts of all logs and groups into the first group, as if the hosts became old now.
 pub(super) fn gather() {
     let mut all = Stack::new();
     for Log(log) in &ALL.logs {
@@ -251,7 +269,7 @@ pub(super) fn gather() {
     });
 }
 
-/// Takes all hosts out of a log, the newest on top.
+/// Takes all hosts out of a log. The newest host is on top.
 fn take_young(log: &TryLock<Hosts>) -> Stack {
     let mut empty = Empty::none();
     loop {

@@ -1,32 +1,38 @@
 //! When the fields of dead `Arc` hosts are dropped, and on which thread.
 //!
-//! In: an attach that is done, or a call of `sweep()`. Out: the end of dead hosts, whose destructors run under no lock.
-//! Neighbours: `logs.rs`, which finds dead hosts; `../arc.rs`, whose invariants A1 and A2 are kept here; `background.rs`,
-//! which keeps attaches from sweeping.
+//! In: a completed attach, or a call of `sweep()`. Out: dropped fields of dead hosts; destructors run under no lock.
+//! Neighbours: `logs.rs`, which finds dead hosts; `../arc.rs`, with the invariants A1 and A2; `background.rs`, which
+//! keeps attaches from sweeping.
 //!
 //! # An attach
 //!
-//! At its end an attach notes its host in a log, if that is new, and takes a dead host out, if one is due. Looks at old
-//! hosts are collected, and made some at a time. One attach ends at most [`MOST_ENDED`] young hosts and as many old ones. Each
-//! dead host is ended before the next one is looked for, so hosts that hold one another fall in one pass.
+//! At the end of an attach, the thread appends a new host to a log and looks at the young hosts that are due. A look
+//! checks one strong count. Looks at old hosts accumulate until a batch is due (`LEAST_LOOKS` in `logs.rs`). One attach
+//! ends at most [`MOST_ENDED`] young hosts and as many old hosts; inside of a destructor of a dead host, half as many.
+//! The thread ends each dead host before the search for the next. So a pass drops a whole chain of hosts that own one
+//! another through their fields, if the pass has the chain's direction.
 //!
 //! # Where destructors run
 //!
-//! Destructors of a dead host's fields are a stranger's code for the thread that attaches. They run at the end of an
-//! attach: not inside an initialiser, nor a closure of an update, nor a clone, since they may ask for the very field that is
-//! being initialised or updated. Such attaches are counted, and the thread makes up for them when the outermost initialiser,
-//! closure or clone is done.
+//! Destructors of a dead host's fields are foreign code to the attaching thread. Foreign destructors run at the end of
+//! an attach, and never inside of an initialiser, a closure of an update, or a clone: a foreign destructor may ask for
+//! the very field that is being initialised or updated. The thread counts the attaches inside of such code, and makes
+//! up for them at the end of the outermost initialiser, closure or clone. The limit of an attach then holds for each
+//! counted attach.
 //!
-//! Inside a destructor that a sweep runs, attaches sweep too, so that a destructor which works off a queue keeps nothing.
-//! Inside a destructor that such an attach runs they do not, since dead hosts would pile up on the stack.
+//! Inside of a destructor that a sweep runs, attaches sweep too: a destructor that works off a queue leaves few dead
+//! hosts behind. Inside of a destructor that such an attach runs, attaches do not sweep. Without the limit, destructors
+//! could nest until the call stack overflows.
 //!
 //! # A sweep on demand
 //!
-//! [`sweep`] moves all hosts of all logs into one group, marks them, and drives its cursor, until a pass over the marked
-//! hosts finds none dead. Each further pass ends at least one of the marked hosts, and hosts that come later are not marked:
-//! so it returns, whatever other threads attach. If its own destructors have attached to new hosts, it begins again, a few
-//! times at most. The cursor is shared: another thread may attach, or sweep, while a destructor runs, and finds what is
-//! left.
+//! [`sweep`] moves the hosts of all logs and groups into the first group, records the number of hosts in the group, and
+//! drives the group's cursor until a pass finds no recorded host dead. Each further pass ends at least one recorded
+//! host, and later hosts are not recorded. So the sweep terminates, whatever other threads attach. If destructors of
+//! the sweep have attached, the sweep begins again, at most [`MOST_AGAIN`] times.
+//!
+//! The cursor is shared. While one thread runs a destructor, another thread may attach or sweep, and continues from the
+//! cursor.
 
 use std::cell::Cell;
 
@@ -41,29 +47,30 @@ use crate::side_table::hash;
 use crate::sync::local;
 use crate::{claim, closures, readers};
 
-/// How many dead hosts one attach ends at most, of the young and of the old.
+/// The most young hosts, and the most old hosts, that one attach ends.
 const MOST_ENDED: usize = 4;
 
-/// How many looks a sweep on demand makes under one lock.
+/// The looks of a sweep on demand under one acquisition of a lock.
 const SWEEP_LOOKS: usize = 256;
 
-/// How often a sweep on demand begins again since its destructors have attached to new hosts.
+/// The most restarts of a sweep on demand, after destructors of the sweep have attached.
 const MOST_AGAIN: usize = 4;
 
-/// How deep destructors of dead hosts run inside one another.
+/// The most destructors of dead hosts that run inside one another.
 const MOST_NESTED: usize = 2;
 
-/// What a thread keeps. It has no destructor.
+/// The state of a thread. A destructor would make the thread-local unusable at the end of the thread, so there is none.
 struct Thread {
-    /// The numbers of the log that was used last, and of the group.
+    /// The indices of the log in use, and of the group in use.
     log: Cell<usize>,
     group: Cell<usize>,
-    /// The host that this thread has put into the table, and notes at the end of the attach. It is borrowed until then.
+    /// A host that this thread has inserted into the table. The end of the attach appends the host to a log; until then
+    /// the attach borrows the host.
     new: Cell<Option<Entry>>,
-    /// How many destructors of dead hosts this thread is in, and whether a host was put into the table there.
+    /// The depth of destructors of dead hosts on this thread, and whether an attach has ended inside of a destructor.
     nested: Cell<usize>,
     has_attached: Cell<bool>,
-    /// How many attaches have deferred their part.
+    /// The number of attaches with a deferred sweep.
     deferred: Cell<usize>,
 }
 
@@ -71,7 +78,7 @@ local! {
     static THREAD: Thread = Thread::new(0);
 }
 
-/// Runs `work` with what this thread keeps. Where thread-locals are emulated, that may be gone at the end of the thread.
+/// Runs `work` with the state of this thread. An emulated thread-local may be destroyed before the end of the thread.
 #[inline]
 fn with_thread<A, R>(argument: A, work: impl Fn(&Thread, A) -> R) -> R {
     let mut argument = Some(argument);
@@ -82,26 +89,26 @@ fn with_thread<A, R>(argument: A, work: impl Fn(&Thread, A) -> R) -> R {
     }
 }
 
-/// Notes a host that has just got its entry in the table, at the end of the attach: [`after_attach`] follows, and the host
-/// is borrowed until then.
+/// Keeps a host with a new table entry for the log. The caller borrows the host until [`after_attach`], which must
+/// follow.
 #[inline]
 pub(super) fn note(entry: Entry) {
     with_thread(entry, Thread::note);
 }
 
-/// Notes a host that has just got its entry in the table, for an attach that may yet be refused.
+/// Appends a host with a new table entry to a log at once: the attach may still be refused, without [`after_attach`].
 pub(super) fn note_now(entry: Entry) {
     with_thread(entry, Thread::note_now);
 }
 
-/// Ends some dead hosts after an attach, or defers that.
+/// Ends some dead hosts after an attach, or defers the sweep.
 #[inline]
 pub(super) fn after_attach() {
     with_thread((), |thread, ()| thread.after_attach());
 }
 
-/// Makes up for what attaches have deferred when it is dropped, also if user code panics: unless this thread is in an
-/// initialiser, a closure or a clone then.
+/// On drop, makes up for deferred sweeps, also during unwinding. Does nothing while the thread is still inside of an
+/// initialiser, a closure or a clone.
 #[must_use]
 pub(crate) struct SweepDeferred;
 
@@ -116,7 +123,7 @@ impl Drop for SweepDeferred {
     }
 }
 
-/// Whether this thread is in user code that must not meet destructors of strangers.
+/// Whether this thread is in user code in which no foreign destructor may run.
 #[inline]
 fn is_deferred() -> bool {
     claim::is_initialising() || closures::is_in_closure() || readers::is_in_clone()
@@ -134,7 +141,7 @@ impl Thread {
         }
     }
 
-    /// Runs `work` with what no thread keeps. Notes what is left then.
+    /// Runs `work` with a temporary state, for a destroyed thread-local. Appends a new host that is left to a log.
     #[cold]
     fn gone<A, R>(work: impl Fn(&Self, A) -> R, argument: A) -> R {
         let thread = Self::new(1);
@@ -145,7 +152,7 @@ impl Thread {
 
     #[inline]
     fn note(&self, entry: Entry) {
-        // A destructor that runs between the two attaches, too.
+        // A destructor that runs between `note` and `after_attach` may attach as well.
         if let Some(before) = self.new.replace(Some(entry)) {
             self.note_now(before);
         }
@@ -153,28 +160,28 @@ impl Thread {
 
     #[cold]
     fn note_now(&self, entry: Entry) {
-        let _ = self.note_and_find(Some(entry), false);
+        self.has_attached.set(true);
+        let _ = self.with_log(|own| logs::attach(own, Some(entry), false));
     }
 
+    /// Runs `work` with the number of the log that was used last.
     #[inline]
-    fn note_and_find(&self, new: Option<Entry>, may_end: bool) -> logs::Found {
+    fn with_log<R>(&self, work: impl FnOnce(&mut usize) -> R) -> R {
         let mut own = self.log.get();
-        let found = logs::note_and_find(&mut own, new, may_end);
+        let result = work(&mut own);
         self.log.set(own);
-        found
+        result
     }
 
     #[inline]
     fn after_attach(&self) {
         let new = self.new.take();
-        if self.nested.get() > 0 {
+        if new.is_some() {
             self.has_attached.set(true);
         }
         let may_end = self.may_sweep() && !is_deferred();
-        if may_end || new.is_some() {
-            let found = self.note_and_find(new, may_end);
-            self.end_found(found);
-        }
+        let found = self.with_log(|own| logs::attach(own, new, may_end));
+        self.end_found(found);
         if !may_end {
             self.defer();
         } else if self.deferred.get() > 0 {
@@ -199,13 +206,13 @@ impl Thread {
     fn make_up(&self) {
         if self.may_sweep() && !is_deferred() {
             for _ in 0..self.deferred.take() {
-                let found = self.note_and_find(None, true);
+                let found = self.with_log(logs::find);
                 self.end_found(found);
             }
         }
     }
 
-    /// How many dead hosts an attach ends at most, of the young and of the old.
+    /// [`MOST_ENDED`], or half as many inside of a destructor of a dead host.
     fn most_ended(&self) -> usize {
         if self.nested.get() == 0 { MOST_ENDED } else { MOST_ENDED / 2 }
     }
@@ -224,12 +231,12 @@ impl Thread {
         }
     }
 
-    /// Goes on where a dead host was found beside another. Returns how many looks at old hosts are due.
+    /// Continues the search after a dead young host. Returns the looks at old hosts that are due.
     #[cold]
     fn end_list(&self) -> usize {
         let mut looks = 0;
         for _ in 1..self.most_ended() {
-            let found = self.note_and_find(None, true);
+            let found = self.with_log(logs::find);
             looks += found.looks;
             let Some(dead) = found.dead else { break };
             self.end_for_attach(dead.entry);
@@ -248,7 +255,7 @@ impl Thread {
                     ended += 1;
                     self.end_for_attach(entry);
                 }
-                // The pass is over, or another thread is there.
+                // The pass is over, the group is empty, or another thread holds the lock.
                 None if looks > 0 => {
                     self.group.set(self.group.get().wrapping_add(1));
                     passed += 1;
@@ -257,18 +264,16 @@ impl Thread {
             }
         }
         if looks > 0 {
-            let mut own = self.log.get();
-            logs::give_back(&mut own, looks);
-            self.log.set(own);
+            self.with_log(|own| logs::give_back(own, looks));
         }
     }
 
-    /// Ends a dead host in an attach, for which a panic of its destructors is a stranger's (R5).
+    /// Ends a dead host after an attach to an unrelated host, and so discards panics of the destructors (R5).
     fn end_for_attach(&self, entry: Entry) {
         self.end(entry).discard();
     }
 
-    /// Takes a dead host out of the table, and drops its fields, under no lock.
+    /// Removes a dead host from the table, and drops the host's fields under no lock.
     fn end(&self, entry: Entry) -> Panics {
         let mut panics = Panics::of_dead(entry.kind().name);
         let key = entry.into_key();
@@ -277,14 +282,15 @@ impl Thread {
         if let Some(first) = first {
             order_last_uses();
             self.nested.set(self.nested.get() + 1);
-            // SAFETY: by A2 it is a host's; it was in the table by this key, and by A1 no thread has it any more.
+            // SAFETY: by A2 `first` belongs to the host of `key`. By A1 no thread borrows the host, and the entry is
+            // removed.
             unsafe { First::from_raw(first).end(key, &mut panics) };
             self.nested.set(self.nested.get() - 1);
         }
         panics
     }
 
-    /// Drops dead hosts, and has `each_panic` take what their destructors panic with. Returns how many there were.
+    /// Ends dead hosts, and passes the panics of each host to `each_panic`. Returns the number of ended hosts.
     fn sweep(&self, each_panic: &dyn Fn(Panics)) -> usize {
         if self.nested.get() >= MOST_NESTED {
             return 0;
@@ -308,7 +314,7 @@ impl Thread {
         let group = logs::group(0);
         let sweep = group.wait_and(Old::begin_sweep);
         let mut count = 0;
-        // None when the sweep is done.
+        // Returns `None` when the sweep is done.
         let step = |hosts: &mut Old| (!hosts.is_done(&sweep)).then(|| hosts.next_dead(&mut { SWEEP_LOOKS }));
         while let Some(found) = group.wait_and(step) {
             let Some(entry) = found else { continue };
@@ -320,11 +326,12 @@ impl Thread {
     }
 }
 
-/// Drops every host that is dead, also those that die when the values of others are dropped, and returns how many.
+/// Drops the fields of every dead host, also of hosts that die by the drop of other hosts' fields. Returns the number
+/// of hosts.
 ///
 /// # Panics
 ///
-/// If a destructor does, after all of them have run.
+/// If a destructor panics, after all destructors have run.
 pub(crate) fn sweep() -> usize {
     let first = Cell::new(None);
     let count = with_thread((), |thread, ()| {
@@ -340,7 +347,7 @@ pub(crate) fn sweep() -> usize {
     count
 }
 
-/// The same on a thread of its own, for which every panic is a stranger's.
+/// A sweep on a background thread, which discards all panics.
 pub(super) fn sweep_contained() {
     with_thread((), |thread, ()| thread.sweep(&Panics::discard));
 }

@@ -1,17 +1,17 @@
-//! Old hosts: a cursor goes through them in the order of their attach, forwards and backwards in turn.
+//! Old hosts: a cursor passes over the hosts in the order of their attach, forwards and backwards in turn.
 //!
-//! In: chunks of hosts that have become old. Out: dead ones. Neighbour: `stack.rs`.
+//! In: chunks of hosts that have become old. Out: dead hosts. Neighbour: `stack.rs`.
 //!
-//! The hosts before the cursor and those after it are two stacks, whose tops are next to the cursor:
+//! Two stacks have the hosts before the cursor and the hosts after the cursor. The tops are next to the cursor:
 //!
 //! ```text
 //!     oldest … [before] | cursor | [after] … [fresh] … newest
 //! ```
 //!
-//! A look pops a host from one stack; a host that lives is pushed onto the other. So nothing is left where a dead host
-//! was. Hosts that become old meanwhile are `fresh`, and are joined when the cursor is at the newest end, where it turns.
+//! A look pops a host from one stack, and pushes a living host onto the other stack. So a dead host leaves no gap.
+//! Hosts that become old meanwhile are `fresh`, and join the stacks when the cursor turns at the newest end.
 //!
-//! Moves of a pass need one empty chunk: the stack that is popped from gives a chunk back for each that the other takes.
+//! A pass needs one empty chunk: the source stack gives back a chunk for each chunk that the target stack takes.
 #![forbid(unsafe_code)]
 
 use std::mem;
@@ -19,7 +19,7 @@ use std::mem;
 use super::stack::Empty;
 use super::{Chunk, Entry, Stack};
 
-/// How many sweeps can be told apart.
+/// The number of concurrent sweeps with a record of progress.
 const SWEEPS: usize = 8;
 
 /// The old hosts of some logs.
@@ -34,26 +34,26 @@ pub(in crate::host::arc) struct Old {
     sweeps: [Progress; SWEEPS],
 }
 
-/// How far a sweep is, which goes on until a pass over the hosts that were there when it began has found none dead.
+/// The progress of a sweep. A sweep goes on until a pass finds none of the recorded hosts dead.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     is_on: bool,
-    /// How many of the oldest hosts were there when it began.
+    /// The number of recorded hosts: the oldest hosts of the group.
     hosts: usize,
-    /// How many turns of the cursor there are until each of them was looked at.
+    /// The number of turns of the cursor until every recorded host has had a look.
     turns: usize,
-    /// Whether one of them was dead in this pass.
+    /// Whether this pass has found a recorded host dead.
     has_found: bool,
     is_done: bool,
 }
 
-/// All of it is zero, so that old hosts that are not there cost no memory.
+/// All bytes are zero: an unused group is in `.bss`, and costs no memory.
 const NOT_ON: Progress = Progress { is_on: false, hosts: 0, turns: 0, has_found: false, is_done: false };
 
-/// A sweep of some old hosts, which is to be ended there.
+/// A sweep of a group of old hosts. [`Old::end_sweep`] ends the sweep.
 #[must_use]
 pub(in crate::host::arc) struct Sweeping {
-    /// Where its progress is. A sweep that finds no place goes on for a fixed number of turns.
+    /// The index of the record of progress. A sweep without a record ends after a fixed number of turns.
     index: Option<usize>,
     last_turn: usize,
 }
@@ -81,7 +81,7 @@ impl Old {
         self.before.len() + self.after.len() + self.fresh.len()
     }
 
-    /// Whether a pass could lack an empty chunk, which the next [`put`](Self::put) has to bring.
+    /// Whether a pass may lack an empty chunk. The caller then brings a chunk by [`put_empty`](Self::put_empty).
     pub(in crate::host::arc) fn needs_chunk(&self) -> bool {
         self.empty.is_none()
     }
@@ -90,12 +90,12 @@ impl Old {
         self.empty.put(chunk);
     }
 
-    /// Hosts that become old now, in a chunk that is not empty.
+    /// Adds hosts that become old now, in a chunk with at least one host.
     pub(in crate::host::arc) fn put(&mut self, hosts: Box<Chunk>) {
         self.fresh.push_chunk(hosts);
     }
 
-    /// All hosts, the newest on top, without a look at them.
+    /// All hosts, without a look. The newest host is on top.
     pub(in crate::host::arc) fn into_stack(mut self) -> Stack {
         while let Some(host) = self.after.pop(&mut self.empty) {
             self.before.push(host, &mut self.empty);
@@ -104,19 +104,19 @@ impl Old {
         self.fresh
     }
 
-    /// Hosts that become old now, the newest on top.
+    /// Adds hosts that become old now. The newest host is on top.
     pub(in crate::host::arc) fn put_all(&mut self, mut hosts: Stack) {
         hosts.put_below(mem::take(&mut self.fresh));
         self.fresh = hosts;
     }
 
-    /// Empty chunks that are not needed, for the caller to free once the lock is released.
+    /// Surplus empty chunks, which the caller frees after the unlock.
     pub(in crate::host::arc) fn take_surplus(&mut self) -> Option<Box<Chunk>> {
         self.empty.take_surplus()
     }
 
-    /// The next dead host, after no more than `looks`, from which those that were made are taken. `None` with looks left
-    /// says that a pass has ended.
+    /// The next dead host within `looks` looks. Subtracts the looks made from `looks`. `None` with looks left means the
+    /// end of a pass.
     #[inline]
     pub(in crate::host::arc) fn next_dead(&mut self, looks: &mut usize) -> Option<Entry> {
         let (from, to) =
@@ -148,7 +148,7 @@ impl Old {
         }
     }
 
-    /// The host that was just taken from the cursor was dead.
+    /// Records that the host last popped was dead.
     fn note_found(&mut self) {
         for sweep in self.sweeps.iter_mut().filter(|sweep| sweep.is_on) {
             if self.before.len() < sweep.hosts {
@@ -159,9 +159,9 @@ impl Old {
         }
     }
 
-    /// Begins a sweep of all hosts that are here now.
+    /// Begins a sweep of all present hosts of the group.
     pub(in crate::host::arc) fn begin_sweep(&mut self) -> Sweeping {
-        // Backwards, the cursor does not come to fresh hosts before its second turn.
+        // If the cursor goes backwards, fresh hosts get their first look after the second turn.
         let turns = if self.is_forwards { 2 } else { 3 };
         let hosts = self.len();
         let index = self.sweeps.iter().position(|sweep| !sweep.is_on);

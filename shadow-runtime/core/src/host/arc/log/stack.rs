@@ -1,7 +1,7 @@
 //! Stacks of hosts, in chunks.
 //!
-//! In: entries. Out: the same, last in, first out. A stack allocates and frees nothing by itself: chunks come from and go
-//! to a list of empty ones, which `old.rs` keeps.
+//! In: entries. Out: the entries, last in, first out. No operation of a stack allocates or frees, except for the drop.
+//! Chunks come from, and go back to, a list of empty chunks, which `old.rs` keeps.
 #![forbid(unsafe_code)]
 
 use std::{iter, mem};
@@ -9,15 +9,15 @@ use std::{iter, mem};
 use super::{Entry, Kind};
 use crate::side_table::prefetch;
 
-/// How many hosts ahead of a look the next strong count is fetched.
-const AHEAD: usize = 48;
+/// The prefetch distance, in hosts: a look prefetches the strong count of a later host.
+const AHEAD: usize = 16;
 
 const ONE_IS_KEPT: &str = "one empty chunk is kept for a pass";
 
-/// How many hosts a chunk has.
-pub(in crate::host::arc) const CHUNK: usize = if cfg!(miri) { 32 } else { 256 };
+/// The number of hosts in a full chunk.
+pub(in crate::host::arc) const CHUNK: usize = if cfg!(any(loom, miri)) { 32 } else { 256 };
 
-/// A host, with the number of its kind: an [`Entry`] in nine bytes.
+/// An [`Entry`] with the number of its kind, which takes nine bytes in a chunk.
 #[derive(Debug)]
 pub(in crate::host::arc) struct Numbered {
     key: usize,
@@ -38,10 +38,10 @@ impl From<Numbered> for Entry {
     }
 }
 
-/// Room for hosts: nine bytes each.
+/// Memory for [`CHUNK`] hosts, nine bytes each.
 #[derive(Debug)]
 pub(in crate::host::arc) struct Chunk {
-    /// The chunk below, or the next of a list of empty ones.
+    /// The chunk below in a stack, or the next chunk in a list of empty chunks.
     below: Option<Box<Chunk>>,
     len: usize,
     keys: [usize; CHUNK],
@@ -61,7 +61,7 @@ impl Chunk {
         self.len == 0
     }
 
-    /// Puts a host in. The caller has seen that there is room.
+    /// Adds a host. The caller has checked for room.
     #[inline]
     pub(in crate::host::arc) fn push(&mut self, Numbered { key, kind }: Numbered) {
         self.keys[self.len] = key;
@@ -76,7 +76,7 @@ impl Chunk {
     }
 }
 
-/// Empty chunks, as a list.
+/// A list of empty chunks.
 #[derive(Debug)]
 pub(in crate::host::arc) struct Empty(Option<Box<Chunk>>);
 
@@ -104,25 +104,25 @@ impl Empty {
         iter::successors(self.0.as_deref(), |chunk| chunk.below.as_deref()).count()
     }
 
-    /// All but one.
+    /// Takes all chunks but the first.
     pub(super) fn take_surplus(&mut self) -> Option<Box<Chunk>> {
         self.0.as_mut()?.below.take()
     }
 }
 
 impl Chunk {
-    /// Moves hosts from the end of this chunk to the end of `to`, up to a dead one, which is left behind, and no more than
-    /// `most`, for which there is room. Returns how many have moved, and whether a dead one is next.
+    /// Moves living hosts from the end of this chunk to the end of `to`. Stops at a dead host, after `most` hosts, or
+    /// when `to` is full. Returns the number of moved hosts, and whether the next host is dead.
     #[inline]
     fn move_living(&mut self, to: &mut Self, most: usize) -> (usize, bool) {
         let (mut moved, mut is_dead) = (0, false);
         let most = most.min(self.len).min(CHUNK - to.len);
         while moved < most {
-            // No more than `CHUNK`, which the compiler is told: `most` says so.
+            // Both indices are below `CHUNK` by the choice of `most`; the remainders tell the compiler.
             let (at, to_at) = ((self.len - moved - 1) % CHUNK, (to.len + moved) % CHUNK);
             prefetch(self.keys[at.saturating_sub(AHEAD)]);
             let (key, kind) = (self.keys[at], self.kinds[at]);
-            // For a look: the host stays in its chunk.
+            // A temporary entry, for the look: the chunk still owns the host (G1).
             is_dead = Entry { key, kind: Kind::of(kind) }.is_dead();
             if is_dead {
                 break;
@@ -152,11 +152,11 @@ impl Stack {
         self.len
     }
 
-    /// The host on top. A chunk that is empty then goes to `empty`.
+    /// Pops the top host. An emptied chunk goes to `empty`.
     #[inline]
     pub(super) fn pop(&mut self, empty: &mut Empty) -> Option<Numbered> {
         let top = self.top.as_mut()?;
-        // Chunks in a stack are not empty.
+        // A chunk in a stack is never empty.
         let host = top.pop()?;
         self.len -= 1;
         if top.is_empty() {
@@ -173,7 +173,7 @@ impl Stack {
         }
     }
 
-    /// Puts a host on top, in a chunk of `empty` if the top one is full.
+    /// Pushes a host, into a chunk from `empty` if the top chunk is full.
     #[inline]
     pub(in crate::host::arc) fn push(&mut self, host: Numbered, empty: &mut Empty) {
         if self.top.as_ref().is_none_or(|top| top.is_full()) {
@@ -185,15 +185,15 @@ impl Stack {
         }
     }
 
-    /// Puts a chunk on top, with what is in it.
+    /// Pushes a chunk with at least one host.
     pub(in crate::host::arc) fn push_chunk(&mut self, mut chunk: Box<Chunk>) {
         self.len += chunk.len;
         chunk.below = self.top.take();
         self.top = Some(chunk);
     }
 
-    /// Moves hosts to `to` until the next one is dead, or `looks` have been made, or this stack is empty. Returns whether the
-    /// next one is dead.
+    /// Moves living hosts to `to`. Stops at a dead host, after `looks` looks, or when the stack is empty. Returns
+    /// whether the next host is dead.
     #[inline]
     pub(super) fn move_living(&mut self, to: &mut Self, empty: &mut Empty, looks: &mut usize) -> bool {
         while let (Some(from), 1..) = (&mut self.top, *looks) {
@@ -215,13 +215,13 @@ impl Stack {
         false
     }
 
-    /// Puts all of `other` on top. Linear in the number of its chunks.
+    /// Puts `other` on top. Linear in the number of chunks of `other`.
     pub(in crate::host::arc) fn put_on(&mut self, mut other: Self) {
         other.put_below(mem::take(self));
         *self = other;
     }
 
-    /// Puts `other` below all that is here. Linear in the number of chunks that are here.
+    /// Puts `other` at the bottom. Linear in the number of chunks of this stack.
     pub(super) fn put_below(&mut self, mut other: Self) {
         let mut end = &mut self.top;
         while let Some(chunk) = end {
@@ -232,7 +232,7 @@ impl Stack {
     }
 }
 
-/// Chunk by chunk, so that a long stack does not nest as many destructors.
+/// Frees chunk by chunk. A recursive drop of a long stack would overflow the call stack.
 impl Drop for Stack {
     fn drop(&mut self) {
         while let Some(mut chunk) = self.top.take() {

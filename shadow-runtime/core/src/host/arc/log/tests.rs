@@ -1,4 +1,4 @@
-//! The parts of a log by themselves, with hosts that are flags: whether each is found, how soon, and in which order.
+//! Tests of the parts of a log, with flags as hosts: whether, how soon, and in which order dead hosts are found.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -7,13 +7,13 @@ use super::stack::Empty;
 use super::*;
 
 thread_local! {
-    /// The keys of hosts that are dead.
+    /// The keys of dead hosts.
     static DEAD: RefCell<BTreeSet<usize>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 static FLAG: Kind = Kind { is_dead: |key| DEAD.with_borrow(|dead| dead.contains(&key)), name: || "Flag" };
 
-/// A host of this number. Tests keep to G1 by their numbers.
+/// The host of a number. Tests use each number once, and so uphold G1.
 fn host(number: usize) -> Entry {
     Entry { key: 8 * (number + 1), kind: &FLAG }
 }
@@ -26,13 +26,13 @@ fn kill(numbers: impl IntoIterator<Item = usize>) {
     DEAD.with_borrow_mut(|dead| dead.extend(numbers.into_iter().map(|number| host(number).into_key())));
 }
 
-/// Numbers that look as if there were no order in them.
+/// A pseudo-random number, by a linear congruential generator.
 fn random(state: &mut u64, below: usize) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*state >> 33).expect("31 bits") % below
 }
 
-/// Has hosts become old, in chunks of any size.
+/// Adds old hosts, in chunks of random lengths.
 fn put(old: &mut Old, numbers: impl IntoIterator<Item = usize>, state: &mut u64) {
     let mut numbers = numbers.into_iter().peekable();
     while numbers.peek().is_some() {
@@ -47,7 +47,7 @@ fn put(old: &mut Old, numbers: impl IntoIterator<Item = usize>, state: &mut u64)
     }
 }
 
-/// All dead hosts that so many looks find.
+/// The dead hosts that `looks` looks find.
 fn look(old: &mut Old, mut looks: usize) -> Vec<usize> {
     let mut found = Vec::new();
     while looks > 0 {
@@ -69,7 +69,7 @@ fn two_passes_find_every_old_host_that_is_dead_and_no_other() {
         put(&mut old, next..next + more, &mut state);
         living.extend(next..next + more);
         next += more;
-        // The cursor may be anywhere.
+        // The cursor starts from a random position.
         let looks = 1 + random(&mut state, 2 * CHUNK);
         assert_eq!(look(&mut old, looks), []);
         let dead: BTreeSet<_> = living.iter().copied().filter(|_| random(&mut state, 3) == 0).collect();
@@ -96,7 +96,7 @@ fn the_cursor_goes_through_old_hosts_in_their_order_one_way_and_then_the_other()
     assert!(found.is_sorted() && found.len() == all().len(), "then the oldest first");
 }
 
-/// Each host is dead once the one before it was found, or the one after it.
+/// Each host dies when the host before is found, or, reversed, the host after.
 #[test]
 fn a_chain_of_old_hosts_falls_in_two_passes_whichever_way_it_hangs_together() {
     for is_reversed in [false, true] {
@@ -131,7 +131,7 @@ fn a_sweep_is_done_when_a_pass_over_what_was_there_finds_nothing_whatever_comes_
         let (mut found, mut later) = (0, first + count);
         let mut steps = 0;
         while !sweeps.iter().all(|sweep| old.is_done(sweep)) {
-            // Hosts that come meanwhile, and are dead at once.
+            // Hosts that come during the sweep, dead at once.
             put(&mut old, later..later + 5, &mut state);
             kill(later..later + 5);
             later += 5;
@@ -201,7 +201,7 @@ fn a_young_host_is_found_before_four_times_as_many_have_come_as_it_has_lived() {
     }
 }
 
-/// Each is dead once the one after it was found: built back to front.
+/// A list that was built back to front: each host dies when the host after is found.
 #[test]
 fn a_young_list_falls_when_its_last_host_is_found() {
     let (mut young, first) = (Young::new(), 900_000_000);
@@ -244,11 +244,11 @@ fn looks_that_were_deferred_are_made_and_no_host_is_lost() {
     assert!(found.len() >= 390, "{} of 400", found.len());
 }
 
-/// The bound of the header: hosts that become old and die in any order, with the looks that attaches and hosts pay for.
+/// The bound of the header: hosts become old and die in any order, and hosts pay for the looks.
 #[test]
 fn the_dead_are_at_most_as_many_as_the_living() {
     let orders: [fn(usize, usize, &mut u64) -> usize; 3] =
-        // The oldest, any, and those that were attached when the cursor had just turned.
+        // The oldest host dies; a random host; a host of the newer half.
         [|_, _, _| 0, |count, _, state| random(state, count), |count, step, _| count - 1 - step % (count / 2)];
     for (index, order) in orders.into_iter().enumerate() {
         let (mut old, mut state) = (Old::new(), 6);

@@ -1,47 +1,49 @@
-//! Young hosts: the last 512 of one log.
+//! Young hosts: the last 512 hosts of one log.
 //!
-//! In: a host when it is new. Out: dead ones; and each that is still there when 512 others have come after it, which is old
-//! from then on.
+//! In: new hosts. Out: dead hosts; and each host that survives 512 newer hosts, for the chunk of hosts that become old.
 //!
-//! A host is looked at when it is the 2nd, 8th, 32nd, 128th and 510th of the newest. So a host that dies before it is old is found
-//! before four times as many attaches as it has lived, and hosts with short lives cost memory in proportion to their lives.
+//! A host has *age* `n` when the host is the `n`th newest of the log. A host gets a look at the ages 2, 8, 32, 128 and
+//! 510. So a host that dies after `n` newer hosts, for `n` below 510, is found after at most `4n + 2` newer hosts.
+//! Short-lived hosts cost memory in proportion to their lifetimes.
 //!
-//! When a host is found dead, the hosts before it are looked at next: it may have been the last to hold them. Lists that
-//! were built back to front fall by that, a few hosts an attach; front to back they fall by themselves, since the later host
-//! is looked at later.
+//! After a look finds a dead host, the next looks go to the hosts just before: the dead host may have owned the last
+//! `Arc` of an earlier host. These looks drop lists that were built back to front, where the later host owns the
+//! earlier, a few hosts per attach. Lists that were built front to back, where the earlier host owns the later, need no
+//! such looks: the later host reaches each age later.
 #![forbid(unsafe_code)]
 
 use super::Entry;
 
-/// How many hosts are young. A power of two.
-const YOUNG: usize = 512;
+/// The number of young hosts of a log. A power of two.
+const YOUNG: usize = if cfg!(loom) { 16 } else { 512 };
 
-/// A host is looked at when it is so many hosts from the newest, which is the first.
-const AGES: [usize; 5] = [2, 8, 32, 128, 510];
+/// The ages at which a host gets a look. The newest host has age 1.
+const AGES: [usize; 5] = if cfg!(loom) { [2, 3, 5, 8, 14] } else { [2, 8, 32, 128, 510] };
 
-/// How often looks that are late are seen to.
-const LATEST: usize = 256;
+/// The interval, in hosts, at which late looks are skipped: all late looks but those of as many newest hosts.
+const LATEST: usize = YOUNG / 2;
 
-/// How many places before a dead host are looked at.
+/// The number of hosts before a dead host that get a look.
 const BEFORE: usize = 4;
 
-/// A ring of hosts. All of it is zero at first, so that logs that are not used cost no memory.
+/// A ring of hosts. All initial bytes are zero: an unused log is in `.bss`, and costs no memory.
 #[derive(Debug)]
 pub(in crate::host::arc) struct Young {
-    /// The host that came as number `n`, counted modulo 2^64, is at `n % YOUNG`.
+    /// Host number `n`, in wrapping arithmetic, is at `n % YOUNG`.
     ring: [Option<Entry>; YOUNG],
-    /// How many hosts have come.
+    /// The number of hosts so far.
     count: usize,
-    /// How many of them have had their looks: at one host of each age, as it was when that many had come.
+    /// The number of hosts with completed looks. The looks of host `n` are one look at each age, as of the arrival of
+    /// host `n`.
     looked: usize,
-    /// How many ages of the next look have had theirs.
+    /// The number of ages that are done, among the looks of the next host.
     ages: usize,
-    /// The number of the host that is looked at next, since one after it was dead; and how many more such looks there are.
+    /// The number of the next host before a dead host to look at, and the number of such looks that are left.
     before: usize,
     looks_before: usize,
 }
 
-/// A dead host, and whether there may be more that are due.
+/// A dead host, and whether more dead hosts may be due.
 pub(in crate::host::arc) struct Dead {
     pub(in crate::host::arc) entry: Entry,
     pub(in crate::host::arc) may_be_more: bool,
@@ -56,31 +58,31 @@ impl Young {
         if self.count == 0 { 0 } else { self.ring.iter().flatten().count() }
     }
 
-    /// Whether a new host will push one out of the ring.
+    /// Whether the next [`push`](Self::push) pushes a host out of the ring.
     #[inline]
     pub(in crate::host::arc) fn is_full(&self) -> bool {
         self.ring[self.count % YOUNG].is_some()
     }
 
-    /// Puts a new host into the ring, in the place of the oldest, which is returned.
+    /// Puts a new host in the place of the oldest host, which is returned.
     #[inline]
     pub(in crate::host::arc) fn push(&mut self, entry: Entry) -> Option<Entry> {
         let oldest = self.ring[self.count % YOUNG].replace(entry);
         self.count = self.count.wrapping_add(1);
         if self.count % LATEST == 0 {
-            // Attaches that defer their looks leave hosts behind, which are looked at when they are older.
+            // Late looks come from attaches that defer sweeps. A skipped host gets a look at the next age.
             self.looked = self.count.wrapping_sub(self.count.wrapping_sub(self.looked).min(LATEST));
         }
         oldest
     }
 
-    /// Whether this was one of `every` so many hosts.
+    /// Whether the number of hosts so far is a multiple of `every`.
     #[inline]
     pub(in crate::host::arc) fn has_come_round(&self, every: usize) -> bool {
         self.count % every == 0
     }
 
-    /// A dead host, if there is one among those that are due.
+    /// A dead host among the hosts that are due for a look.
     #[inline]
     pub(in crate::host::arc) fn next_dead(&mut self) -> Option<Dead> {
         if self.looks_before > 0 {
@@ -121,16 +123,16 @@ impl Young {
         self.ring[number % YOUNG].as_ref().is_some_and(Entry::is_dead)
     }
 
-    /// Takes a host out that is dead.
+    /// Takes a dead host out of the ring.
     fn take(&mut self, number: usize) -> Option<Entry> {
         self.before = number.wrapping_sub(1);
-        // Where the two before it are not there, it was not one of a list.
+        // If the two places before are empty, the dead host was not part of a list.
         let is_beside = [1, 2].into_iter().any(|distance| self.ring[number.wrapping_sub(distance) % YOUNG].is_some());
         self.looks_before = if is_beside { BEFORE } else { 0 };
         self.ring[number % YOUNG].take()
     }
 
-    /// Takes all hosts out, the oldest first.
+    /// Takes all hosts out. The oldest host is first.
     pub(in crate::host::arc) fn drain(&mut self) -> impl Iterator<Item = Entry> {
         let oldest = self.count;
         (0..YOUNG).filter_map(move |index| self.ring[oldest.wrapping_add(index) % YOUNG].take())
