@@ -142,17 +142,21 @@ fn forget(payload: Payload) {
 #[cfg(all(test, feature = "log", not(loom)))]
 pub(crate) mod tests {
     use std::panic::panic_any;
-    use std::sync::{Mutex, Once};
+    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
     use log::{Level, LevelFilter, Log, Metadata, Record};
 
     use super::*;
-    use crate::sync::plain::lock;
 
     /// Keeps lines, and then panics if a line asks for a panic.
     struct Logger;
 
     static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    /// A lock of the test, not one of the library's.
+    fn all_lines() -> MutexGuard<'static, Vec<String>> {
+        LINES.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     impl Log for Logger {
         fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -162,7 +166,7 @@ pub(crate) mod tests {
         fn log(&self, record: &Record<'_>) {
             let line = record.args().to_string();
             assert_eq!((record.level(), record.target()), (Level::Error, "shadow_runtime"), "{line}");
-            lock(&LINES).push(line.clone());
+            all_lines().push(line.clone());
             assert!(!line.contains("the logger panics"));
         }
 
@@ -176,7 +180,7 @@ pub(crate) mod tests {
             log::set_logger(&Logger).expect("there is one logger");
             log::set_max_level(LevelFilter::Trace);
         });
-        let lines = || lock(&LINES).iter().filter(|line| line.contains(words)).cloned().collect::<Vec<_>>();
+        let lines = || all_lines().iter().filter(|line| line.contains(words)).cloned().collect::<Vec<_>>();
         let before = lines().len();
         work();
         lines().split_off(before)
