@@ -267,3 +267,29 @@ fn a_field_that_another_thread_was_initialising_stays_so_in_the_child() {
         assert_eq!(task.number().load(Ordering::Relaxed), 1);
     });
 }
+
+/// The child has the guard of a background sweep, and not the thread: attaches do not sweep until it is dropped.
+#[test]
+fn a_child_may_sweep_and_drop_the_guard_of_a_background_sweep() {
+    let _alone = alone();
+    let mut guard = Some(registry().sweep_in_background(std::time::Duration::from_secs(3600)).unwrap());
+    // The sweep with which the thread begins is over: it may hold a lock otherwise.
+    thread::sleep(std::time::Duration::from_millis(50));
+    let census = Census::default();
+    let attach = |number: usize| {
+        for _ in 0..number {
+            assert!(Arc::new(5_u32).attach_life(census.life()).is_ok());
+        }
+    };
+    let status = fork(|| {
+        attach(100);
+        assert_eq!(census.dropped(), 0);
+        assert_eq!((registry().sweep(), census.dropped()), (100, 100));
+        drop(guard.take());
+        attach(100);
+        assert!(census.dropped() > 150);
+    });
+    assert!(ended_well(status), "{status}");
+    drop(guard);
+    registry().sweep();
+}

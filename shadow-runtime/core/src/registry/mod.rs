@@ -97,17 +97,19 @@ impl Registry {
         }
     }
 
-    /// Drops the fields of all dead `Arc` hosts, and returns how many such hosts this call has dropped.
+    /// Drops the fields of all dead `Arc` hosts. Returns the number of hosts that this call has dropped.
     ///
-    /// A host is dead when its last `Arc` is gone. Dropped is each host that was dead when the call began, and each that
-    /// dies because another was dropped, but for hosts that another thread is about to drop just then: those may be dropped
-    /// a moment after this returns. A call need not be made: attaches drop a few dead hosts each, unless
-    /// [`sweep_in_background`](Self::sweep_in_background) or [`sweep_by_hand`](Self::sweep_by_hand) says otherwise.
+    /// A host is dead when its last `Arc` is gone. The call drops each host that was dead when the call began, and each host
+    /// that dies by such a drop. Exceptions: hosts that another thread is moving or dropping just then may be left to a later
+    /// sweep. If destructors of this call attach to new hosts, the call begins again, four times at most. A program need not
+    /// call: attaches drop a few dead hosts each, unless [`sweep_in_background`](Self::sweep_in_background) or
+    /// [`sweep_by_hand`](Self::sweep_by_hand) says otherwise.
     ///
-    /// The time is proportional to the number of `Arc` hosts: two passes over them at least, one more if a dead one was found,
-    /// and more where hosts hold one another through their fields in an order that is not that of their attach. Hosts that
-    /// are attached to meanwhile are not looked at, so the call returns whatever other threads do. Destructors run under no
-    /// lock. Inside a destructor that runs inside another one, by way of a sweep, a call does nothing and returns 0.
+    /// One to three passes reach every `Arc` host; further passes follow until one finds no dead host. So the time is
+    /// proportional to the number of hosts, but for hosts that own one another in random order: a chain of these takes a
+    /// pass for about two hosts. The call does not wait for hosts that are attached to meanwhile, so it returns whatever other
+    /// threads do. Destructors run under no lock. A call in a destructor of a dead host works; a call two such destructors
+    /// deep returns 0.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -130,16 +132,15 @@ impl Registry {
         crate::host::sweep()
     }
 
-    /// Has a thread of its own drop the fields of dead `Arc` hosts, each within `interval`, until the guard is dropped.
+    /// Starts a thread that drops the fields of dead `Arc` hosts, until the guard is dropped.
     ///
-    /// While the guard lives, no attach runs a destructor of a dead host. So destructors run on one thread, which holds none of
-    /// the program's locks and is in no initialiser, and an attach costs the same whatever has died. It is the choice for a
-    /// server and for a program with an async runtime; a destructor that needs the runtime's context enters it by a
-    /// handle. A library leaves the choice to the program.
+    /// Bind the guard to a name: `let _ =` drops it at once. While the guard lives, no attach runs a destructor of a dead host.
+    /// So destructors run on one thread, which holds none of the program's locks and is in no initialiser. It is the choice
+    /// for a server and for a program with an async runtime. A library leaves the choice to the program.
     ///
-    /// The thread goes through all `Arc` hosts twice in `interval`, or as often as it can, with a millisecond between. What a
-    /// destructor panics with goes to the log (feature `log`). Guards may overlap; each has a thread. The child of a `fork` has
-    /// the guard, and not the thread.
+    /// The thread begins a sweep every `interval / 2`, or a millisecond after the last one if a sweep takes longer. A panic of a
+    /// destructor goes to the log (feature `log`). Guards may overlap; each has a thread. In the child of a `fork` the guard has
+    /// no thread, and attaches do not sweep while it is there: call [`sweep`](Self::sweep), or drop the guard.
     ///
     /// ```
     /// use std::time::Duration;
@@ -155,9 +156,10 @@ impl Registry {
         BackgroundSweep::spawn(interval)
     }
 
-    /// Has no attach run a destructor of a dead `Arc` host until the guard is dropped: only [`sweep`](Self::sweep) does.
+    /// Until the guard is dropped, only [`sweep`](Self::sweep) and background threads run destructors of dead `Arc` hosts.
     ///
-    /// Meanwhile dead hosts are as many as die between two calls of `sweep`.
+    /// Bind the guard to a name: `let _ =` drops it at once. Dead hosts have no bound between two sweeps. Guards act on the
+    /// whole process.
     ///
     /// ```
     /// use std::sync::Arc;
