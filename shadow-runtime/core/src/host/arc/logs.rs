@@ -34,17 +34,27 @@ pub(super) const GROUPS: usize = if cfg!(loom) { 1 } else { 8 };
 /// two.
 const LONGEST_WAIT: usize = 4096;
 
+/// After so many attaches to a log, the thread visits another log. A power of two.
+const VISIT: usize = 32;
+
+/// The most looks that are saved for later.
+const MOST_SAVED: usize = 1 << 22;
+
 /// The least and the most looks at old hosts that one search of a log grants.
 const LEAST_LOOKS: usize = 16;
 const MOST_LOOKS: usize = 64;
 
 shared! {
-    static ALL: All = All { logs: array_of!(LOGS, Log::new()), groups: array_of!(GROUPS, Group::new()) };
+    static ALL: All = All { logs: array_of!(LOGS, Log::new()), groups: array_of!(GROUPS, Group::new()), used: AtomicUsize::new(1), next_visit: AtomicUsize::new(0) };
 }
 
 struct All {
     logs: [Log; LOGS],
     groups: [Group; GROUPS],
+    /// How many logs were ever used: threads go on to the next one.
+    used: AtomicUsize,
+    /// The number of visits.
+    next_visit: AtomicUsize,
 }
 
 /// A log. The alignment avoids false sharing.
@@ -59,6 +69,8 @@ struct Hosts {
     /// Looks at old hosts that hosts have paid for, and no thread has made.
     looks: usize,
     attaches: usize,
+    /// The number of attaches at the last visit by a thread that uses another log.
+    visited: usize,
 }
 
 /// Old hosts of some logs. The alignment avoids false sharing.
@@ -80,7 +92,7 @@ pub(super) struct Found {
 impl Log {
     const_fn! {
         const fn new() -> Self {
-            Self(TryLock::new(Hosts { young: Young::new(), leaving: None, looks: 0, attaches: 0 }))
+            Self(TryLock::new(Hosts { young: Young::new(), leaving: None, looks: 0, attaches: 0, visited: 0 }))
         }
     }
 }
@@ -111,6 +123,16 @@ impl Group {
         self.with(self.hosts.lock(), work)
     }
 
+    /// Has hosts become old, the newest on top. A group without an empty chunk takes `empty`.
+    fn put_all(&self, hosts: Stack, mut empty: Option<Box<Chunk>>) {
+        self.wait_and(|old| {
+            if old.needs_chunk() {
+                empty.take().into_iter().for_each(|chunk| old.put_empty(chunk));
+            }
+            old.put_all(hosts);
+        });
+    }
+
     /// Calls [`with`](Self::with) if the lock is free and the group has hosts.
     #[inline]
     pub(super) fn try_with<R>(&self, work: impl FnOnce(&mut Old) -> R) -> Option<R> {
@@ -120,10 +142,18 @@ impl Group {
 }
 
 impl Hosts {
-    /// Whether the next host pushes a host out of the ring, and the chunk has no room for the latter.
+    /// Whether the next host pushes a host out of the ring, and the chunk has no room for the latter; or the chunk becomes
+    /// old as it is.
     #[inline]
     fn needs_chunk(&self) -> bool {
-        self.young.is_full() && self.leaving.as_ref().is_none_or(|leaving| leaving.is_full())
+        match &self.leaving {
+            None => self.young.is_full(),
+            Some(leaving) => (self.young.is_full() && leaving.is_full()) || self.young.comes_round(LONGEST_WAIT),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.leaving.is_none() && self.young.len() == 0
     }
 
     /// Pays for the looks of one attach.
@@ -131,23 +161,36 @@ impl Hosts {
     fn pay(&mut self) {
         self.attaches = self.attaches.wrapping_add(1);
         if self.attaches % 2 == 0 {
-            self.looks = self.looks.saturating_add(PER_PAIR);
+            self.looks = (self.looks + PER_PAIR).min(MOST_SAVED);
         }
+    }
+
+    /// Whether an attach has to visit another log.
+    #[inline]
+    fn is_due_for_visit(&self) -> bool {
+        self.attaches % VISIT == 0
+    }
+
+    /// Whether there are hosts, and no attach since the last visit.
+    fn is_left_behind(&mut self) -> bool {
+        mem::replace(&mut self.visited, self.attaches) == self.attaches && self.young.len() > 0
     }
 
     /// Puts a new host into the ring. Returns a chunk that becomes old.
     #[inline]
     fn push(&mut self, entry: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
+        // As `needs_chunk` has seen it.
+        let comes_round = self.young.comes_round(LONGEST_WAIT);
         match self.young.push(entry) {
             Some(oldest) => self.leave(oldest, chunk),
-            None if self.young.has_come_round(LONGEST_WAIT) => self.leaving.take(),
+            None if comes_round => self.leaving.take(),
             None => None,
         }
     }
 
     #[cold]
     fn leave(&mut self, oldest: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
-        self.looks = self.looks.saturating_add(PER_OLD);
+        self.looks = (self.looks + PER_OLD).min(MOST_SAVED);
         let is_full = self.leaving.as_ref().is_none_or(|leaving| leaving.is_full());
         let full = if is_full { mem::replace(&mut self.leaving, chunk.take()) } else { None };
         if let Some(leaving) = &mut self.leaving {
@@ -182,6 +225,7 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
     for other in others {
         if let Some(hosts) = ALL.logs[other].0.try_lock() {
             *own = other;
+            ALL.used.fetch_max(other + 1, Ordering::Relaxed);
             return hosts;
         }
     }
@@ -193,20 +237,38 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
 #[inline]
 pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Found {
     let mut hosts = own_log(own);
-    let mut chunk = None;
+    // One for the log, and one for the group, so that no host is outside of both while the allocator runs.
+    let (mut chunk, mut other) = (None, None);
     while new.is_some() && chunk.is_none() && hosts.needs_chunk() {
         drop(hosts);
-        chunk = Some(Chunk::empty());
+        (chunk, other) = (Some(Chunk::empty()), Some(Chunk::empty()));
         hosts = own_log(own);
     }
     let full = new.and_then(|entry| hosts.push(entry, &mut chunk));
     hosts.pay();
+    let is_due_for_visit = hosts.is_due_for_visit();
     let found = if may_end { hosts.find() } else { Found { dead: None, looks: 0 } };
     drop(hosts);
     if let Some(full) = full {
-        become_old(full, *own);
+        become_old(full, other, *own);
+    }
+    if is_due_for_visit {
+        visit();
     }
     found
+}
+
+/// Visits one log after the other. The hosts of a log that had no attach between two visits become old: the threads that used
+/// it may have ended, or use other logs.
+#[cold]
+fn visit() {
+    // Relaxed: any log will do.
+    let number = ALL.next_visit.fetch_add(1, Ordering::Relaxed) % ALL.used.load(Ordering::Relaxed).max(1);
+    let log = &ALL.logs[number].0;
+    let is_left_behind = log.try_lock().is_some_and(|mut hosts| hosts.is_left_behind());
+    if is_left_behind {
+        move_young(log, &ALL.groups[number % GROUPS]);
+    }
 }
 
 /// Searches a log for a dead host.
@@ -216,25 +278,19 @@ pub(super) fn find(own: &mut usize) -> Found {
 
 /// Moves a chunk of hosts to the old hosts.
 #[cold]
-fn become_old(full: Box<Chunk>, log: usize) {
-    let mut chunk = None;
-    loop {
-        let groups = (0..GROUPS).map(|offset| &ALL.groups[(log + offset) % GROUPS]);
-        let free = groups.clone().find_map(|group| Some((group, group.hosts.try_lock()?)));
-        let (group, hosts) = free.unwrap_or_else(|| {
-            let group = &ALL.groups[log % GROUPS];
-            (group, group.hosts.lock())
-        });
-        if chunk.is_none() && hosts.needs_chunk() {
-            drop(hosts);
-            chunk = Some(Chunk::empty());
-            continue;
+fn become_old(full: Box<Chunk>, mut empty: Option<Box<Chunk>>, log: usize) {
+    let mut groups = (0..GROUPS).map(|offset| &ALL.groups[(log + offset) % GROUPS]);
+    let free = groups.find_map(|group| Some((group, group.hosts.try_lock()?)));
+    let (group, hosts) = free.unwrap_or_else(|| {
+        let group = &ALL.groups[log % GROUPS];
+        (group, group.hosts.lock())
+    });
+    group.with(hosts, |hosts| {
+        if hosts.needs_chunk() {
+            empty.take().into_iter().for_each(|chunk| hosts.put_empty(chunk));
         }
-        return group.with(hosts, |hosts| {
-            chunk.take().into_iter().for_each(|chunk| hosts.put_empty(chunk));
-            hosts.put(full);
-        });
-    }
+        hosts.put(full);
+    });
 }
 
 /// A group of old hosts.
@@ -253,33 +309,31 @@ pub(super) fn give_back(own: &mut usize, looks: usize) {
 
 /// Moves all hosts of all logs and groups into the first group, as if the hosts became old now.
 pub(super) fn gather() {
-    let mut all = Stack::new();
     for Log(log) in &ALL.logs {
-        all.put_on(take_young(log));
+        move_young(log, &ALL.groups[0]);
     }
     for group in ALL.groups[1..].iter().filter(|group| group.len() > 0) {
-        all.put_on(group.wait_and(mem::take).into_stack());
+        let empty = Chunk::empty();
+        ALL.groups[0].put_all(group.wait_and(mem::take).into_stack(), Some(empty));
     }
-    let mut chunk = Some(Chunk::empty());
-    ALL.groups[0].wait_and(|hosts| {
-        hosts.put_all(all);
-        if hosts.needs_chunk() {
-            chunk.take().into_iter().for_each(|chunk| hosts.put_empty(chunk));
-        }
-    });
 }
 
-/// Takes all hosts out of a log. The newest host is on top.
-fn take_young(log: &TryLock<Hosts>) -> Stack {
+/// Moves all hosts of a log into a group, as if they became old now. The allocator runs while the hosts are in the log.
+fn move_young(log: &TryLock<Hosts>, group: &Group) {
     let mut empty = Empty::none();
     loop {
         let mut hosts = log.lock();
-        let needed = hosts.young.len().div_ceil(CHUNK);
+        // One more than the hosts need is for the group.
+        let needed = hosts.young.len().div_ceil(CHUNK) + 1;
+        if hosts.is_empty() {
+            return;
+        }
         if empty.len() >= needed {
             let mut taken = Stack::new();
             hosts.leaving.take().into_iter().for_each(|leaving| taken.push_chunk(leaving));
             hosts.young.drain().for_each(|entry| taken.push(entry.into(), &mut empty));
-            return taken;
+            drop(hosts);
+            return group.put_all(taken, empty.take());
         }
         drop(hosts);
         (0..needed).for_each(|_| empty.put(Chunk::empty()));

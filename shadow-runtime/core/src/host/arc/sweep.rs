@@ -59,6 +59,12 @@ const MOST_AGAIN: usize = 4;
 /// The most destructors of dead hosts that run inside one another.
 const MOST_NESTED: usize = 2;
 
+/// The most deferred sweeps that one attach, or the end of one initialiser, makes up for.
+const MOST_MADE_UP: usize = 16;
+
+/// A sweep on demand ends after so many looks for each host, and so many more, whatever dies meanwhile.
+const MOST_SWEEP_LOOKS: [usize; 2] = [16, 4_000_000];
+
 /// The state of a thread. A destructor would make the thread-local unusable at the end of the thread, so there is none.
 struct Thread {
     /// The indices of the log in use, and of the group in use.
@@ -161,6 +167,8 @@ impl Thread {
     #[cold]
     fn note_now(&self, entry: Entry) {
         self.has_attached.set(true);
+        // The attach may yet be refused, or panic.
+        self.defer();
         let _ = self.with_log(|own| logs::attach(own, Some(entry), false));
     }
 
@@ -205,7 +213,13 @@ impl Thread {
     #[cold]
     fn make_up(&self) {
         if self.may_sweep() && !is_deferred() {
-            for _ in 0..self.deferred.take() {
+            let deferred = self.deferred.get();
+            let now = deferred.min(MOST_MADE_UP);
+            self.deferred.set(deferred - now);
+            for _ in 0..now {
+                if !self.may_sweep() {
+                    break;
+                }
                 let found = self.with_log(logs::find);
                 self.end_found(found);
             }
@@ -270,11 +284,13 @@ impl Thread {
 
     /// Ends a dead host after an attach to an unrelated host, and so discards panics of the destructors (R5).
     fn end_for_attach(&self, entry: Entry) {
-        self.end(entry).discard();
+        self.end(entry, &Panics::discard);
     }
 
     /// Removes a dead host from the table, and drops the host's fields under no lock.
-    fn end(&self, entry: Entry) -> Panics {
+    ///
+    /// `each_panic` may run user code, a logger or the destructor of a payload, so it counts as a destructor.
+    fn end(&self, entry: Entry, each_panic: &dyn Fn(Panics)) {
         let mut panics = Panics::of_dead(entry.kind().name);
         let key = entry.into_key();
         let hash = hash(key);
@@ -285,9 +301,11 @@ impl Thread {
             // SAFETY: by A2 `first` belongs to the host of `key`. By A1 no thread borrows the host, and the entry is
             // removed.
             unsafe { First::from_raw(first).end(key, &mut panics) };
+            if panics.any() {
+                each_panic(panics);
+            }
             self.nested.set(self.nested.get() - 1);
         }
-        panics
     }
 
     /// Ends dead hosts, and passes the panics of each host to `each_panic`. Returns the number of ended hosts.
@@ -295,7 +313,7 @@ impl Thread {
         if self.nested.get() >= MOST_NESTED {
             return 0;
         }
-        let mut count = 0;
+        let (mut count, before) = (0, self.has_attached.get());
         for _ in 0..=MOST_AGAIN {
             self.has_attached.set(false);
             count += self.sweep_once(each_panic);
@@ -303,6 +321,8 @@ impl Thread {
                 break;
             }
         }
+        // For the sweep whose destructor has called this one.
+        self.has_attached.set(before || self.has_attached.get());
         count
     }
 
@@ -313,13 +333,20 @@ impl Thread {
         logs::gather();
         let group = logs::group(0);
         let sweep = group.wait_and(Old::begin_sweep);
-        let mut count = 0;
+        let [per_host, more] = MOST_SWEEP_LOOKS;
+        let (mut count, mut steps) = (0, (per_host * group.len() + more) / SWEEP_LOOKS);
         // Returns `None` when the sweep is done.
         let step = |hosts: &mut Old| (!hosts.is_done(&sweep)).then(|| hosts.next_dead(&mut { SWEEP_LOOKS }));
         while let Some(found) = group.wait_and(step) {
-            let Some(entry) = found else { continue };
-            count += 1;
-            each_panic(self.end(entry));
+            steps = steps.saturating_sub(1);
+            if let Some(entry) = found {
+                count += 1;
+                self.end(entry, each_panic);
+                // Another thread may have finished the passes while the destructors ran.
+                group.wait_and(|hosts| hosts.go_on(&sweep));
+            } else if steps == 0 {
+                break;
+            }
         }
         group.wait_and(|hosts| hosts.end_sweep(sweep));
         count

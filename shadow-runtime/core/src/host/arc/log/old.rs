@@ -171,6 +171,15 @@ impl Old {
         Sweeping { index, last_turn: self.turns.wrapping_add(turns) }
     }
 
+    /// Has a sweep, which has just ended a host, look at all hosts once more.
+    pub(in crate::host::arc) fn go_on(&mut self, sweep: &Sweeping) {
+        let turns = if self.is_forwards { 2 } else { 3 };
+        if let Some(progress) = sweep.index.map(|index| &mut self.sweeps[index]) {
+            progress.turns = turns;
+            progress.is_done = progress.hosts == 0;
+        }
+    }
+
     pub(in crate::host::arc) fn is_done(&self, sweep: &Sweeping) -> bool {
         match sweep.index {
             Some(index) => self.sweeps[index].is_done,

@@ -4,7 +4,7 @@
 //! Chunks come from, and go back to, a list of empty chunks, which `old.rs` keeps.
 #![forbid(unsafe_code)]
 
-use std::{iter, mem};
+use std::iter;
 
 use super::{Entry, Kind};
 use crate::side_table::prefetch;
@@ -94,7 +94,7 @@ impl Empty {
         self.0 = Some(chunk);
     }
 
-    pub(super) fn take(&mut self) -> Option<Box<Chunk>> {
+    pub(in crate::host::arc) fn take(&mut self) -> Option<Box<Chunk>> {
         let mut chunk = self.0.take()?;
         self.0 = chunk.below.take();
         Some(chunk)
@@ -213,12 +213,6 @@ impl Stack {
             }
         }
         false
-    }
-
-    /// Puts `other` on top. Linear in the number of chunks of `other`.
-    pub(in crate::host::arc) fn put_on(&mut self, mut other: Self) {
-        other.put_below(mem::take(self));
-        *self = other;
     }
 
     /// Puts `other` at the bottom. Linear in the number of chunks of this stack.

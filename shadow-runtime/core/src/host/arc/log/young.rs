@@ -76,9 +76,9 @@ impl Young {
         oldest
     }
 
-    /// Whether the number of hosts so far is a multiple of `every`.
+    /// Whether the number of hosts is a multiple of `every`.
     #[inline]
-    pub(in crate::host::arc) fn has_come_round(&self, every: usize) -> bool {
+    pub(in crate::host::arc) fn comes_round(&self, every: usize) -> bool {
         self.count % every == 0
     }
 
