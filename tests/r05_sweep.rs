@@ -194,5 +194,6 @@ fn an_attach_drops_a_few_hosts_also_if_their_destructors_attach_in_initialisers(
         most = most.max(AGAIN.load(Ordering::Relaxed) - before);
     }
     assert!((1..100).contains(&most), "{most}");
-    registry().sweep();
+    // Each sweep begins again a few times for what its destructors attach.
+    while registry().sweep() > 0 {}
 }
