@@ -11,7 +11,7 @@ use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields, Shadowed, registry, 
 
 mod common;
 
-use common::{Census, capture, panic_of};
+use common::{Census, capture, forever, panic_of};
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach serial: Vec<u8>)]
@@ -107,7 +107,7 @@ fn the_same_field_of_another_host_or_declaration_is_not_refused() {
 #[test]
 fn an_initialiser_that_asks_for_itself_panics_and_says_which_field_of_which_host() {
     let (owned, shared) = (Shadowed::new(String::new()), Arc::new(7_u8));
-    let fixed: &'static u32 = Box::leak(Box::new(7));
+    let fixed: &'static u32 = forever(7);
     let messages = [
         ("`ring` of `Order`", panic_of(|| *Order::default().ring())),
         ("`ring` of `Shadowed<String>`", panic_of(|| *owned.ring())),

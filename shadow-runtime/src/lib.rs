@@ -83,7 +83,7 @@
 //! | `f_mut` | all | no | of `get_or_update(copy)`, once; of `get_or_attach`, as `f` does | of `get_or_attach`, as `f` does | of `get_or_attach`, the initialiser |
 //! | `detach_f` | all | no | no | no | no; it hands the value out |
 //! | the drop of a host, [`Shadowed::into_inner`] | all | no | no | as `Drop` does, when all are done | `Drop` |
-//! | [`sweep`](Registry::sweep) | all, of `Arc` hosts | while another changes a part of the table | yes | as `Drop` does, when all are done | `Drop` |
+//! | [`sweep`](Registry::sweep) | all, of `Arc` hosts | while another changes a part of the table | for hosts that are new since the last one | as `Drop` does, when all are done | `Drop` |
 //! | [`report`](Registry::report) | all | while another enters a field or its counters | yes | no | no |
 //!
 //! [`raw`] has a table of its own.

@@ -334,17 +334,21 @@ impl Thread {
         let group = logs::group(0);
         let sweep = group.wait_and(Old::begin_sweep);
         let [per_host, more] = MOST_SWEEP_LOOKS;
-        let (mut count, mut steps) = (0, (per_host * group.len() + more) / SWEEP_LOOKS);
-        // Returns `None` when the sweep is done.
-        let step = |hosts: &mut Old| (!hosts.is_done(&sweep)).then(|| hosts.next_dead(&mut { SWEEP_LOOKS }));
-        while let Some(found) = group.wait_and(step) {
-            steps = steps.saturating_sub(1);
+        let (mut count, mut left) = (0, per_host * group.len() + more);
+        // Returns `None` when the sweep is done; otherwise a dead host, if there was one, and the number of looks.
+        let step = |hosts: &mut Old| {
+            let mut looks = SWEEP_LOOKS;
+            (!hosts.is_done(&sweep)).then(|| (hosts.next_dead(&mut looks), SWEEP_LOOKS - looks))
+        };
+        while let Some((found, looks)) = group.wait_and(step) {
             if let Some(entry) = found {
                 count += 1;
                 self.end(entry, each_panic);
                 // Another thread may have finished the passes while the destructors ran.
                 group.wait_and(|hosts| hosts.go_on(&sweep));
-            } else if steps == 0 {
+            } else if looks < left {
+                left -= looks;
+            } else {
                 break;
             }
         }
