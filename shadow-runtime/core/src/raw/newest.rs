@@ -35,9 +35,9 @@
 //!   that was put there later. With that key R sees, by `Acquire`, the value that was put there with it, or a later one.
 //! - If its slot's value was replaced, R loads the later value.
 //!
-//! A node that is found again may be another one at the same address, which does not matter: it is the one that is
-//! announced. And it may be that of another object, if one at that address was in the slot at each of the two look-ups,
-//! so it says whose it is.
+//! A node that is found again may be another one at the same address: it is the one that is announced. The reader uses the
+//! pointer of its second look-up, since the first may have the provenance of a node that was freed. And it may be that of
+//! another object, if one at that address was in the slot at each of the two look-ups, so it says whose it is.
 //!
 //! What is missed was not there all the time: for a key that is not removed meanwhile T5 holds.
 //!
@@ -206,9 +206,15 @@ impl<V: Send + Sync + 'static> Values for Newest<V> {
 impl<V> Reading<'_, V> {
     /// Announces the node, and returns whether it is still that of the object.
     #[inline]
-    fn announce(&self) -> bool {
+    fn announce(&mut self) -> bool {
         self.slot.announce_by_fence(self.values.address(), self.node.as_ptr().cast());
-        self.is_there() && self.kept().object == self.object
+        let Some(again) = self.values.table.find(self.object) else { return false };
+        if again != self.node {
+            return false;
+        }
+        // Equal addresses, and maybe another node: then the first pointer is to one that was freed.
+        self.node = again;
+        self.kept().object == self.object
     }
 
     #[inline]
@@ -218,7 +224,7 @@ impl<V> Reading<'_, V> {
 
     #[inline]
     fn kept(&self) -> &Kept<V> {
-        // SAFETY: by N1; who asks has announced it, and found it after that.
+        // SAFETY: by N1; who asks has announced it, and found this pointer after that.
         unsafe { self.node.as_ref() }.value()
     }
 
@@ -276,6 +282,23 @@ mod tests {
             // SAFETY: it is in no table, and nobody reads it any more.
             unsafe { Node::end(node) };
         }
+    }
+
+    /// A thread makes a node in the memory of the one that it has unmade last. Only Miri tells the two pointers apart.
+    #[test]
+    fn a_node_in_the_memory_of_the_one_before_is_read_by_its_own_pointer() {
+        let known = values::<u64>(4);
+        let values = known.values;
+        known.update(1, 10);
+        let late = values.table.find(1).expect("it is attached");
+        known.update(1, 11);
+        known.update(1, 12);
+        assert_eq!(values.table.find(1), Some(late), "the memory is used again");
+        let taken = readers::take();
+        let reading = values.read(1, late, taken.slot()).expect("it is attached");
+        assert_eq!(*reading.value(), 12);
+        drop(reading);
+        assert_eq!(known.detach(1), Some(12));
     }
 
     #[test]
