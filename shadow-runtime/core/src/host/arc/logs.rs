@@ -267,7 +267,7 @@ fn visit() {
     let log = &ALL.logs[number].0;
     let is_left_behind = log.try_lock().is_some_and(|mut hosts| hosts.is_left_behind());
     if is_left_behind {
-        move_young(log, &ALL.groups[number % GROUPS]);
+        move_young(log, group(number));
     }
 }
 
@@ -279,10 +279,10 @@ pub(super) fn find(own: &mut usize) -> Found {
 /// Moves a chunk of hosts to the old hosts.
 #[cold]
 fn become_old(full: Box<Chunk>, mut empty: Option<Box<Chunk>>, log: usize) {
-    let mut groups = (0..GROUPS).map(|offset| &ALL.groups[(log + offset) % GROUPS]);
+    let mut groups = (0..GROUPS).map(|offset| group(log + offset));
     let free = groups.find_map(|group| Some((group, group.hosts.try_lock()?)));
     let (group, hosts) = free.unwrap_or_else(|| {
-        let group = &ALL.groups[log % GROUPS];
+        let group = group(log);
         (group, group.hosts.lock())
     });
     group.with(hosts, |hosts| {
@@ -296,7 +296,7 @@ fn become_old(full: Box<Chunk>, mut empty: Option<Box<Chunk>>, log: usize) {
 /// A group of old hosts.
 #[inline]
 pub(super) fn group(number: usize) -> &'static Group {
-    &ALL.groups[number % GROUPS]
+    &ALL.groups[number % ALL.groups.len()]
 }
 
 /// Saves unmade looks for later attaches, up to the number for two passes.
