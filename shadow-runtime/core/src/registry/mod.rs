@@ -107,7 +107,8 @@ impl Registry {
     ///
     /// One to three passes reach every `Arc` host; further passes follow until one finds no dead host. So the time is
     /// proportional to the number of hosts, but for hosts that own one another in random order: a chain of these takes a
-    /// pass for about two hosts. The call does not wait for hosts that are attached to meanwhile, so it returns whatever other
+    /// pass for about two hosts. Of such a chain with more than about 20,000 hosts, the call drops a part within half a
+    /// second, and leaves the rest to a later call. The call does not wait for hosts that are attached to meanwhile, so it returns whatever other
     /// threads do. Destructors run under no lock. A call in a destructor of a dead host works; a call two such destructors
     /// deep returns 0.
     ///

@@ -1,7 +1,7 @@
 //! Stacks of hosts, in chunks.
 //!
 //! In: entries. Out: the entries, last in, first out. No operation of a stack allocates or frees, except for the drop.
-//! Chunks come from, and go back to, a list of empty chunks, which `old.rs` keeps.
+//! Chunks come from, and go back to, a list of empty chunks, which `pass.rs` keeps.
 #![forbid(unsafe_code)]
 
 use std::iter;
@@ -61,6 +61,10 @@ impl Chunk {
         self.len == 0
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Adds a host. The caller has checked for room.
     #[inline]
     pub(in crate::host::arc) fn push(&mut self, Numbered { key, kind }: Numbered) {
@@ -87,6 +91,13 @@ impl Empty {
 
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// So many new chunks.
+    pub(in crate::host::arc) fn of(count: usize) -> Self {
+        let mut chunks = Self::none();
+        (0..count).for_each(|_| chunks.put(Chunk::empty()));
+        chunks
     }
 
     pub(in crate::host::arc) fn put(&mut self, mut chunk: Box<Chunk>) {
