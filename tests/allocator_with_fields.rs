@@ -21,14 +21,14 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, registry, shadow};
 
 mod common;
 
-use common::{AtEnd, never_hangs, panic_of};
+use common::{AtEnd, fewer, never_hangs, panic_of};
 
 struct WithFields;
 
 #[global_allocator]
 static ALLOCATOR: WithFields = WithFields;
 
-/// How often it has.
+/// How often the allocator has used its fields.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -81,7 +81,7 @@ static NEIGHBOURS: [Local; 64] = [const { Local { shadow: ShadowFields::new() } 
 
 /// Objects for the allocator, and for the test.
 static OBJECTS: [Object; 8000] = [const { Object(0) }; 8000];
-static MORE_OBJECTS: [Object; 2000] = [const { Object(0) }; 2000];
+static MORE_OBJECTS: [Object; fewer(2000, 20)] = [const { Object(0) }; _];
 
 const WRITTEN_ONCE: Id<Box<usize>> = Id::new(1);
 const REPLACED: UpdateId<Box<usize>> = UpdateId::new(2);
@@ -213,12 +213,18 @@ fn use_raw(object: *const (), call: usize) {
     }
 }
 
+/// Whether a call of the allocator uses fields: each; under Miri, one of 200.
+fn is_due() -> bool {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    cfg!(not(miri)) || CALLS.fetch_add(1, Ordering::Relaxed) % 200 == 0
+}
+
 fn run(size: usize) {
     #[cfg(debug_assertions)]
     if shadow_runtime::__private::locks_held() != 0 {
         abort("the allocator runs under a lock of the library");
     }
-    if !USES_FIELDS.replace(false) {
+    if !is_due() || !USES_FIELDS.replace(false) {
         return;
     }
     // An allocator must not unwind.
@@ -281,7 +287,7 @@ fn with_fields(threads: usize, test: impl Fn(usize) + Send + Sync) {
 fn an_allocator_has_fields_while_the_table_of_arcs_grows_and_is_swept() {
     with_fields(3, |_| {
         let mut hosts = Vec::new();
-        for number in 0..600 {
+        for number in 0..fewer(600, 10) {
             let host = Arc::new(number);
             host.attach_serial(Box::new(number)).unwrap();
             host.count().fetch_add(1, Ordering::Relaxed);
@@ -313,7 +319,7 @@ fn an_allocator_has_fields_while_the_table_of_statics_grows() {
 /// All threads enter the same objects, so that most find, under the lock, that another was first.
 #[test]
 fn an_allocator_has_fields_while_threads_race_to_enter_a_static() {
-    static RACED: [Object; 300] = [const { Object(0) }; 300];
+    static RACED: [Object; fewer(300, 5)] = [const { Object(0) }; _];
     let barrier = Barrier::new(3);
     with_fields(3, |_| {
         for object in &RACED {
@@ -327,7 +333,7 @@ fn an_allocator_has_fields_while_threads_race_to_enter_a_static() {
 #[test]
 fn an_allocator_has_fields_while_the_tables_of_raw_fields_grow() {
     with_fields(3, |thread| {
-        let objects = || (0..500).map(|number| address(500 * thread + number, false));
+        let objects = || (0..fewer(500, 8)).map(|number| address(500 * thread + number, false));
         for object in objects() {
             assert!(attach(WRITTEN_ONCE, object, 1));
             assert_eq!([1, 2].map(|value| update(REPLACED, object, value)), [None, Some(1)]);
@@ -342,8 +348,9 @@ fn an_allocator_has_fields_while_the_tables_of_raw_fields_grow() {
 /// Each number is a field that is registered, has a table of its own, and lengthens the threads' counters.
 #[test]
 fn an_allocator_has_fields_while_fields_are_registered_and_all_of_a_number_are_detached() {
+    const NUMBERS: u64 = fewer(150, 3);
     with_fields(3, |thread| {
-        for number in 0..150 {
+        for number in 0..NUMBERS {
             // All threads use the same numbers, so that one names each, and the others find it named.
             assert!(attach(Id::new(1000 + number), address(10_000 + thread, false), 1));
             for object in 20_000 + 5 * thread..20_005 + 5 * thread {
@@ -351,11 +358,11 @@ fn an_allocator_has_fields_while_fields_are_registered_and_all_of_a_number_are_d
             }
         }
         let report = registry().report();
-        assert!(report.iter().count() >= 300);
+        assert!(report.iter().count() as u64 >= 2 * NUMBERS);
         assert!(!report.to_string().is_empty());
     });
     with_fields(1, |_| {
-        for number in 0..150 {
+        for number in 0..NUMBERS {
             // SAFETY: nobody has a reference to a value of an `UpdateId`.
             let detached = unsafe { UpdateId::<Box<usize>>::new(2000 + number).detach_all(|_, _| ()) };
             assert_eq!(detached.unwrap(), 15);
@@ -367,7 +374,7 @@ fn an_allocator_has_fields_while_fields_are_registered_and_all_of_a_number_are_d
 #[test]
 fn an_allocator_has_fields_while_threads_start_and_end() {
     with_fields(3, |_| {
-        for number in 0..50 {
+        for number in 0..fewer(50, 3) {
             let thread = thread::spawn(move || {
                 USES_FIELDS.set(true);
                 let host = Arc::new(number);
@@ -385,7 +392,7 @@ fn an_allocator_has_fields_while_threads_start_and_end() {
 #[test]
 fn an_allocator_has_fields_while_threads_wait_for_an_initialiser() {
     let barrier = Barrier::new(3);
-    let hosts: Vec<_> = (0..100).map(|_| (Local::default(), AtomicUsize::new(0))).collect();
+    let hosts: Vec<_> = (0..fewer(100, 3)).map(|_| (Local::default(), AtomicUsize::new(0))).collect();
     with_fields(3, |_| {
         for (host, asking) in &hosts {
             barrier.wait();
@@ -406,8 +413,9 @@ fn an_allocator_has_fields_while_threads_wait_for_an_initialiser() {
 /// Two threads ask for one another's field; one of them panics, and allocates for that, and the other goes on.
 #[test]
 fn an_allocator_has_fields_while_initialisers_wait_in_a_circle_and_fail() {
+    const CIRCLES: usize = fewer(20, 2);
     let both = Barrier::new(2);
-    let hosts: Vec<_> = (0..20).map(|_| [Local::default(), Local::default()]).collect();
+    let hosts: Vec<_> = (0..CIRCLES).map(|_| [Local::default(), Local::default()]).collect();
     let circles = AtomicUsize::new(0);
     // A backtrace for each of these panics takes long.
     panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
@@ -428,7 +436,7 @@ fn an_allocator_has_fields_while_initialisers_wait_in_a_circle_and_fail() {
             both.wait();
         }
     });
-    assert_eq!(circles.into_inner(), 20, "one of each two");
+    assert_eq!(circles.into_inner(), CIRCLES, "one of each two");
     with_fields(1, |_| {
         let host = Local::default();
         let message = panic_of(|| host.get_or_attach_count(|| AtomicU64::new(host.count().load(Ordering::Relaxed))));

@@ -14,7 +14,7 @@ use shadow_runtime::{registry, shadow};
 
 mod common;
 
-use common::{Census, Diary, Life, Noted};
+use common::{Census, Diary, Life, Noted, fewer};
 
 shadow! {
     trait PathFields for Arc<PathBuf> {
@@ -94,7 +94,7 @@ fn clones_in_other_threads_are_the_same_host() {
         .map(|_| {
             let path = Arc::clone(&path);
             thread::spawn(move || {
-                for _ in 0..100 {
+                for _ in 0..fewer(100, 10) {
                     path.hits().fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -103,7 +103,7 @@ fn clones_in_other_threads_are_the_same_host() {
     for thread in threads {
         thread.join().unwrap();
     }
-    assert_eq!(path.hits().load(Ordering::Relaxed), 400);
+    assert_eq!(path.hits().load(Ordering::Relaxed), 4 * fewer(100, 10));
 }
 
 #[test]
@@ -158,15 +158,16 @@ fn fields_of_another_declaration_are_put_beside_those_that_are_there() {
 
 #[test]
 fn zero_sized_objects_are_hosts_of_their_own() {
+    const COUNT: u8 = fewer(100, 10);
     #[derive(Debug)]
     struct Nothing;
     #[derive(Debug)]
     #[repr(align(64))]
     struct AlignedNothing;
     let _alone = alone();
-    let nothings: Vec<Arc<Nothing>> = (0..100).map(|_| Arc::new(Nothing)).collect();
-    let aligned: Vec<Arc<AlignedNothing>> = (0..100).map(|_| Arc::new(AlignedNothing)).collect();
-    let bytes: Vec<Arc<u8>> = (0..100).map(Arc::new).collect();
+    let nothings: Vec<Arc<Nothing>> = (0..COUNT).map(|_| Arc::new(Nothing)).collect();
+    let aligned: Vec<Arc<AlignedNothing>> = (0..COUNT).map(|_| Arc::new(AlignedNothing)).collect();
+    let bytes: Vec<Arc<u8>> = (0..COUNT).map(Arc::new).collect();
     let mut number = 0;
     let mut next = || {
         number += 1;
@@ -177,7 +178,7 @@ fn zero_sized_objects_are_hosts_of_their_own() {
         aligned.get_or_attach_number(&mut next);
         byte.get_or_attach_number(&mut next);
     }
-    assert_eq!(number, 300, "each of them attached a value of its own");
+    assert_eq!(number, 3 * u32::from(COUNT), "each of them attached a value of its own");
     // What a `Weak` keeps of an object of no size is not found by a leak sanitizer: it points behind the memory.
     drop((nothings, aligned));
     registry().sweep();
@@ -200,35 +201,36 @@ fn fields_stay_as_long_as_one_arc_is_there_and_go_at_the_next_sweep() {
 
 #[test]
 fn a_sweep_counts_the_dead_hosts_and_not_their_fields_or_the_living() {
+    const THIRD: usize = fewer(100, 10);
     let _alone = alone();
     let census = Census::default();
-    let mut hosts: Vec<Arc<u32>> = (0..300).map(Arc::new).collect();
+    let mut hosts: Vec<Arc<u32>> = (0..).take(3 * THIRD).map(Arc::new).collect();
     for host in &hosts {
         attach_life(host, &census);
         host.number().store(1, Ordering::Relaxed);
     }
-    let living = hosts.split_off(200);
+    let living = hosts.split_off(2 * THIRD);
     drop(hosts);
     let sweeps = registry().sweep();
     // The attaches above have swept nothing: at that time all were alive.
-    assert_eq!((sweeps, census.dropped()), (200, 200));
+    assert_eq!((sweeps, census.dropped()), (2 * THIRD, 2 * THIRD));
     assert!(living.iter().all(|host| host.life().is_some()));
     drop(living);
-    assert_eq!((registry().sweep(), census.dropped()), (100, 300));
+    assert_eq!((registry().sweep(), census.dropped()), (THIRD, 3 * THIRD));
 }
 
 #[test]
 fn a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches() {
     let _alone = alone();
-    let census = Census::default();
-    let dead: Vec<Arc<u32>> = (0..1000).map(Arc::new).collect();
+    let (census, count) = (Census::default(), fewer(1000, 30));
+    let dead: Vec<Arc<u32>> = (0..).take(count).map(Arc::new).collect();
     for host in &dead {
         attach_life(host, &census);
     }
     drop(dead);
     let mut living = Vec::new();
-    while census.dropped() < 1000 {
-        assert!(living.len() < 5000, "{} of 1000 dead hosts are still there", 1000 - census.dropped());
+    while census.dropped() < count {
+        assert!(living.len() < 5000, "{} of {count} dead hosts are still there", count - census.dropped());
         let host = Arc::new(0_u64);
         host.number();
         living.push(host);
@@ -269,13 +271,13 @@ fn a_dead_host_is_dropped_a_few_attaches_later_also_after_an_initialiser() {
 #[test]
 fn dead_hosts_are_dropped_also_when_the_table_does_not_grow() {
     let _alone = alone();
-    let census = Census::default();
-    let crowd: Vec<Arc<u32>> = (0..10_000).map(Arc::new).collect();
+    let (census, count) = (Census::default(), fewer(10_000, 20));
+    let crowd: Vec<Arc<u32>> = (0..).take(count).map(Arc::new).collect();
     for host in &crowd {
         attach_life(host, &census);
     }
     // So that whatever is due for the growth is done while all of them are alive.
-    pass_by(&Census::default(), 20_000, 0);
+    pass_by(&Census::default(), 2 * count, 0);
     drop(crowd);
     // A few at a time: each attach drops a handful at most.
     let mut before = 0;
@@ -290,15 +292,16 @@ fn dead_hosts_are_dropped_also_when_the_table_does_not_grow() {
 #[test]
 fn dead_hosts_are_dropped_before_they_are_as_many_as_a_part_of_the_living() {
     let _alone = alone();
-    let living: Vec<Arc<u32>> = (0..10_000).map(Arc::new).collect();
+    let count = fewer(10_000, 45);
+    let living: Vec<Arc<u32>> = (0..).take(count).map(Arc::new).collect();
     for host in &living {
         attach_life(host, &Census::default());
     }
     let census = Census::default();
     for _ in 0..4 {
-        pass_by(&census, 10_000, 100);
+        pass_by(&census, count, fewer(100, 1));
         let dead = census.made() - census.dropped();
-        assert!(dead < 10_000 / 3, "{dead} dead hosts");
+        assert!(dead < count / 3, "{dead} dead hosts");
     }
 }
 

@@ -13,7 +13,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
 mod common;
 
-use common::{Census, Life, never_hangs};
+use common::{Census, Life, fewer, never_hangs};
 
 /// A value whose destructor does something.
 struct Does(Option<Box<dyn FnOnce() + Send + Sync>>);
@@ -187,14 +187,17 @@ fn a_host_may_attach_to_itself_while_it_is_dropped() {
 
 #[test]
 fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
+    const TIMES: usize = fewer(20, 2);
+    const EACH: usize = fewer(2000, 20);
+    const ALL: usize = TIMES * EACH;
     static CROWD: Mutex<Vec<Arc<usize>>> = Mutex::new(Vec::new());
     let (_alone, census) = (alone(), Census::default());
     never_hangs(|| {
-        for _ in 0..20 {
+        for _ in 0..TIMES {
             let (host, census) = (Arc::new(0), census.clone());
             let grow = Does::when_dropped(move || {
                 // There are 128 parts: so many new hosts are in all of them, also in the one that is swept.
-                let crowd: Vec<_> = (0..2000).map(Arc::new).collect();
+                let crowd: Vec<_> = (0..EACH).map(Arc::new).collect();
                 for host in &crowd {
                     assert!(host.attach_life(census.life()).is_ok());
                 }
@@ -202,22 +205,24 @@ fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
             });
             assert!(host.attach_does(grow).is_ok());
         }
-        // The attaches inside of destructors may sweep, so that some of the 20 go by these.
-        while CROWD.lock().unwrap().len() < 40_000 {
+        // The attaches inside of destructors may sweep, so that these drop some of the hosts.
+        while CROWD.lock().unwrap().len() < ALL {
             registry().sweep();
         }
     });
-    assert_eq!((census.made(), census.dropped()), (40_000, 0));
+    assert_eq!((census.made(), census.dropped()), (ALL, 0));
     let crowd = mem::take(&mut *CROWD.lock().unwrap());
     assert!(crowd.iter().all(|host| host.life().is_some()));
     drop(crowd);
-    assert_eq!((registry().sweep(), census.dropped()), (40_000, 40_000));
+    assert_eq!((registry().sweep(), census.dropped()), (ALL, ALL));
 }
 
 /// A destructor that a sweep runs may attach, and the attach sweeps; inside a destructor which that runs no attach does,
 /// or hosts would pile up on the stack.
 #[test]
 fn a_destructor_may_make_hosts_that_are_gone_at_once() {
+    const LAST: usize = fewer(1000, 4);
+    const ALL: usize = LAST + 1;
     thread_local! { static DEPTH: Cell<usize> = const { Cell::new(0) }; }
     fn generation(number: usize, census: &Census) {
         let (host, life) = (Arc::new(number), census.life());
@@ -239,17 +244,17 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     }
     let (_alone, census) = (alone(), Census::default());
     never_hangs(|| {
-        generation(1000, &census);
+        generation(LAST, &census);
         // A sweep begins again for hosts that its destructors have made, but not for ever.
         while registry().sweep() > 0 {}
-        assert_eq!((census.made(), census.dropped()), (1001, 1001));
+        assert_eq!((census.made(), census.dropped()), (ALL, ALL));
         // The same without a sweep on demand. A dead host is found when a few others have come after it.
-        generation(1000, &census);
+        generation(LAST, &census);
         let mut attaches = 0;
-        while census.dropped() < 2002 {
+        while census.dropped() < 2 * ALL {
             Arc::new(0_usize).number();
             attaches += 1;
-            assert!(attaches <= 32 * 1001, "{} are left", 2002 - census.dropped());
+            assert!(attaches <= 32 * ALL, "{} are left", 2 * ALL - census.dropped());
         }
     });
 }
@@ -383,7 +388,7 @@ fn a_thread_may_die_in_an_initialiser() {
                 LATE.set(Some(Late(Arc::clone(&of_thread), late)));
                 of_thread(&mut || {
                     begun.send(()).unwrap();
-                    for _ in 0..100 {
+                    for _ in 0..fewer(100, 20) {
                         thread::yield_now();
                     }
                     panic!("this thread dies")

@@ -1,6 +1,6 @@
 //! Hosts at the end of their process: those in statics stay, those in thread-locals go with their thread, and a field
 //! that is being initialised keeps nobody from ending the process. Each in a process of its own.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::io::{self, Write};
 use std::process::{self, Output};

@@ -3,7 +3,7 @@
 //! goes on with it.
 //!
 //! What is forked is the whole process, so the tests of this file run one at a time.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -11,7 +11,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
 mod common;
 
-use common::{Census, Life, panic_of};
+use common::{Census, Life, fewer, panic_of};
 
 #[derive(Shadow, Clone, Default)]
 #[shadow_field(attach owner: &'static str)]
@@ -193,8 +193,9 @@ fn make_mut_moves_what_is_embedded_along() {
 
 #[test]
 fn of_several_that_give_their_arcs_up_at_once_one_gets_the_value_and_the_fields_go_once() {
+    const ROUNDS: usize = fewer(100, 10);
     let (_alone, census) = (alone(), Census::default());
-    for _ in 0..100 {
+    for _ in 0..ROUNDS {
         let host = Arc::new("value".to_owned());
         assert!(host.attach_life(census.life()).is_ok());
         let arcs: Vec<_> = (0..3).map(|_| Arc::clone(&host)).collect();
@@ -206,7 +207,7 @@ fn of_several_that_give_their_arcs_up_at_once_one_gets_the_value_and_the_fields_
         assert_eq!(values, 1);
     }
     registry().sweep();
-    assert_eq!((census.made(), census.dropped()), (100, 100));
+    assert_eq!((census.made(), census.dropped()), (ROUNDS, ROUNDS));
 }
 
 /// Its fields hold a `Weak`, which `get_mut` counts, for as long as the host is there.

@@ -12,7 +12,7 @@ use shadow_runtime::{Row, Shadow, ShadowFields, Shadowed, registry, shadow};
 
 mod common;
 
-use common::{Census, Life};
+use common::{Census, Life, fewer};
 
 /// What the tests put into fields of every policy.
 trait Odd: Copy + PartialEq + Debug + Send + Sync + 'static {
@@ -173,7 +173,7 @@ fn values_of_alignment_4096_are_aligned_on_every_host() {
 /// They are moved into their place, as arguments are: a thread with a small stack boxes them.
 #[test]
 fn values_of_a_megabyte_are_whole_on_every_host() {
-    const SIZE: usize = 1 << 20;
+    const SIZE: usize = fewer(1 << 20, 1 << 10);
     #[derive(Clone, Copy, PartialEq, Debug)]
     struct Large([u8; SIZE]);
     impl Odd for Large {
@@ -245,7 +245,7 @@ fn row(host: &str) -> Row {
 
 #[test]
 fn a_million_structs_have_a_field_each() {
-    const HOSTS: u64 = 1_000_000;
+    const HOSTS: u64 = fewer(1_000_000, 200);
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u64)]
     struct OneOfMany {
@@ -264,29 +264,31 @@ fn a_million_structs_have_a_field_each() {
 
 #[test]
 fn a_million_arcs_have_a_field_each() {
-    const HOSTS: usize = 1_000_000;
+    const STEP: usize = fewer(1000, 10);
+    const HOSTS: usize = fewer(1_000_000, 40);
+    const LIVES: usize = HOSTS / STEP;
     shadow! { trait ManyFields for Arc<usize> { get_or_attach serial: usize = **self; attach life: Life; } }
     let (_alone, census) = (alone(), Census::default());
     let mut hosts: Vec<Arc<usize>> = (0..HOSTS).map(Arc::new).collect();
     for host in &hosts {
         host.serial();
     }
-    for host in hosts.iter().step_by(1000) {
+    for host in hosts.iter().step_by(STEP) {
         assert!(host.attach_life(census.life()).is_ok());
     }
     assert!(hosts.iter().all(|host| host.peek_serial() == Some(&**host)));
     assert_eq!((row("Arc<usize>").live(), row("Arc<usize>").attached()), (HOSTS as u64, HOSTS as u64));
     hosts.truncate(HOSTS / 2);
-    assert_eq!((registry().sweep(), census.dropped()), (HOSTS / 2, 500));
+    assert_eq!((registry().sweep(), census.dropped()), (HOSTS / 2, LIVES / 2));
     assert!(hosts.iter().all(|host| host.peek_serial() == Some(&**host)));
     drop(hosts);
-    assert_eq!((registry().sweep(), census.dropped()), (HOSTS / 2, 1000));
+    assert_eq!((registry().sweep(), census.dropped()), (HOSTS / 2, LIVES));
     assert_eq!((row("Arc<usize>").live(), row("Arc<usize>").detached()), (0, HOSTS as u64));
 }
 
 #[test]
 fn many_addresses_have_a_raw_field_each() {
-    const HOSTS: usize = 100_000;
+    const HOSTS: usize = fewer(100_000, 60);
     const SERIAL: Id<usize> = Id::new(930);
     let objects = vec![0_u8; HOSTS];
     for (number, object) in objects.iter().enumerate() {

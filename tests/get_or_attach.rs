@@ -8,6 +8,10 @@ use std::{ptr, thread};
 
 use shadow_runtime::{Shadow, ShadowFields};
 
+mod common;
+
+use common::fewer;
+
 #[derive(Shadow, Default)]
 #[shadow_field(get_or_attach hits: AtomicU32)]
 #[shadow_field(get_or_attach label: String = format!("task {}", self.pid))]
@@ -113,7 +117,7 @@ fn a_detached_field_gives_its_value_back_and_starts_anew() {
 #[test]
 fn everybody_finds_one_and_the_same_lock() {
     const THREADS: usize = 4;
-    const ROUNDS: u32 = 250;
+    const ROUNDS: u32 = fewer(250, 4);
     let task = task(1);
     let start = Barrier::new(THREADS);
     let count = || {

@@ -8,7 +8,7 @@ use shadow_runtime::{Shadow, ShadowFields};
 
 mod common;
 
-use common::{Census, Life, elsewhere};
+use common::{Census, Life, elsewhere, fewer};
 
 #[derive(Shadow, Default)]
 #[shadow_field(get_or_update last_seen: u64)]
@@ -55,7 +55,7 @@ fn a_value_that_is_read_often_stays_and_can_be_replaced() {
     for round in 0..3 {
         task.update_route(vec![round]);
         task.update_life(census.life());
-        for _ in 0..1000 {
+        for _ in 0..fewer(1000, 100) {
             assert_eq!(task.route().unwrap(), [round]);
         }
         drop(task.life());
@@ -110,7 +110,7 @@ fn the_closure_of_an_update_does_not_run_again_for_what_it_reads() {
     let mut runs = 0;
     let previous = task.update_route_with(|before| {
         runs += 1;
-        for _ in 0..1000 {
+        for _ in 0..fewer(1000, 100) {
             assert_eq!(task.route().as_ref(), before);
         }
         vec![2]
@@ -181,7 +181,7 @@ fn a_value_that_nobody_reads_comes_back_itself_and_not_a_clone() {
 #[test]
 fn no_update_that_is_made_of_the_one_before_is_lost() {
     const THREADS: usize = 4;
-    const ROUNDS: usize = 500;
+    const ROUNDS: usize = fewer(500, 4);
     let task = Task::default();
     let start = Barrier::new(THREADS);
     thread::scope(|scope| {
@@ -200,7 +200,7 @@ fn no_update_that_is_made_of_the_one_before_is_lost() {
 #[test]
 fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
     const THREADS: u64 = 4;
-    const ROUNDS: u64 = 500;
+    const ROUNDS: u64 = fewer(500, 4);
     let mut task = Task::default();
     let start = Barrier::new(4);
     let (shared, start) = (&task, &start);

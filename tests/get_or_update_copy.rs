@@ -11,10 +11,10 @@ use shadow_runtime::{Policy, Shadow, ShadowFields, Shadowed, registry, shadow};
 
 mod common;
 
-use common::{AtEnd, elsewhere, memory};
+use common::{AtEnd, elsewhere, fewer, memory};
 
 /// How often writers write beside readers. Miri takes a thousand times as long for each.
-const WRITES: u64 = if cfg!(miri) { 200 } else { 20_000 };
+const WRITES: u64 = fewer(20_000, 5);
 
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;
@@ -407,7 +407,7 @@ fn a_reader_never_sees_an_older_value_than_before() {
 #[test]
 fn no_update_that_is_made_of_the_one_before_is_lost() {
     const THREADS: u64 = 4;
-    const ROUNDS: u64 = 500;
+    const ROUNDS: u64 = fewer(500, 3);
     let task = Task::default();
     let start = Barrier::new(4);
     thread::scope(|scope| {
@@ -427,7 +427,7 @@ fn no_update_that_is_made_of_the_one_before_is_lost() {
 #[test]
 fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
     const THREADS: u64 = 4;
-    const ROUNDS: u64 = 500;
+    const ROUNDS: u64 = fewer(500, 3);
     let mut task = Task::default();
     let start = Barrier::new(4);
     let (shared, start) = (&task, &start);

@@ -97,7 +97,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 mod common;
 
 use common::memory::{Counting, allocations, bytes_of_all_threads};
-use common::{elsewhere, forever, never_hangs, panic_of};
+use common::{elsewhere, fewer, forever, never_hangs, panic_of};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -134,15 +134,13 @@ fn allocates<R>(work: impl FnOnce() -> R) -> (usize, R) {
     (allocations() - before, result)
 }
 
-/// Whether a copied value has a second place; not where it is behind a lock: see `shadow-runtime/src/latch/mod.rs`.
-const SPARE: usize = if cfg!(all(
-    any(target_arch = "x86", target_arch = "x86_64", target_arch = "arm", target_arch = "aarch64"),
-    not(miri)
-)) {
-    1
-} else {
-    0
-};
+/// Whether a copied value has a second place; not where it is behind a lock: see `shadow-runtime/core/src/latch/mod.rs`.
+const SPARE: usize =
+    if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "arm", target_arch = "aarch64")) {
+        1
+    } else {
+        0
+    };
 
 const NOTHING: [usize; 5] = [0; 5];
 
@@ -716,7 +714,7 @@ fn no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone() {
         let reading = Arc::clone(&task);
         let reader = thread::spawn(move || drop(reading.newest()));
         arrived.recv().unwrap();
-        for number in 1..100 {
+        for number in 1..fewer(100, 10) {
             let next = Noting::cloning(number, || ());
             lives.push(Arc::downgrade(&next.life));
             drop(task.update_newest(next));
@@ -858,13 +856,13 @@ fn counting_allocates_when_a_thread_does_it_first() {
 #[test]
 fn an_attach_to_an_arc_drops_no_more_than_a_few_hosts() {
     let _alone = alone();
-    let hosts: Vec<Arc<u64>> = (0..20_000).map(Arc::new).collect();
+    let hosts: Vec<Arc<u64>> = (0..fewer(20_000, 60)).map(Arc::new).collect();
     for host in &hosts {
         assert!(host.attach_attached(Noting::default()).is_ok());
     }
     drop(hosts);
     let mut total = 0;
-    for _ in 0..1000 {
+    for _ in 0..fewer(1000, 30) {
         let (host, value) = (Arc::new(1), Noting::default());
         let (counted, attached) = ran(|| host.attach_attached(value).is_ok());
         assert!(attached && counted[DROP] <= 64, "{counted:?}");
@@ -877,7 +875,7 @@ fn an_attach_to_an_arc_drops_no_more_than_a_few_hosts() {
 #[test]
 fn what_was_done_before_an_attach_or_an_update_is_seen_with_the_value() {
     let _alone = alone();
-    for round in 1..500_u32 {
+    for round in 1..fewer(500_u32, 3) {
         let (task, shared) = (Task::default(), Arc::new(0_u64));
         let before = [const { AtomicU32::new(0) }; 5];
         let write = |which: usize| before[which].store(round, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields, Shadowed, registry, 
 
 mod common;
 
-use common::{AtEnd, Census, Life, forever, never_hangs};
+use common::{AtEnd, Census, Life, fewer, forever, never_hangs};
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach held: Held)]
@@ -73,6 +73,7 @@ fn accessors_of_a_shared_borrow_return_references_that_live_as_long() {
 
 #[test]
 fn a_reference_stays_valid_whatever_is_done_with_its_shared_host() {
+    const ROUNDS: u32 = fewer(200, 5);
     let (value, there) = Held::new();
     let task = Task::default();
     let held = task.attach_held(value).ok().unwrap();
@@ -89,10 +90,10 @@ fn a_reference_stays_valid_whatever_is_done_with_its_shared_host() {
     others(0);
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| (0..200).for_each(others));
+            scope.spawn(|| (0..ROUNDS).for_each(others));
         }
     });
-    assert_eq!(counter.load(Ordering::Relaxed), 401);
+    assert_eq!(counter.load(Ordering::Relaxed), 2 * ROUNDS + 1);
     assert!(held.is_there() && ptr::eq(held, task.held().unwrap()));
     drop(task);
     assert!(!there.load(Ordering::SeqCst), "it goes with its host");
@@ -106,7 +107,7 @@ fn a_reference_into_a_wrapper_stays_valid_while_the_wrapper_is_borrowed() {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                for round in 0..200 {
+                for round in 0..fewer(200, 5) {
                     host.update_version(round);
                     assert!(host.attach_held(Held::new().0).is_err());
                     assert!(held.is_there() && there.load(Ordering::SeqCst));
@@ -127,7 +128,7 @@ fn a_reference_stays_valid_while_one_arc_is_borrowed_and_all_others_go() {
     let borrowed = Arc::clone(&host);
     let held = borrowed.attach_held(value).ok().unwrap();
     drop((host, clones));
-    for round in 0..300 {
+    for round in 0..fewer(300, 8) {
         // Others come and go, and are swept, here and there.
         let crowd: Vec<_> = (0..round % 7).map(Arc::new).collect();
         for other in &crowd {
@@ -160,7 +161,7 @@ fn no_sweep_takes_a_value_from_under_its_last_readers() {
                     thread::yield_now();
                 }
             });
-            for _ in 0..300 {
+            for _ in 0..fewer(300, 3) {
                 let host = Arc::new("host".to_owned());
                 assert!(host.attach_held(Held::new().0).is_ok());
                 let start = Arc::new(Barrier::new(READERS));
@@ -193,7 +194,7 @@ fn attaches_to_other_arcs_take_no_value_of_a_living_host() {
     for host in &living {
         assert!(host.attach_life(census.life()).is_ok());
     }
-    for number in 0..5000 {
+    for number in 0..fewer(5000, 50) {
         Arc::new(number).counter();
     }
     assert_eq!(census.dropped(), 0);
@@ -207,7 +208,7 @@ fn a_reference_into_a_static_stays_valid_for_ever() {
     let host = &HOST;
     let (value, there) = Held::new();
     let held = host.attach_held(value).ok().unwrap();
-    for round in 0..100 {
+    for round in 0..fewer(100, 5) {
         host.update_version(round);
         assert!(host.attach_held(Held::new().0).is_err());
         registry().sweep();

@@ -12,7 +12,7 @@ use shadow_runtime::{Shadow, ShadowFields, shadow};
 
 mod common;
 
-use common::{AtEnd, forever, never_hangs, panic_of};
+use common::{AtEnd, fewer, forever, never_hangs, panic_of};
 
 #[derive(Shadow, Default)]
 #[shadow_field(get_or_attach a: u32)]
@@ -94,9 +94,9 @@ fn raw(id: raw::Id<u32>, object: *const (), init: &mut dyn FnMut() -> u32) -> u3
 
 #[test]
 fn of_many_initialisers_that_race_one_runs() {
-    const THREADS: usize = 6;
+    const THREADS: usize = fewer(6, 3);
     never_hangs(|| {
-        for _ in 0..50 {
+        for _ in 0..fewer(50, 1) {
             let world = World::new();
             for (name, ask) in world.fields() {
                 let (start, runs) = (Barrier::new(THREADS), AtomicUsize::new(0));
@@ -135,7 +135,7 @@ fn however_close_the_second_follows_the_first_one_initialiser_runs() {
                 });
             }
             let begin = Instant::now();
-            for _ in 0..3000 {
+            for _ in 0..fewer(3000, 1) {
                 // On a busy machine fewer have to do.
                 if begin.elapsed() > Duration::from_secs(2) {
                     break;
@@ -179,7 +179,7 @@ fn who_comes_second_waits_for_the_value_of_the_first() {
                         assert!(done.load(Ordering::SeqCst), "{name}: it did not wait");
                     });
                     wait_for_second.recv().unwrap();
-                    for _ in 0..100 {
+                    for _ in 0..fewer(100, 20) {
                         thread::yield_now();
                     }
                     first_is_done.store(true, Ordering::SeqCst);
@@ -193,7 +193,7 @@ fn who_comes_second_waits_for_the_value_of_the_first() {
 
 #[test]
 fn callers_whose_initialisers_fail_each_run_their_own() {
-    const THREADS: usize = 6;
+    const THREADS: usize = fewer(6, 3);
     never_hangs(|| {
         let task = Task::default();
         let (start, runs) = (Barrier::new(THREADS), AtomicUsize::new(0));
@@ -201,7 +201,7 @@ fn callers_whose_initialisers_fail_each_run_their_own() {
             start.wait();
             task.get_or_try_attach_a(|| {
                 runs.fetch_add(1, Ordering::SeqCst);
-                for _ in 0..100 {
+                for _ in 0..fewer(100, 20) {
                     thread::yield_now();
                 }
                 Err(number)
@@ -235,7 +235,7 @@ fn after_a_panic_the_waiting_caller_runs_its_own_initialiser() {
                             assert_eq!(ask(&mut || 2), 2, "{name}");
                         });
                         wait_for_second.recv().unwrap();
-                        for _ in 0..100 {
+                        for _ in 0..fewer(100, 20) {
                             thread::yield_now();
                         }
                         panic!("the first one fails")
@@ -431,7 +431,7 @@ fn waiting_for_a_thread_that_waits_for_nobody_is_no_circle() {
             let last = scope.spawn(|| {
                 a(&mut || {
                     both_inside.wait();
-                    for _ in 0..100 {
+                    for _ in 0..fewer(100, 20) {
                         thread::yield_now();
                     }
                     1
@@ -517,7 +517,7 @@ fn attach_while_an_initialiser_runs(succeeds: bool) {
                 }
             });
             wait_for_attacher.recv().unwrap();
-            for _ in 0..100 {
+            for _ in 0..fewer(100, 20) {
                 thread::yield_now();
             }
             initialiser_is_done.store(true, Ordering::SeqCst);
@@ -551,7 +551,7 @@ fn a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it() {
 #[test]
 fn whatever_asks_for_whatever_nothing_hangs_and_every_value_is_made_once() {
     never_hangs(|| {
-        for seed in 1..=40 {
+        for seed in 1..=fewer(40, 1) {
             let world = World::new();
             let fields = &world.fields();
             let made = &[const { AtomicUsize::new(0) }; 6];

@@ -12,7 +12,7 @@ use shadow_runtime::{Row, Shadow, ShadowFields, Shadowed, raw, registry, shadow}
 
 mod common;
 
-use common::{Census, Diary, Life, Noted, elsewhere, never_hangs, panic_of};
+use common::{Census, Diary, Life, Noted, elsewhere, fewer, never_hangs, panic_of};
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach once: Life)]
@@ -137,7 +137,7 @@ fn what_a_failed_initialiser_held_is_dropped_once() {
 fn in_races_every_value_is_dropped_once() {
     const THREADS: usize = 4;
     let census = Census::default();
-    for _ in 0..100 {
+    for _ in 0..fewer(100, 2) {
         let (task, start) = (Task::default(), Barrier::new(THREADS));
         thread::scope(|scope| {
             for _ in 0..THREADS {
@@ -219,6 +219,7 @@ fn what_an_arc_has_is_dropped_once() {
 
 #[test]
 fn sweeps_of_many_threads_drop_every_value_once() {
+    const ROUNDS: usize = fewer(200, 3);
     let _alone = alone();
     let census = Census::default();
     let swept: usize = thread::scope(|scope| {
@@ -226,7 +227,7 @@ fn sweeps_of_many_threads_drop_every_value_once() {
             .map(|_| {
                 scope.spawn(|| {
                     let mut swept = 0;
-                    for _ in 0..200 {
+                    for _ in 0..ROUNDS {
                         let host = Arc::new(Task::default());
                         assert!(SharedTask::attach_once(&host, census.life()).is_ok());
                         drop(host);
@@ -239,8 +240,8 @@ fn sweeps_of_many_threads_drop_every_value_once() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     registry().sweep();
-    assert_eq!((census.made(), census.dropped()), (800, 800));
-    assert!(swept <= 800, "a host was swept twice: {swept}");
+    assert_eq!((census.made(), census.dropped()), (4 * ROUNDS, 4 * ROUNDS));
+    assert!(swept <= 4 * ROUNDS, "a host was swept twice: {swept}");
 }
 
 #[test]
@@ -354,9 +355,10 @@ fn a_host_whose_destructors_panicked_counts_as_detached() {
 
 #[test]
 fn a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done() {
+    const HOSTS: usize = fewer(20, 10);
     let _alone = alone();
     let diary = Diary::default();
-    for _ in 0..20 {
+    for _ in 0..HOSTS {
         let host = Arc::new(1_u8);
         assert!(host.attach_noted(Noted::panicking("noted", &diary)).is_ok());
         assert!(host.attach_other(Noted::quiet("other", &diary)).is_ok());
@@ -365,29 +367,30 @@ fn a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done() {
     let message = panic_of(|| registry().sweep());
     assert_eq!(message, "the destructor of noted panics");
     let count = |name: &str| diary.read().iter().filter(|entry| **entry == name).count();
-    assert_eq!((count("noted"), count("other")), (20, 20));
+    assert_eq!((count("noted"), count("other")), (HOSTS, HOSTS));
     assert_eq!(registry().sweep(), 0);
 }
 
 #[test]
 fn a_strangers_panicking_destructor_does_not_reach_an_accessor() {
+    const HOSTS: u8 = fewer(200, 12);
     let _alone = alone();
     let diary = Diary::default();
-    let dead: Vec<Arc<u8>> = (0..200).map(Arc::new).collect();
+    let dead: Vec<Arc<u8>> = (0..HOSTS).map(Arc::new).collect();
     for host in &dead {
         assert!(host.attach_noted(Noted::panicking("noted", &diary)).is_ok());
         assert!(host.attach_other(Noted::panicking("other", &diary)).is_ok());
     }
     drop(dead);
     let mut attaches = 0;
-    while diary.read().len() < 400 {
+    while diary.read().len() < 2 * usize::from(HOSTS) {
         // Not one of these panics.
         assert_eq!(*Arc::new(7_u64).get_or_attach_number(|| attaches), attaches);
         attaches += 1;
         assert!(attaches < 5000, "the dead are never dropped");
     }
     registry().sweep();
-    assert_eq!(diary.read().len(), 400, "none is dropped twice");
+    assert_eq!(diary.read().len(), 2 * usize::from(HOSTS), "none is dropped twice");
 }
 
 #[test]

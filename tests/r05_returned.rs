@@ -9,7 +9,7 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, shadow};
 
 mod common;
 
-use common::elsewhere;
+use common::{elsewhere, without_backtraces};
 
 /// Counts how many of it there are, and panics when it is dropped, if it is told to.
 struct Bomb {
@@ -55,6 +55,7 @@ struct Host {
 }
 
 fn boom(action: impl FnOnce()) {
+    without_backtraces();
     let payload = catch_unwind(AssertUnwindSafe(action)).expect_err("a destructor panics");
     assert_eq!(*payload.downcast::<&str>().unwrap(), "boom");
 }

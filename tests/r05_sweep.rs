@@ -10,8 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use shadow_runtime::{registry, shadow};
 
+mod common;
+
+use common::fewer;
+
 static TURN: Mutex<()> = Mutex::new(());
 static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// The last of the others that are attached to: so many that their sweeps would meet what is gone.
+const MANY: u8 = fewer(u8::MAX, 31);
 
 /// Asks another host for a field when it is dropped.
 struct Asks(Weak<u8>);
@@ -69,7 +76,7 @@ fn a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_
     drop(dead);
     let mut others = Vec::new();
     host.get_or_attach_answer(|| {
-        for number in 0..=255 {
+        for number in 0..=MANY {
             let other = Arc::new(number);
             assert!(other.attach_plain(number).is_ok());
             others.push(other);
@@ -95,7 +102,7 @@ fn nor_at_the_end_of_an_initialiser_inside_of_it() {
     host.get_or_attach_answer(|| {
         let inside = Arc::new(2_u8);
         inside.get_or_attach_answer(|| {
-            for number in 0..=255 {
+            for number in 0..=MANY {
                 let other = Arc::new(number);
                 assert!(other.attach_plain(number).is_ok());
                 others.push(other);
@@ -113,18 +120,19 @@ fn nor_at_the_end_of_an_initialiser_inside_of_it() {
 
 #[test]
 fn a_sweep_drops_also_those_that_go_with_the_values_of_others() {
+    const LENGTH: u16 = fewer(100, 10);
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     registry().sweep();
     let mut last = None;
-    for number in 0..100_u16 {
+    for number in 0..LENGTH {
         let host = Arc::new(number);
         assert!(host.attach_next(Holds(last.take())).is_ok());
         last = Some(host);
     }
     let length = std::iter::successors(last.as_ref(), |host| host.next().and_then(|next| next.0.as_ref())).count();
-    assert_eq!(length, 100);
+    assert_eq!(length, usize::from(LENGTH));
     drop(last);
-    assert_eq!(registry().sweep(), 100);
+    assert_eq!(registry().sweep(), usize::from(LENGTH));
     assert_eq!(registry().sweep(), 0);
 }
 
@@ -147,12 +155,12 @@ fn a_panic_whose_payload_panics_is_not_for_who_attaches_either() {
     assert!(host.attach_throws(Throws).is_ok());
     drop(host);
     let swept = catch_unwind(|| {
-        let others: Vec<_> = (0..=255).map(Arc::<u8>::new).collect();
+        let others: Vec<_> = (0..=MANY).map(Arc::<u8>::new).collect();
         assert!(others.iter().all(|other| other.attach_plain(1).is_ok()));
     });
     // Not dropped: the test would not end by that.
     assert!(swept.map_err(mem::forget).is_ok());
-    assert_eq!(registry().sweep(), 256);
+    assert_eq!(registry().sweep(), usize::from(MANY) + 1);
 }
 
 /// Attaches another like it, to a host that is gone at once, in an initialiser, when it is dropped; so many times.
@@ -181,12 +189,12 @@ shadow! {
 fn an_attach_drops_a_few_hosts_also_if_their_destructors_attach_in_initialisers() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     registry().sweep();
-    let dead: Vec<Arc<u64>> = (0..1000).map(Arc::new).collect();
-    assert!(dead.iter().all(|host| host.attach_again(Again(30)).is_ok()));
+    let dead: Vec<Arc<u64>> = (0..fewer(1000, 10)).map(Arc::new).collect();
+    assert!(dead.iter().all(|host| host.attach_again(Again(fewer(30, 5))).is_ok()));
     drop(dead);
     let mut living = Vec::new();
     let mut most = 0;
-    for _ in 0..500 {
+    for _ in 0..fewer(500, 20) {
         let before = AGAIN.load(Ordering::Relaxed);
         let host = Arc::new(7_u8);
         assert!(host.attach_plain(1).is_ok());

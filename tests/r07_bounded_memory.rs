@@ -15,12 +15,15 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 mod common;
 
 use common::memory::{Counting, bytes, peak_of};
-use common::{forever, panic_of};
+use common::{fewer, forever, panic_of};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 type Large = [u64; 128];
+
+/// How many hosts stay where others come and go.
+const LIVING: usize = fewer(10_000, 60);
 
 #[derive(Shadow, Default)]
 #[shadow_field(attach once: Box<Large>)]
@@ -62,7 +65,7 @@ fn alone() -> MutexGuard<'static, ()> {
 /// Runs `work` a few times for whatever is set up once, then so often that any growth per round would show, and returns
 /// by how many bytes more is kept then, and by how many more was held in between.
 fn growth(rounds: usize, mut work: impl FnMut()) -> (isize, isize) {
-    for _ in 0..100 {
+    for _ in 0..fewer(100, 5) {
         work();
     }
     let before = bytes();
@@ -74,7 +77,7 @@ fn growth(rounds: usize, mut work: impl FnMut()) -> (isize, isize) {
 fn attaching_and_detaching_keeps_nothing() {
     let _alone = alone();
     let mut task = Task::default();
-    let (kept, held) = growth(5000, || {
+    let (kept, held) = growth(fewer(5000, 10), || {
         assert!(task.attach_once(large()).is_ok());
         task.made();
         task.update_newest([1; 128]);
@@ -92,7 +95,7 @@ fn attaching_and_detaching_keeps_nothing() {
 #[test]
 fn hosts_that_come_and_go_keep_nothing() {
     let _alone = alone();
-    let (kept, held) = growth(5000, || {
+    let (kept, held) = growth(fewer(5000, 10), || {
         let (task, owned) = (Task::default(), Shadowed::new(1_u64));
         assert!(task.attach_once(large()).is_ok());
         task.made();
@@ -110,7 +113,7 @@ fn hosts_that_come_and_go_keep_nothing() {
 fn updates_keep_nothing_but_the_newest() {
     let _alone = alone();
     let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), forever(1_u64));
-    let (kept, held) = growth(5000, || {
+    let (kept, held) = growth(fewer(5000, 10), || {
         task.update_newest([1; 128]);
         task.update_newest_with(|before| before.copied().unwrap());
         SharedFields::update_newest(&shared, [1; 128]);
@@ -129,7 +132,7 @@ fn refused_attaches_and_failed_initialisers_keep_nothing() {
     let _alone = alone();
     let (task, shared, fixed) = (Task::default(), Arc::new(1_u64), forever(1_u64));
     assert!(task.attach_once(large()).is_ok());
-    let (kept, held) = growth(5000, || {
+    let (kept, held) = growth(fewer(5000, 10), || {
         assert!(task.attach_once(large()).is_err());
         assert!(task.get_or_try_attach_made(|| Err(large())).is_err());
         assert!(SharedFields::get_or_try_attach_made(&shared, || Err(large())).is_err());
@@ -148,7 +151,7 @@ fn panicking_initialisers_keep_nothing() {
     // The default hook keeps nothing either, but prints, and that is slow.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
-    let (kept, _) = growth(500, || {
+    let (kept, _) = growth(fewer(500, 20), || {
         assert_eq!(panic_of(|| task.get_or_attach_made(|| panic!("no")).len()), "no");
         assert_eq!(panic_of(|| SharedFields::get_or_attach_made(&shared, || panic!("no")).len()), "no");
     });
@@ -161,7 +164,7 @@ fn panicking_initialisers_keep_nothing() {
 #[test]
 fn arcs_that_come_and_go_keep_no_more_than_a_few_dead() {
     let _alone = alone();
-    let (_, held) = growth(20_000, || {
+    let (_, held) = growth(fewer(20_000, 15), || {
         assert!(Arc::new(1_u64).attach_once(large()).is_ok());
     });
     // One is alive at a time. Each shard of the table may hold a few dead ones before it has its turn.
@@ -172,7 +175,7 @@ fn arcs_that_come_and_go_keep_no_more_than_a_few_dead() {
 #[test]
 fn arcs_that_come_and_go_inside_of_initialisers_keep_no_more_than_a_few_dead() {
     let _alone = alone();
-    let (_, held) = growth(20_000, || {
+    let (_, held) = growth(fewer(20_000, 15), || {
         let task = Task::default();
         task.get_or_attach_made(|| {
             assert!(Arc::new(1_u64).attach_once(large()).is_ok());
@@ -187,16 +190,16 @@ fn arcs_that_come_and_go_inside_of_initialisers_keep_no_more_than_a_few_dead() {
 #[test]
 fn arcs_that_come_and_go_beside_living_ones_keep_no_more_than_a_part_of_these() {
     let _alone = alone();
-    let living: Vec<Arc<u64>> = (0..10_000).map(Arc::new).collect();
+    let living: Vec<Arc<u64>> = (0..).take(LIVING).map(Arc::new).collect();
     for host in &living {
         host.small();
     }
-    let (_, held) = growth(30_000, || {
+    let (_, held) = growth(fewer(30_000, 30), || {
         assert!(Arc::new(1_u64).attach_once(large()).is_ok());
     });
     // What is dead adds about an eighth before all is swept, and some while that goes on.
-    let dead = held / isize::try_from(size_of::<Large>()).unwrap();
-    assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    let dead = usize::try_from(held).unwrap() / size_of::<Large>();
+    assert!(dead < LIVING / 3, "{dead} dead hosts");
     drop(living);
     registry().sweep();
 }
@@ -220,7 +223,7 @@ fn dead_of_short_threads(threads: usize, between: impl Fn()) -> usize {
 #[test]
 fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_few_dead() {
     let _alone = alone();
-    let dead = dead_of_short_threads(2000, || ());
+    let dead = dead_of_short_threads(fewer(2000, 20), || ());
     assert!(dead < 500, "{dead} dead hosts");
     registry().sweep();
 }
@@ -229,12 +232,12 @@ fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_few_dead() {
 #[test]
 fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_part_of_the_living() {
     let _alone = alone();
-    let living: Vec<Arc<u64>> = (0..10_000).map(Arc::new).collect();
+    let living: Vec<Arc<u64>> = (0..).take(LIVING).map(Arc::new).collect();
     for host in &living {
         host.small();
     }
-    let dead = dead_of_short_threads(6000, || ());
-    assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    let dead = dead_of_short_threads(fewer(6000, 15), || ());
+    assert!(dead < LIVING / 3, "{dead} dead hosts");
     drop(living);
     registry().sweep();
 }
@@ -244,7 +247,7 @@ fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_part_of_the_livi
 #[test]
 fn arcs_that_come_and_go_with_their_threads_are_swept_whatever_others_put_off() {
     let _alone = alone();
-    let living: Vec<Arc<u64>> = (0..10_000).map(Arc::new).collect();
+    let living: Vec<Arc<u64>> = (0..).take(LIVING).map(Arc::new).collect();
     for host in &living {
         host.small();
     }
@@ -258,8 +261,8 @@ fn arcs_that_come_and_go_with_their_threads_are_swept_whatever_others_put_off() 
     };
     // Once they have one half of the turns, once the other.
     for _ in 0..2 {
-        let dead = dead_of_short_threads(6000, put_off);
-        assert!(dead < 10_000 / 3, "{dead} dead hosts");
+        let dead = dead_of_short_threads(fewer(6000, 15), put_off);
+        assert!(dead < LIVING / 3, "{dead} dead hosts");
         registry().sweep();
         put_off();
     }
@@ -273,17 +276,17 @@ fn arcs_that_come_and_go_after_many_were_swept_keep_no_more_than_a_part_of_the_l
     shadow! { trait TokenFields for Arc<u64> { attach token: Arc<()>; } }
     let _alone = alone();
     let many = |count| {
-        let hosts: Vec<Arc<u64>> = (0..count).map(Arc::new).collect();
+        let hosts: Vec<Arc<u64>> = (0..).take(count).map(Arc::new).collect();
         for host in &hosts {
             host.small();
         }
         hosts
     };
-    drop(many(60_000));
-    assert_eq!(registry().sweep(), 60_000);
-    let living = many(10_000);
+    drop(many(fewer(60_000, 90)));
+    assert_eq!(registry().sweep(), fewer(60_000, 90));
+    let living = many(LIVING);
     let token = Arc::new(());
-    for _ in 0..2000 {
+    for _ in 0..fewer(2000, 5) {
         // So many at a time that none is found as one to which this thread has just attached.
         let hosts = [(); 20].map(|()| Arc::new(1_u64));
         for host in &hosts {
@@ -291,7 +294,7 @@ fn arcs_that_come_and_go_after_many_were_swept_keep_no_more_than_a_part_of_the_l
         }
     }
     let dead = Arc::strong_count(&token) - 1;
-    assert!(dead < 10_000 / 3, "{dead} dead hosts");
+    assert!(dead < fewer(LIVING / 3, LIVING), "{dead} dead hosts");
     drop(living);
     registry().sweep();
 }
@@ -299,7 +302,7 @@ fn arcs_that_come_and_go_after_many_were_swept_keep_no_more_than_a_part_of_the_l
 #[test]
 fn arcs_whose_initialisers_fail_keep_nothing_when_they_are_gone() {
     let _alone = alone();
-    let (_, held) = growth(20_000, || {
+    let (_, held) = growth(fewer(20_000, 15), || {
         assert!(SharedFields::get_or_try_attach_made(&Arc::new(1_u64), || Err(())).is_err());
     });
     assert!(held < 64 * 8 * 1024, "{held}");
@@ -318,15 +321,16 @@ fn least_kept<T: ?Sized>(hosts: &[Arc<T>], attach: impl Fn(&Arc<T>)) -> isize {
 
 #[test]
 fn a_host_whose_address_says_all_keeps_no_pointer_to_it() {
+    const HALF: usize = fewer(100, 10);
     let _alone = alone();
-    let sized: Vec<Arc<u32>> = (0..200).map(Arc::new).collect();
+    let sized: Vec<Arc<u32>> = (0..).take(2 * HALF).map(Arc::new).collect();
     let dynamic: Vec<Arc<dyn Any + Send + Sync>> = sized.iter().map(|host| Arc::new(**host) as _).collect();
     let pointer = isize::try_from(size_of::<&dyn Any>()).unwrap();
-    let first = least_kept(&dynamic[..100], |host| assert!(host.attach_first(1).is_ok()))
-        - least_kept(&sized[..100], |host| assert!(host.attach_first(1).is_ok()));
+    let first = least_kept(&dynamic[..HALF], |host| assert!(host.attach_first(1).is_ok()))
+        - least_kept(&sized[..HALF], |host| assert!(host.attach_first(1).is_ok()));
     assert_eq!(first, pointer);
-    let second = least_kept(&dynamic[100..], |host| assert!(host.attach_second(1).is_ok()))
-        - least_kept(&sized[100..], |host| assert!(host.attach_second(1).is_ok()));
+    let second = least_kept(&dynamic[HALF..], |host| assert!(host.attach_second(1).is_ok()))
+        - least_kept(&sized[HALF..], |host| assert!(host.attach_second(1).is_ok()));
     assert_eq!(second, pointer);
     drop((sized, dynamic));
     registry().sweep();
@@ -352,9 +356,9 @@ fn kept_after(hosts: u64) -> isize {
 fn a_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
     // Of so many, each part of the table has a number that is far from those at which it grows: hosts at other addresses do
     // not have one part grow once more.
-    const HOSTS: u64 = 40_000;
+    const HOSTS: u64 = fewer(40_000, 40);
     let _alone = alone();
-    kept_after(1000);
+    kept_after(fewer(1000, 20));
     let kept = kept_after(HOSTS);
     // What the header of the table says that it keeps at most for each host that was there.
     assert!(kept < isize::try_from(HOSTS).unwrap() * 4 * 17, "{kept}");
@@ -379,25 +383,27 @@ fn kept_after_raw(objects: usize) -> isize {
 
 #[test]
 fn a_raw_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
+    const OBJECTS: usize = fewer(50_000, 60);
     let _alone = alone();
-    kept_after_raw(1000);
-    let kept = kept_after_raw(50_000);
+    kept_after_raw(fewer(1000, 60));
+    let kept = kept_after_raw(OBJECTS);
     // What the header of the table says that it keeps at most for each object that was there.
-    assert!(kept < 50_000 * 4 * 17, "{kept}");
+    assert!(kept < isize::try_from(OBJECTS).unwrap() * 4 * 17, "{kept}");
     // Nothing more is kept the second time, and the third.
-    kept_after_raw(50_000);
-    let kept = kept_after_raw(50_000);
+    kept_after_raw(OBJECTS);
+    let kept = kept_after_raw(OBJECTS);
     assert!(kept < 1024, "{kept}");
 }
 
 #[test]
 fn a_raw_table_grows_with_the_objects_of_one_time_and_not_with_all_that_ever_were() {
+    const OBJECTS: usize = fewer(1000, 10);
     let _alone = alone();
     let (mut first, mut last) = (0, 0);
     let object = |number: usize| ptr::without_provenance((1 << 24) + 16 * number);
-    // A thousand at a time, each at an address where none was before, of one kind of id and of the other.
-    let (kept, held) = growth(200, || {
-        while last - first < 1000 {
+    // So many at a time, each at an address where none was before, of one kind of id and of the other.
+    let (kept, held) = growth(fewer(200, 3), || {
+        while last - first < OBJECTS {
             last += 1;
             let key = object(last);
             // SAFETY: there is no object behind this address, and no reference to a value is kept.
@@ -405,14 +411,14 @@ fn a_raw_table_grows_with_the_objects_of_one_time_and_not_with_all_that_ever_wer
             // SAFETY: as above.
             assert!(unsafe { NEWEST.get_or_update(key, [1; 128]) }.is_ok());
         }
-        while first < last - 500 {
+        while first < last - OBJECTS / 2 {
             first += 1;
             // SAFETY: as above.
             assert_eq!(unsafe { raw::detach_object(object(first)) }, 2);
         }
     });
     assert!(kept < 16 * 1024, "{kept}");
-    assert!(held < 500 * 1280 + 64 * 1024, "{held}");
+    assert!(held < isize::try_from(OBJECTS / 2).unwrap() * 1280 + 64 * 1024, "{held}");
     while first < last {
         first += 1;
         // SAFETY: as above.
@@ -424,7 +430,7 @@ fn a_raw_table_grows_with_the_objects_of_one_time_and_not_with_all_that_ever_wer
 fn raw_objects_that_come_and_go_keep_nothing() {
     let _alone = alone();
     let mut number = 0;
-    let (kept, held) = growth(20_000, || {
+    let (kept, held) = growth(fewer(20_000, 15), || {
         // Another address each time, and sometimes one that was there before.
         number = (number + 7) % 5000;
         let key = ptr::without_provenance(16 * number);
@@ -448,7 +454,7 @@ fn raw_objects_that_come_and_go_keep_nothing() {
 fn raw_initialisers_that_fail_keep_nothing() {
     let _alone = alone();
     let mut number = 0;
-    let (kept, held) = growth(20_000, || {
+    let (kept, held) = growth(fewer(20_000, 15), || {
         number += 1;
         let key = ptr::without_provenance(16 * number);
         // SAFETY: there is no object behind this address, and nothing is attached.
@@ -465,7 +471,7 @@ fn mismatches_keep_nothing() {
     let taken = raw::Id::<u8>::new(903);
     // SAFETY: there is no object behind this address, and no reference to a value is kept.
     unsafe { taken.attach(ptr::null(), 1) }.unwrap();
-    let (kept, held) = growth(5000, || {
+    let (kept, held) = growth(fewer(5000, 10), || {
         // SAFETY: as above.
         assert!(unsafe { other.attach(ptr::null(), large()) }.is_err());
         // SAFETY: as above.
@@ -482,7 +488,7 @@ fn reports_keep_nothing() {
     let _alone = alone();
     let task = Task::default();
     task.update_newest([1; 128]);
-    let (kept, _) = growth(100, || assert!(!registry().report().to_string().is_empty()));
+    let (kept, _) = growth(fewer(100, 5), || assert!(!registry().report().to_string().is_empty()));
     assert_eq!(kept, 0);
 }
 
@@ -504,6 +510,6 @@ fn threads_that_come_and_go_keep_nothing() {
     }
     let _alone = alone();
     kept_by_a_thread();
-    let kept: isize = (0..1000).map(|_| kept_by_a_thread()).sum();
+    let kept: isize = (0..fewer(1000, 20)).map(|_| kept_by_a_thread()).sum();
     assert_eq!(kept, 0);
 }

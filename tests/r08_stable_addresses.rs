@@ -7,6 +7,10 @@ use std::{mem, ptr, thread};
 
 use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
+mod common;
+
+use common::fewer;
+
 #[derive(Shadow, Default)]
 #[shadow_field(attach once: String)]
 #[shadow_field(get_or_attach made: Mutex<u32>)]
@@ -72,7 +76,7 @@ fn a_value_stays_where_it_is_when_fields_come_after_it() {
     let mut all = vec![before[0], before[1]];
     all.extend([address(task.f1()), address(task.f2()), address(task.f3()), address(task.f4())]);
     all.extend([address(task.f5()), address(task.f6()), address(task.f7()), address(task.f8())]);
-    for round in 0..100 {
+    for round in 0..fewer(100, 10) {
         task.update_newest(round.to_string());
     }
     task.detach_newest();
@@ -88,7 +92,7 @@ fn a_value_stays_where_it_is_when_fields_come_after_it() {
 fn a_value_stays_where_it_is_when_a_neighbour_is_detached_and_attached_again() {
     let mut task = Task::default();
     let before = of_task(&task);
-    for round in 0..100 {
+    for round in 0..fewer(100, 10) {
         task.update_newest(round.to_string());
         *task.f1_mut() = [round; 8];
         task.detach_newest().unwrap();
@@ -124,17 +128,17 @@ fn a_value_stays_where_it_is_when_its_wrapper_moves() {
 
 #[test]
 fn a_value_stays_where_it_is_when_the_table_of_arcs_grows_and_shrinks() {
-    let hosts: Vec<Arc<u32>> = (0..20).map(Arc::new).collect();
+    let hosts: Vec<Arc<u32>> = (0..fewer(20, 3)).map(Arc::new).collect();
     let places = |host: &Arc<u32>| [address(host.once().unwrap()), address(host.made()), address(host.f1())];
     for host in &hosts {
         host.attach_once(host.to_string()).unwrap();
     }
     let before: Vec<_> = hosts.iter().map(places).collect();
     for _ in 0..2 {
-        let crowd: Vec<Arc<u32>> = (0..10_000).map(Arc::new).collect();
+        let crowd: Vec<Arc<u32>> = (0..fewer(10_000, 50)).map(Arc::new).collect();
         for (number, other) in crowd.iter().enumerate() {
             other.made();
-            if number % 1000 == 0 {
+            if number % fewer(1000, 50) == 0 {
                 assert_eq!(hosts.iter().map(places).collect::<Vec<_>>(), before);
             }
         }
@@ -151,7 +155,7 @@ fn a_value_stays_where_it_is_when_the_table_of_arcs_grows_and_shrinks() {
 
 #[test]
 fn a_value_stays_where_it_is_when_the_table_of_statics_grows() {
-    static CROWD: [AtomicU8; 10_000] = [const { AtomicU8::new(0) }; 10_000];
+    static CROWD: [AtomicU8; fewer(10_000, 100)] = [const { AtomicU8::new(0) }; fewer(10_000, 100)];
     let host = &CROWD[0];
     let places = || [address(host.once().unwrap()), address(host.made())];
     host.attach_once("once".to_owned()).unwrap();
@@ -166,7 +170,7 @@ fn a_value_stays_where_it_is_when_the_table_of_statics_grows() {
 
 #[test]
 fn a_value_stays_where_it_is_when_the_raw_table_grows_and_shrinks() {
-    let hosts: Vec<Box<u64>> = (0..20).map(Box::new).collect();
+    let hosts: Vec<Box<u64>> = (0..fewer(20, 3)).map(Box::new).collect();
     let key = |host: &u64| ptr::from_ref(host).cast::<()>();
     // SAFETY: the objects outlive their fields, and no field is detached while a reference to its value is held.
     let place = |host: &u64| address(unsafe { ONCE.get(key(host)) }.unwrap().unwrap());
@@ -175,7 +179,7 @@ fn a_value_stays_where_it_is_when_the_raw_table_grows_and_shrinks() {
         // SAFETY: as above.
         before.push(address(unsafe { ONCE.attach(key(host), host.to_string()) }.unwrap()));
     }
-    let crowd: Vec<u64> = (0..10_000).collect();
+    let crowd: Vec<u64> = (0..fewer(10_000, 60)).collect();
     for other in &crowd {
         // SAFETY: as above.
         unsafe { ONCE.attach(key(other), String::new()) }.unwrap();
@@ -208,7 +212,7 @@ fn a_value_stays_where_it_is_when_the_raw_table_grows_and_shrinks() {
 #[test]
 fn a_value_is_found_where_it_is_by_all_threads_while_fields_are_added() {
     const THREADS: usize = 4;
-    for _ in 0..50 {
+    for _ in 0..fewer(50, 2) {
         let (task, shared, start) = (Task::default(), Arc::new(1_u32), Barrier::new(THREADS));
         let (task, shared, start) = (&task, &shared, &start);
         let find = move |thread: usize| {

@@ -12,7 +12,7 @@ use shadow_runtime::raw::{self, AttachError, Id, InitError, TypeMismatch, Update
 
 mod common;
 
-use common::{Census, Diary, Life, Noted, panic_of};
+use common::{Census, Diary, Life, Noted, fewer, panic_of};
 
 /// An object that only has an address, and ends its fields before it goes.
 struct Object(Box<u64>);
@@ -309,7 +309,7 @@ fn an_initialiser_that_runs_while_its_number_is_named_otherwise_attaches_nothing
 
 #[test]
 fn of_two_types_that_race_for_a_number_one_wins() {
-    for round in 0..50 {
+    for round in 0..fewer(50, 2) {
         let (byte, word) = (Id::<u8>::new(1000 + round), UpdateId::<u16>::new(1000 + round));
         let (one, other, start) = (Object::new(), Object::new(), Barrier::new(2));
         let (one, other, start) = (&one, &other, &start);
@@ -359,10 +359,11 @@ fn all_fields_of_one_object_are_detached_at_once() {
 
 #[test]
 fn one_field_of_all_objects_is_detached_at_once() {
+    const HOSTS: usize = fewer(200, 40);
     const SIZE: Id<usize> = Id::new(123);
     const VERSION: UpdateId<usize> = UpdateId::new(124);
     const OTHER: Id<usize> = Id::new(125);
-    let objects: Vec<Object> = (0..200).map(|_| Object::new()).collect();
+    let objects: Vec<Object> = (0..HOSTS).map(|_| Object::new()).collect();
     for (number, object) in objects.iter().enumerate() {
         attach(SIZE, object, number).unwrap();
         update(VERSION, object, 1000 + number).unwrap();
@@ -372,11 +373,11 @@ fn one_field_of_all_objects_is_detached_at_once() {
     let mut seen = BTreeSet::new();
     // SAFETY: no reference to a value is kept.
     let count = unsafe { SIZE.detach_all(|object, value| assert!(seen.insert((object.addr(), value)))) };
-    assert_eq!((count.unwrap(), seen), (200, expected(0).collect()));
+    assert_eq!((count.unwrap(), seen), (HOSTS, expected(0).collect()));
     let mut seen = BTreeSet::new();
     // SAFETY: as above.
     let count = unsafe { VERSION.detach_all(|object, value| assert!(seen.insert((object.addr(), value)))) };
-    assert_eq!((count.unwrap(), seen), (200, expected(1000).collect()));
+    assert_eq!((count.unwrap(), seen), (HOSTS, expected(1000).collect()));
     // SAFETY: as above.
     assert_eq!(unsafe { SIZE.detach_all(|_, _| ()) }.unwrap(), 0);
     for (number, object) in objects.iter().enumerate() {
@@ -412,7 +413,7 @@ fn a_panic_for_one_object_does_not_keep_the_others_from_their_turn() {
 fn of_many_that_attach_at_once_one_wins() {
     const NAME: Id<String> = Id::new(127);
     const THREADS: usize = 6;
-    for _ in 0..50 {
+    for _ in 0..fewer(50, 1) {
         let (object, start) = (Object::new(), Barrier::new(THREADS));
         let attach_mine = |number: usize| {
             start.wait();
@@ -441,8 +442,9 @@ fn of_many_that_attach_at_once_one_wins() {
 #[test]
 fn of_racing_detaches_one_gets_each_value() {
     const NUMBER: Id<usize> = Id::new(128);
-    for _ in 0..50 {
-        let objects: Vec<Object> = (0..30).map(|_| Object::new()).collect();
+    const OBJECTS: usize = fewer(30, 10);
+    for _ in 0..fewer(50, 1) {
+        let objects: Vec<Object> = (0..OBJECTS).map(|_| Object::new()).collect();
         for (number, object) in objects.iter().enumerate() {
             attach(NUMBER, object, number).unwrap();
         }
@@ -464,14 +466,14 @@ fn of_racing_detaches_one_gets_each_value() {
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         values.sort_unstable();
-        assert!(values.into_iter().eq(0..30), "each of them, and each of them once");
+        assert!(values.into_iter().eq(0..OBJECTS), "each of them, and each of them once");
     }
 }
 
 #[test]
 fn values_that_are_updated_and_detached_in_a_race_come_out_once() {
     const NEWEST: UpdateId<usize> = UpdateId::new(131);
-    const ROUNDS: usize = 500;
+    const ROUNDS: usize = fewer(500, 5);
     let objects = [(); 3].map(|()| Object::new());
     let (came_out, running) = (Mutex::new(Vec::new()), AtomicUsize::new(2));
     thread::scope(|scope| {
@@ -503,7 +505,7 @@ fn values_that_are_updated_and_detached_in_a_race_come_out_once() {
 #[test]
 fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
     const NEWEST: UpdateId<usize> = UpdateId::new(129);
-    const ROUNDS: usize = 500;
+    const ROUNDS: usize = fewer(500, 5);
     let object = Object::new();
     let shared = &object;
     let mut returned: Vec<usize> = thread::scope(|scope| {
@@ -564,8 +566,7 @@ fn every_address_is_an_object_of_its_own() {
 fn a_value_that_is_found_is_that_of_its_object_whatever_comes_and_goes() {
     const NAMED: UpdateId<Box<[usize; 4]>> = UpdateId::new(134);
     const OBJECTS: usize = 24;
-    // Miri takes a thousand times as long for each.
-    const ROUNDS: usize = if cfg!(miri) { 200 } else { 20_000 };
+    const ROUNDS: usize = fewer(20_000, 6);
     let objects = [(); OBJECTS].map(|()| Object::new());
     let (objects, running) = (&objects, &AtomicUsize::new(2));
     thread::scope(|scope| {

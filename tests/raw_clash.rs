@@ -9,7 +9,7 @@ use shadow_runtime::raw::{self, Id};
 
 /// Numbers of this test, one for each round.
 const FIRST: u64 = 1_000_000;
-const ROUNDS: u64 = 60_000;
+const ROUNDS: u64 = if cfg!(miri) { 20 } else { 60_000 };
 
 /// Says whether it is alive.
 struct Checked(u64);

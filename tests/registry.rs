@@ -13,7 +13,7 @@ use shadow_runtime::{Policy, Row, Shadow, ShadowFields, Shadowed, raw, registry,
 
 mod common;
 
-use common::capture;
+use common::{capture, fewer};
 
 fn find(host: &str, field: &str) -> Option<Row> {
     let mut rows = registry().report().into_iter().filter(|row| row.host() == host && row.field() == field);
@@ -221,6 +221,7 @@ fn the_instances_of_a_generic_host_share_a_row() {
 
 #[test]
 fn threads_lose_no_count() {
+    const ROUNDS: u32 = fewer(500, 4);
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
     #[shadow_field(get_or_update version: u32)]
@@ -229,7 +230,7 @@ fn threads_lose_no_count() {
     }
     let shared = Busy::default();
     let work = || {
-        for number in 0..500 {
+        for number in 0..ROUNDS {
             let host = Busy::default();
             host.attach_serial(number).unwrap();
             assert!(host.attach_serial(number).is_err());
@@ -241,8 +242,8 @@ fn threads_lose_no_count() {
             scope.spawn(work);
         }
     });
-    assert_eq!(counts("Busy", "serial"), [0, 2000, 2000, 0, 2000]);
-    assert_eq!(counts("Busy", "version"), [1, 1, 0, 1999, 0]);
+    assert_eq!(counts("Busy", "serial"), [0, 4 * u64::from(ROUNDS), 4 * u64::from(ROUNDS), 0, 4 * u64::from(ROUNDS)]);
+    assert_eq!(counts("Busy", "version"), [1, 1, 0, 4 * u64::from(ROUNDS) - 1, 0]);
 }
 
 const DERIVED: u32 = line!();
@@ -313,7 +314,7 @@ fn the_table_has_a_line_for_each_field_and_fits_120_columns() {
     #[derive(Clone)]
     struct Kind;
     type Host = AHostWhoseNameGoesOnAndOnForLongerThanAnyNameOfATypeShouldAndThenSome<3>;
-    const UPDATES: usize = 300_000;
+    const UPDATES: usize = fewer(300_000, 111);
     let host = Host::default();
     host.a_field_whose_name_goes_on_and_on_for_longer_than_any_name_should();
     host.attach_größe(1).unwrap();
@@ -333,7 +334,7 @@ fn the_table_has_a_line_for_each_field_and_fits_120_columns() {
     // Numbers and policies are never cut; names are, and say so, and so are places, at their start.
     let of_host: Vec<&&str> = lines.iter().filter(|line| line.starts_with("AHostW")).collect();
     assert_eq!(of_host.len(), 3, "{table}");
-    let replaced = of_host.iter().find(|line| line.contains(" 300000 ")).unwrap();
+    let replaced = of_host.iter().find(|line| line.contains(&format!(" {UPDATES} "))).unwrap();
     assert!(replaced.contains("…") && replaced.contains("get_or_update"), "{replaced}");
     let place = row("AHostWhoseNameGoesOnAndOnForLongerThanAnyNameOfATypeShouldAndThenSome<LENGTH>", "größe");
     assert!(of_host.iter().any(|line| line.ends_with(&format!(":{}", place.declared_at().line()))), "{table}");

@@ -13,8 +13,8 @@ use shadow_runtime::{Row, Shadow, ShadowFields, raw, registry};
 
 mod common;
 
-use common::AtEnd;
 use common::memory::{Counting, bytes};
+use common::{AtEnd, fewer};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -60,6 +60,8 @@ fn detach_ids(object: &u8) -> usize {
 
 #[test]
 fn values_that_end_on_another_thread_are_counted_exactly() {
+    const ROUNDS: u32 = fewer(1000, 3);
+    const ALL: u64 = 4 * ROUNDS as u64;
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
     #[shadow_field(get_or_update version: u32)]
@@ -73,7 +75,7 @@ fn values_that_end_on_another_thread_are_counted_exactly() {
         for _ in 0..4 {
             let send = send.clone();
             scope.spawn(move || {
-                for number in 0..1000 {
+                for number in 0..ROUNDS {
                     let host = Passed::default();
                     host.attach_serial(number).unwrap();
                     host.update_version(number);
@@ -93,22 +95,24 @@ fn values_that_end_on_another_thread_are_counted_exactly() {
             });
         }
     });
-    assert_eq!(counts("Passed", "serial"), [0, 4000, 4000, 0, 4000]);
-    assert_eq!(counts("Passed", "version"), [0, 4000, 4000, 4000, 0]);
+    assert_eq!(counts("Passed", "serial"), [0, ALL, ALL, 0, ALL]);
+    assert_eq!(counts("Passed", "version"), [0, ALL, ALL, ALL, 0]);
 }
 
 #[test]
 fn counts_of_joined_threads_are_exact() {
+    const EACH: u32 = fewer(100, 3);
+    const ALL: u64 = 8 * (EACH as u64 + 1);
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
     struct Joined {
         shadow: ShadowFields,
     }
     let _alone = alone();
-    for round in 1..=50 {
+    for round in 1..=fewer(50, 2) {
         let threads = [(); 8].map(|()| {
             thread::spawn(|| {
-                for number in 0..100 {
+                for number in 0..EACH {
                     Joined::default().attach_serial(number).unwrap();
                 }
                 let kept = Joined::default();
@@ -117,9 +121,9 @@ fn counts_of_joined_threads_are_exact() {
             })
         });
         let kept = threads.map(|thread| thread.join().unwrap());
-        assert_eq!(counts("Joined", "serial"), [8, round * 808, round * 808 - 8, 0, 0]);
+        assert_eq!(counts("Joined", "serial"), [8, round * ALL, round * ALL - 8, 0, 0]);
         drop(kept);
-        assert_eq!(counts("Joined", "serial"), [0, round * 808, round * 808, 0, 0]);
+        assert_eq!(counts("Joined", "serial"), [0, round * ALL, round * ALL, 0, 0]);
     }
 }
 
@@ -127,10 +131,10 @@ fn counts_of_joined_threads_are_exact() {
 /// fields just then.
 #[test]
 fn a_report_right_after_a_scope_is_exact() {
-    const FIELDS: u64 = 1000;
+    const FIELDS: u64 = fewer(1000, 5);
     let _alone = alone();
     let objects = [0_u8; 2];
-    for round in 1..=50 {
+    for round in 1..=fewer(50, 2) {
         thread::scope(|scope| {
             for object in &objects {
                 scope.spawn(|| {
@@ -177,7 +181,7 @@ fn what_the_destructors_of_thread_locals_do_is_counted() {
         static LAST: Late = Late::default();
     }
     let _alone = alone();
-    for round in 1..=20 {
+    for round in 1..=fewer(20, 2) {
         thread::spawn(|| {
             // Two of them are set up before this thread counts for the first time, and two after: whichever way the
             // destructors are ordered, some run before the counts are given back, and some when they are gone.
@@ -200,6 +204,9 @@ fn what_the_destructors_of_thread_locals_do_is_counted() {
 
 #[test]
 fn counts_never_go_back_while_threads_work_come_and_go() {
+    const EACH: u32 = fewer(50, 2);
+    const ROUNDS: u64 = fewer(200, 3);
+    const ALL: u64 = 3 * ROUNDS * EACH as u64;
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
     #[shadow_field(get_or_update version: u32)]
@@ -209,7 +216,7 @@ fn counts_never_go_back_while_threads_work_come_and_go() {
     let _alone = alone();
     let done = AtomicBool::new(false);
     let work = || {
-        for number in 0..50 {
+        for number in 0..EACH {
             let host = Watched::default();
             host.attach_serial(number).unwrap();
             assert!(host.attach_serial(number).is_err());
@@ -230,21 +237,21 @@ fn counts_never_go_back_while_threads_work_come_and_go() {
             }
         });
         let _end = AtEnd(|| done.store(true, Ordering::Relaxed));
-        let long = scope.spawn(|| (0..200).for_each(|_| work()));
-        for _ in 0..200 {
+        let long = scope.spawn(|| (0..ROUNDS).for_each(|_| work()));
+        for _ in 0..ROUNDS {
             for thread in [(); 2].map(|()| thread::spawn(work)) {
                 thread.join().unwrap();
             }
         }
         long.join().unwrap();
     });
-    assert_eq!(counts("Watched", "serial"), [0, 30_000, 30_000, 0, 30_000]);
-    assert_eq!(counts("Watched", "version"), [0, 30_000, 30_000, 30_000, 0]);
+    assert_eq!(counts("Watched", "serial"), [0, ALL, ALL, 0, ALL]);
+    assert_eq!(counts("Watched", "version"), [0, ALL, ALL, ALL, 0]);
 }
 
 #[test]
 fn thousands_of_fields_are_counted() {
-    const FIELDS: u64 = 5000;
+    const FIELDS: u64 = fewer(5000, 6);
     const END: u64 = FIRST_OF_MANY + FIELDS;
     let _alone = alone();
     let objects = [0_u8; 3];
@@ -265,7 +272,7 @@ fn thousands_of_fields_are_counted() {
     check([3, 3, 0, 3, 0]);
     thread::scope(|scope| {
         for object in &objects {
-            scope.spawn(|| assert_eq!(detach_ids(object), 5000));
+            scope.spawn(|| assert_eq!(detach_ids(object) as u64, FIELDS));
         }
     });
     check([0, 3, 3, 3, 0]);

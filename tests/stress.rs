@@ -20,17 +20,17 @@ use shadow_runtime::{Policy, Row, Shadow, ShadowFields, Shadowed, raw, registry,
 mod common;
 
 use common::memory::{Counting, bytes_of_all_threads};
-use common::never_hangs;
+use common::{fewer, never_hangs};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 const THREADS: u64 = 4;
-const STEPS: usize = 20_000;
-const ROUNDS: usize = 5;
-const WARM_UP: u64 = 3;
-const CROWD: u64 = 100;
-const RUSH: usize = 5000;
+const STEPS: usize = fewer(20_000, 5);
+const ROUNDS: usize = fewer(5, 1);
+const WARM_UP: u64 = fewer(3, 1);
+const CROWD: u64 = fewer(100, 2);
+const RUSH: usize = fewer(5000, 5);
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);

@@ -10,25 +10,27 @@ pub(crate) mod stopping;
 pub(crate) mod tally;
 
 use std::io::{self, Write};
+#[cfg(miri)]
+use std::panic;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{env, process, ptr, thread};
+use std::{env, process, thread};
 
 /// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong; where it takes much
 /// longer, as under a sanitizer, `SHADOW_TEST_SECONDS` says how long that is.
 pub(crate) fn limit() -> Duration {
     let seconds = env::var("SHADOW_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(30))
+    Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 30 }))
 }
 
-/// How many of something a test does that does `number` of it where that is fast: a hundredth under an interpreter, and the
-/// part that `SHADOW_TEST_PART` says, as under a sanitizer.
+/// How many of something a test does that does `number` of it where that is fast: a thousandth under Miri, and the part
+/// that `SHADOW_TEST_PART` says, as under a sanitizer.
 pub(crate) fn sized(number: usize) -> usize {
     let part = env::var("SHADOW_TEST_PART").ok().and_then(|part| part.parse().ok());
-    number.div_ceil(part.unwrap_or(if cfg!(miri) { 100 } else { 1 }))
+    number.div_ceil(part.unwrap_or(if cfg!(miri) { 1000 } else { 1 }))
 }
 
 /// Runs `test`, and aborts the process with a message if it does not end: a deadlock must fail, not hang.
@@ -48,6 +50,11 @@ pub(crate) fn never_hangs<R>(test: impl FnOnce() -> R) -> R {
     result
 }
 
+/// The size of a test: `count`, or `under_miri`, where a step takes a thousand times as long.
+pub(crate) const fn fewer<T: Copy>(count: T, under_miri: T) -> T {
+    if cfg!(miri) { under_miri } else { count }
+}
+
 /// Runs `body`, which must panic, and returns the message of its panic.
 pub(crate) fn panic_of<R>(body: impl FnOnce() -> R) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else { panic!("it does not panic") };
@@ -62,6 +69,13 @@ pub(crate) fn elsewhere<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
+/// Turns off backtraces under Miri, for tests with a panic during unwinding: std prints a full backtrace of every such
+/// panic, which takes seconds there.
+pub(crate) fn without_backtraces() {
+    #[cfg(miri)]
+    panic::set_hook(Box::new(|info| eprintln!("{info}")));
+}
+
 /// Does something at the end, also at the end by a panic: above all, tells other threads of a test to end.
 pub(crate) struct AtEnd<F: FnMut()>(pub(crate) F);
 
@@ -73,10 +87,10 @@ impl<F: FnMut()> Drop for AtEnd<F> {
 
 /// An object that stays for ever, as a static does.
 pub(crate) fn forever<T: Sync>(object: T) -> &'static T {
-    /// Where they are, so that a leak sanitizer sees that they are still there.
-    static ALL: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-    let object = Box::leak(Box::new(object));
-    ALL.lock().unwrap_or_else(PoisonError::into_inner).push(ptr::from_ref(object).addr());
+    /// All of these objects, so that for a leak sanitizer, and for Miri, none is leaked.
+    static ALL: Mutex<Vec<&'static (dyn Sync + 'static)>> = Mutex::new(Vec::new());
+    let object: &'static T = Box::leak(Box::new(object));
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).push(object);
     object
 }
 
@@ -148,6 +162,7 @@ impl Noted {
     }
 
     pub(crate) fn panicking(name: &'static str, diary: &Diary) -> Self {
+        without_backtraces();
         Self { name, diary: diary.clone(), panics: true }
     }
 }

@@ -11,6 +11,8 @@ mod cell;
 mod claim;
 mod closures;
 mod error;
+#[cfg(all(test, not(loom)))]
+mod fewer;
 mod field_set;
 mod fields;
 mod host;

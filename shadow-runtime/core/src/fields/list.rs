@@ -269,7 +269,12 @@ mod tests {
         assert_eq!(unsafe { put::<3>(list, nodes[2]) }, nodes[2]);
         let noted = || [0, 1, 2, 3].map(|entry: usize| list.entries[entry].is_of.load(Ordering::Relaxed));
         let all: [IsOf; 3] = [is_of::<Set<1>>, is_of::<Set<2>>, is_of::<Set<3>>];
-        assert_eq!(noted()[..3], all.map(|is_of| is_of as *mut ()));
+        if cfg!(miri) {
+            // There, each function has an address of its own wherever it is taken.
+            assert!(noted()[..3].iter().all(|noted| !noted.is_null()));
+        } else {
+            assert_eq!(noted()[..3], all.map(|is_of| is_of as *mut ()));
+        }
         assert!(noted()[3].is_null());
         for forgotten in [2, 0, 1] {
             // As if the thread that has put the node there were about to note what it is of.

@@ -217,6 +217,7 @@ mod tests {
     use std::panic::Location;
 
     use super::*;
+    use crate::fewer::fewer;
     use crate::policy::Policy;
     use crate::raw::kind::{self, Wanted};
     use crate::raw::once::Onces;
@@ -224,16 +225,17 @@ mod tests {
     /// A tree by itself, beside a set of addresses and numbers.
     #[test]
     fn what_a_tree_has_is_what_was_added_and_not_removed() {
+        const ADDRESSES: usize = fewer(700, 10);
         let kinds = [101, 102, 103].map(|number| {
             let wanted = Wanted::new::<u8>(Policy::GetOrAttach, Location::caller());
             kind::name::<Onces<u8>>(number, wanted).expect("no other test has these numbers").kind
         });
         let mut expected = BTreeSet::new();
         let mut state = 1_usize;
-        for _ in 0..20_000 {
+        for _ in 0..fewer(20_000, 150) {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // So few addresses that trees become empty again, and so high that no other test has them.
-            let (address, kind) = ((1 << 40) + 16 * ((state >> 40) % 700), kinds[(state >> 33) % 3]);
+            let (address, kind) = ((1 << 40) + 16 * ((state >> 40) % ADDRESSES), kinds[(state >> 33) % 3]);
             let listed = Box::new(Listed::new(kind, address));
             if expected.insert((address, kind.number)) {
                 lock(address).add(listed);
@@ -250,7 +252,7 @@ mod tests {
             let gone = lock(address).remove(kind);
             assert!(gone.is_some(), "lost");
         }
-        for object in 0..700 {
+        for object in 0..ADDRESSES {
             assert!(lock((1 << 40) + 16 * object).tree.link((1 << 40) + 16 * object).is_none());
         }
     }

@@ -448,11 +448,16 @@ impl Drop for Taken {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    #[cfg(not(miri))]
+    use std::env;
+    #[cfg(not(miri))]
     use std::process::Command;
+    #[cfg(not(miri))]
     use std::sync::mpsc;
-    use std::{env, thread};
+    use std::thread;
 
     use super::*;
+    use crate::fewer::fewer;
 
     const CELL: usize = 8;
 
@@ -507,7 +512,7 @@ mod tests {
     #[test]
     fn slots_are_used_again_after_reads_and_after_threads() {
         let before = count();
-        for _ in 0..100 {
+        for _ in 0..fewer(100, 25) {
             let thread = thread::spawn(|| {
                 let own = any();
                 own.slot().announce(CELL, node(2));

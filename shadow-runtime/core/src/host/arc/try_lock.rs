@@ -123,10 +123,11 @@ mod tests {
     use std::thread;
 
     use super::TryLock;
+    use crate::fewer::fewer;
 
     #[test]
     fn one_thread_at_a_time_has_the_value() {
-        let (lock, rounds) = (Arc::new(TryLock::new(0_u64)), if cfg!(miri) { 50 } else { 50_000 });
+        let (lock, rounds) = (Arc::new(TryLock::new(0_usize)), fewer(50_000, 50));
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let lock = Arc::clone(&lock);

@@ -17,12 +17,21 @@
 //! pointers; such a word has no provenance. So words come [`out_of_assembly`], where each of their bytes may be given
 //! the provenance of any pointer that was exposed, and `into_assembly` may expose those of the value: what Rust calls
 //! `expose_provenance` and `with_exposed_provenance`.
+//!
+//! **Under Miri**, which has no assembly, a [`Word`] is plain memory under a lock. Miri copies uninitialised bytes and parts
+//! of pointers unchanged. The lock is held for one word at a time, so a value of several words can be torn as elsewhere,
+//! and `sequence.rs` runs unchanged. A lock orders more than an atomic operation; the loom models check the orderings.
 
+#[cfg(not(miri))]
 use std::arch::asm;
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
-use crate::sync::{AtomicPtr, Ordering};
+#[cfg(not(miri))]
+use crate::sync::AtomicPtr;
+use crate::sync::Ordering;
+#[cfg(miri)]
+use crate::sync::{Mutex, lock};
 
 /// Room for a value, rounded up to whole words: `repr(C)` makes the size a multiple of the alignment, which is a word's
 /// at least.
@@ -47,13 +56,67 @@ impl<V> Room<V> {
     }
 }
 
+/// One word, all of whose bytes are initialised.
+#[cfg(not(miri))]
+#[repr(transparent)]
+struct Word(AtomicPtr<()>);
+
+#[cfg(not(miri))]
+impl Word {
+    #[cfg(loom)]
+    fn null() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// # Safety
+    ///
+    /// All bytes are initialised.
+    #[inline]
+    unsafe fn store(&self, bytes: MaybeUninit<*mut ()>, ordering: Ordering) {
+        // SAFETY: the caller says so, and any initialised bytes are a pointer.
+        self.0.store(unsafe { bytes.assume_init() }, ordering);
+    }
+
+    #[inline]
+    fn load(&self, ordering: Ordering) -> MaybeUninit<*mut ()> {
+        out_of_assembly(self.0.load(ordering))
+    }
+}
+
+/// Guards one access to one word, of any value.
+#[cfg(miri)]
+static WORDS: Mutex<()> = Mutex::new(());
+
+/// One word, any of whose bytes may be uninitialised. All accesses to a word that is shared are under [`WORDS`].
+#[cfg(miri)]
+#[repr(transparent)]
+struct Word(std::cell::UnsafeCell<MaybeUninit<*mut ()>>);
+
+#[cfg(miri)]
+impl Word {
+    /// # Safety
+    ///
+    /// As elsewhere; here any bytes will do.
+    unsafe fn store(&self, bytes: MaybeUninit<*mut ()>, _: Ordering) {
+        let _locked = lock(&WORDS);
+        // SAFETY: all accesses to a shared word are under the lock.
+        unsafe { self.0.get().write(bytes) };
+    }
+
+    fn load(&self, _: Ordering) -> MaybeUninit<*mut ()> {
+        let _locked = lock(&WORDS);
+        // SAFETY: all accesses to a shared word are under the lock.
+        unsafe { self.0.get().read() }
+    }
+}
+
 /// A value in words, which are there once [`clear`](Words::clear) has been called.
 pub(super) struct Words<V> {
     #[cfg(not(loom))]
     room: std::cell::UnsafeCell<Room<V>>,
     /// The words of the model checker are not as large as a word.
     #[cfg(loom)]
-    all: Vec<AtomicPtr<()>>,
+    all: Vec<Word>,
     /// Written where the words are made, and read where they are used.
     #[cfg(loom)]
     made: crate::sync::UnsafeCell<()>,
@@ -72,7 +135,7 @@ impl<V> Words<V> {
 
     #[cfg(loom)]
     pub(super) fn new() -> Self {
-        let all = (0..Self::COUNT).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+        let all = (0..Self::COUNT).map(|_| Word::null()).collect();
         Self { all, made: crate::sync::UnsafeCell::new(()), value: std::marker::PhantomData }
     }
 
@@ -116,14 +179,14 @@ impl<V> Words<V> {
     /// They have been cleared, and the latch has not moved since (L4).
     #[cfg(not(loom))]
     #[inline]
-    unsafe fn words(&self) -> &[AtomicPtr<()>] {
+    unsafe fn words(&self) -> &[Word] {
         // SAFETY: a room is aligned for words, and has as many as is asserted in `Room::of`; the caller says that they
         // are initialised. They are in an `UnsafeCell`, and changed by atomic operations only (L3).
         unsafe { slice::from_raw_parts(self.room.get().cast(), Self::COUNT) }
     }
 
     #[cfg(loom)]
-    unsafe fn words(&self) -> &[AtomicPtr<()>] {
+    unsafe fn words(&self) -> &[Word] {
         self.made.with(|_| ());
         &self.all
     }
@@ -136,12 +199,13 @@ impl<V> Words<V> {
     #[inline]
     pub(super) unsafe fn store(&self, value: V, ordering: Ordering) {
         let mut room = Room::of(MaybeUninit::new(value));
+        #[cfg(not(miri))]
         into_assembly(&mut room);
         // SAFETY: the caller says what is asked for.
         let words = unsafe { self.words() };
         for (word, from) in words.iter().zip(room.words()) {
             // SAFETY: the assembly has initialised all bytes of the room.
-            word.store(unsafe { from.assume_init() }, ordering);
+            unsafe { word.store(*from, ordering) };
         }
     }
 
@@ -156,13 +220,14 @@ impl<V> Words<V> {
         // SAFETY: the caller says what is asked for.
         let words = unsafe { self.words() };
         for (word, to) in words.iter().zip(room.words()) {
-            *to = out_of_assembly(word.load(ordering));
+            *to = word.load(ordering);
         }
         room.value
     }
 }
 
 /// Shows a value to assembly that the compiler does not look into. After that, all bytes of the room are initialised.
+#[cfg(not(miri))]
 #[inline]
 fn into_assembly<V>(room: &mut Room<V>) {
     // SAFETY: there are no instructions. What the compiler has to allow for, that they write the room, is allowed to
@@ -171,6 +236,7 @@ fn into_assembly<V>(room: &mut Room<V>) {
 }
 
 /// Shows a word to assembly that the compiler does not look into. Its bytes are the same, and have their provenance.
+#[cfg(not(miri))]
 #[inline]
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through it")]
 fn out_of_assembly(word: *mut ()) -> MaybeUninit<*mut ()> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::writer::{position, tags};
 use super::*;
+use crate::fewer::fewer;
 use crate::side_table::array::{Array, SLOTS};
 use crate::side_table::{SideTable, hash};
 
@@ -55,13 +56,14 @@ fn check(shard: Shard<'_, usize>, expected: &BTreeMap<usize, NonNull<usize>>) {
 
 #[test]
 fn a_shard_is_a_map() {
+    const STEPS: usize = fewer(20_000, 250);
     let table = Table::new();
     let shard = table.shard_at(0);
     let mut expected = BTreeMap::new();
     let mut random = numbers();
-    for step in 0..20_000 {
+    for step in 0..STEPS {
         // Now few, now many.
-        let keys = if step / 4000 % 2 == 0 { 40 } else { 400 };
+        let keys = if step / (STEPS / 5) % 2 == 0 { 40 } else { fewer(400, 80) };
         let key = 16 * random(keys);
         let new = value(step);
         match random(5) {
@@ -96,7 +98,7 @@ fn no_mark_is_left_when_everything_is_removed() {
         (0..array.groups()).filter(|group| tags(array, *group).was_passed()).count()
     };
     let mut most = 0;
-    for _ in 0..20 {
+    for _ in 0..fewer(20, 1) {
         let mut keys = BTreeSet::new();
         while keys.len() < 400 {
             keys.insert(16 * random(10_000));
@@ -119,7 +121,7 @@ fn a_shard_grows_when_it_is_almost_full_and_not_before() {
     let shard = table.shard_at(0);
     assert!(shard.array.array().is_empty());
     let mut slots = 0;
-    for number in 0..500 {
+    for number in 0..fewer(500, 60) {
         shard.lock_with_room().insert(16 * number, hash(16 * number), value(number));
         let entries = number + 1;
         if entries * 16 > slots * 13 {

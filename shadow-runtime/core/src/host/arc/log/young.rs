@@ -15,10 +15,22 @@
 use super::Entry;
 
 /// The number of young hosts of a log. A power of two.
-const YOUNG: usize = if cfg!(loom) { 16 } else { 512 };
+pub(super) const YOUNG: usize = if cfg!(loom) {
+    16
+} else if cfg!(miri) {
+    64
+} else {
+    512
+};
 
 /// The ages at which a host gets a look. The newest host has age 1.
-const AGES: [usize; 5] = if cfg!(loom) { [2, 3, 5, 8, 14] } else { [2, 8, 32, 128, 510] };
+const AGES: [usize; 5] = if cfg!(loom) {
+    [2, 3, 5, 8, 14]
+} else if cfg!(miri) {
+    [2, 8, 16, 32, 62]
+} else {
+    [2, 8, 32, 128, 510]
+};
 
 /// The interval, in hosts, at which late looks are skipped: all late looks but those of as many newest hosts.
 const LATEST: usize = YOUNG / 2;
