@@ -88,39 +88,15 @@ fn the_dead_are_those_of_about_four_lifetimes() {
     for crowd in [0, 100_000] {
         registry().sweep();
         let crowd = sessions(crowd);
-        for life in [2, 8, 32, 128, 500, 700, 1000, 2000, 4000, 8000] {
+        for life in [2, 8, 32, 128, 500] {
             registry().sweep();
             let tally = Tally::new();
-            requests(&tally, sized(50_000.max(10 * life)), life, 0);
+            requests(&tally, sized(50_000), life, 0);
             let (dead, bound) = (tally.most_dead(), 4 * isize::try_from(life).unwrap() + FEW);
             println!("lives of {life} attaches beside {}: {dead} dead", crowd.len());
             assert!(dead <= bound, "lives of {life} attaches beside {}: {dead} dead", crowd.len());
         }
     }
-}
-
-/// As many are alive, for each thread.
-#[test]
-fn the_dead_of_several_threads_are_those_of_about_four_lifetimes_too() {
-    const THREADS: usize = 4;
-    let _alone = alone();
-    let crowds: Vec<_> = thread::scope(|scope| {
-        let crowds: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| sessions(50_000))).collect();
-        crowds.into_iter().map(|crowd| crowd.join().unwrap()).collect()
-    });
-    for life in [32, 1000, 4000] {
-        registry().sweep();
-        let tally = Tally::new();
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| requests(&tally, sized(10 * life.max(1000)), life, 0));
-            }
-        });
-        let (dead, bound) = (tally.most_dead(), isize::try_from(THREADS * (4 * life + 256)).unwrap());
-        println!("lives of {life} attaches in each thread: {dead} dead");
-        assert!(dead <= bound, "lives of {life} attaches in each thread: {dead} dead");
-    }
-    drop(crowds);
 }
 
 /// Every ninth attach is to a host that lives longer. Half of these die, when they are old.

@@ -149,8 +149,8 @@
 //! destructor of a dead host, attaches drop dead hosts as well, one level deep. Panics go to the log.
 //!
 //! *Bounds, without a guard.* Dead hosts are at most as many as the living ones, and 1,000 for each thread that attaches. A host
-//! that dies after `n` newer hosts of its thread, for `n` up to 8,000, is found after at most about `4 × n` newer hosts; so
-//! large values with short lives cost little. After the hosts of a peak have died, at most a tenth of the dead is left when half as many
+//! that dies after `n` newer hosts of its thread, for `n` up to 500, is found after about `4 × n` newer hosts; so large values
+//! with short lives cost little. After the hosts of a peak have died, at most a tenth of the dead is left when half as many
 //! attaches were made. In a chain of hosts that own one another, each host counts as dead from the death of the first.
 //! Chains in the order of attach, or in the reverse order, are dropped in two passes over the hosts. Of a chain in
 //! random order each pass drops about two hosts, so a [`sweep`](Registry::sweep) takes quadratic time: 16,000 hosts 0.4 s.

@@ -6,9 +6,8 @@
 //! # Choice of a log
 //!
 //! A thread begins with the first log, and keeps a log until another thread holds the log's lock; then the thread goes
-//! on to the next free log. After [`VISIT`] attaches to a log, the thread tries the first log again. So concurrent
-//! attaches spread over separate logs, and consecutive threads share the first log: hosts that they attach to in turn
-//! are in one order, on which the pass over a chain depends. The end of a thread needs no cleanup. Logs share a few groups of old hosts. A thread makes a pass over one
+//! on to the next free log. So concurrent attaches spread over separate logs, consecutive threads share the first log,
+//! and the end of a thread needs no cleanup. Logs share a few groups of old hosts. A thread makes a pass over one
 //! group, and then goes on to the next. So all old hosts get looks equally often, whichever thread has attached to a
 //! host.
 //!
@@ -21,7 +20,7 @@
 
 use std::mem;
 
-use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, GENERATIONS, Old, PER_OLD, PER_PAIR, Stack, Young};
+use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_OLD, PER_PAIR, Stack, Young};
 use crate::host::arc::try_lock::{Guard, TryLock};
 use crate::sync::{AtomicUsize, Ordering, array_of, const_fn, shared};
 
@@ -35,7 +34,7 @@ pub(super) const GROUPS: usize = if cfg!(loom) { 1 } else { 8 };
 /// two.
 const LONGEST_WAIT: usize = 4096;
 
-/// After so many attaches to a log, the thread visits another log, and tries the first log again. A power of two.
+/// After so many attaches to a log, the thread visits another log. A power of two.
 const VISIT: usize = 32;
 
 /// The most looks that are saved for later.
@@ -124,10 +123,12 @@ impl Group {
         self.with(self.hosts.lock(), work)
     }
 
-    /// Has hosts become old, the newest on top.
-    fn put_all(&self, hosts: Stack, mut empty: Empty) {
+    /// Has hosts become old, the newest on top. A group without an empty chunk takes `empty`.
+    fn put_all(&self, hosts: Stack, mut empty: Option<Box<Chunk>>) {
         self.wait_and(|old| {
-            old.take_empty(&mut empty);
+            if old.needs_chunk() {
+                empty.take().into_iter().for_each(|chunk| old.put_empty(chunk));
+            }
             old.put_all(hosts);
         });
     }
@@ -236,11 +237,11 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
 #[inline]
 pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Found {
     let mut hosts = own_log(own);
-    // For the log, and for the group, so that no host is outside of both while the allocator runs.
-    let (mut chunk, mut others) = (None, Empty::none());
+    // One for the log, and one for the group, so that no host is outside of both while the allocator runs.
+    let (mut chunk, mut other) = (None, None);
     while new.is_some() && chunk.is_none() && hosts.needs_chunk() {
         drop(hosts);
-        (chunk, others) = (Some(Chunk::empty()), Empty::of(GENERATIONS));
+        (chunk, other) = (Some(Chunk::empty()), Some(Chunk::empty()));
         hosts = own_log(own);
     }
     let full = new.and_then(|entry| hosts.push(entry, &mut chunk));
@@ -249,11 +250,10 @@ pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Foun
     let found = if may_end { hosts.find() } else { Found { dead: None, looks: 0 } };
     drop(hosts);
     if let Some(full) = full {
-        become_old(full, others, *own);
+        become_old(full, other, *own);
     }
     if is_due_for_visit {
         visit();
-        *own = 0;
     }
     found
 }
@@ -278,7 +278,7 @@ pub(super) fn find(own: &mut usize) -> Found {
 
 /// Moves a chunk of hosts to the old hosts.
 #[cold]
-fn become_old(full: Box<Chunk>, mut empty: Empty, log: usize) {
+fn become_old(full: Box<Chunk>, mut empty: Option<Box<Chunk>>, log: usize) {
     let mut groups = (0..GROUPS).map(|offset| group(log + offset));
     let free = groups.find_map(|group| Some((group, group.hosts.try_lock()?)));
     let (group, hosts) = free.unwrap_or_else(|| {
@@ -286,7 +286,9 @@ fn become_old(full: Box<Chunk>, mut empty: Empty, log: usize) {
         (group, group.hosts.lock())
     });
     group.with(hosts, |hosts| {
-        hosts.take_empty(&mut empty);
+        if hosts.needs_chunk() {
+            empty.take().into_iter().for_each(|chunk| hosts.put_empty(chunk));
+        }
         hosts.put(full);
     });
 }
@@ -311,8 +313,8 @@ pub(super) fn gather() {
         move_young(log, &ALL.groups[0]);
     }
     for group in ALL.groups[1..].iter().filter(|group| group.len() > 0) {
-        let empty = Empty::of(GENERATIONS);
-        ALL.groups[0].put_all(group.wait_and(Old::take_all), empty);
+        let empty = Chunk::empty();
+        ALL.groups[0].put_all(group.wait_and(mem::take).into_stack(), Some(empty));
     }
 }
 
@@ -321,8 +323,8 @@ fn move_young(log: &TryLock<Hosts>, group: &Group) {
     let mut empty = Empty::none();
     loop {
         let mut hosts = log.lock();
-        // More than the hosts need, for the group.
-        let needed = hosts.young.len().div_ceil(CHUNK) + GENERATIONS;
+        // One more than the hosts need is for the group.
+        let needed = hosts.young.len().div_ceil(CHUNK) + 1;
         if hosts.is_empty() {
             return;
         }
@@ -331,9 +333,9 @@ fn move_young(log: &TryLock<Hosts>, group: &Group) {
             hosts.leaving.take().into_iter().for_each(|leaving| taken.push_chunk(leaving));
             hosts.young.drain().for_each(|entry| taken.push(entry.into(), &mut empty));
             drop(hosts);
-            return group.put_all(taken, empty);
+            return group.put_all(taken, empty.take());
         }
         drop(hosts);
-        empty = Empty::of(needed);
+        (0..needed).for_each(|_| empty.put(Chunk::empty()));
     }
 }

@@ -35,7 +35,6 @@
 //! cursor.
 
 use std::cell::Cell;
-use std::ptr;
 
 use crate::fields::First;
 use crate::host::arc::TABLE;
@@ -63,8 +62,8 @@ const MOST_NESTED: usize = 2;
 /// The most deferred sweeps that one attach, or the end of one initialiser, makes up for.
 const MOST_MADE_UP: usize = 16;
 
-/// A sweep on demand ends after so many looks for each host, and so many more, whatever dies meanwhile: the latter take half
-/// a second, and suffice for a chain of 20,000 hosts in random order.
+/// A sweep on demand ends after so many looks for each host, and so many more, whatever dies meanwhile: the latter take
+/// half a second, and suffice for a chain of 20,000 hosts in random order.
 const MOST_SWEEP_LOOKS: [usize; 2] = [16, 1 << 27];
 
 /// The state of a thread. A destructor would make the thread-local unusable at the end of the thread, so there is none.
@@ -263,18 +262,6 @@ impl Thread {
     #[cold]
     fn look_at_old(&self, mut looks: usize) {
         let (mut ended, mut passed) = (0, 0);
-        // The middle that the hosts of this thread pass through gets its looks wherever the pass is.
-        let own = logs::group(self.log.get());
-        while looks > 0 && ended < self.most_ended() && !ptr::eq(own, logs::group(self.group.get())) {
-            match own.try_with(|hosts| hosts.next_dead_in_middle(&mut looks)).flatten() {
-                Some(entry) => {
-                    looks += PER_FOUND;
-                    ended += 1;
-                    self.end_for_attach(entry);
-                }
-                None => break,
-            }
-        }
         while looks > 0 && passed <= GROUPS && ended < self.most_ended() {
             let group = logs::group(self.group.get());
             match group.try_with(|hosts| hosts.next_dead(&mut looks)).flatten() {
@@ -352,7 +339,7 @@ impl Thread {
         // Returns `None` when the sweep is done; otherwise a dead host, if there was one, and the number of looks.
         let step = |hosts: &mut Old| {
             let mut looks = SWEEP_LOOKS;
-            (!hosts.is_done(&sweep)).then(|| (hosts.next_dead_in_last(&mut looks), SWEEP_LOOKS - looks))
+            (!hosts.is_done(&sweep)).then(|| (hosts.next_dead(&mut looks), SWEEP_LOOKS - looks))
         };
         while let Some((found, looks)) = group.wait_and(step) {
             if let Some(entry) = found {

@@ -7,9 +7,8 @@
 //! # Structure
 //!
 //! A new host is *young* ([`Young`]): a ring has the last 512 hosts. Hosts leave the ring in the order of their attach,
-//! gather in a chunk of 256, and become *old* with the chunk ([`Old`]). Old hosts are in two generations: the *middle*, with
-//! the newest 8,192 to 16,384 hosts, and the *last*. A cursor passes over each generation, forwards and backwards in
-//! turn. A *look* loads the strong count of one host, and takes no lock of the table.
+//! gather in a chunk of 256, and become *old* with the chunk ([`Old`]). A cursor passes over the old hosts, forwards
+//! and backwards in turn. A *look* loads the strong count of one host, and takes no lock of the table.
 //!
 //! - **G1** For each entry of the table there is exactly one [`Entry`], owned by a log or by one thread. Only the owner
 //!   removes the host from the table. So a strong count of 0 is final: no other thread ends the host.
@@ -17,17 +16,10 @@
 //! # The bound
 //!
 //! A ring and its chunk have at most 768 hosts. Two attaches pay for 5 looks at old hosts ([`PER_PAIR`]), and each host that
-//! becomes old for 3 more ([`PER_OLD`]), of which one is in the middle. A dead host that is found costs no look. Two passes
-//! reach every host of a generation at least once.
-//!
-//! - In the last generation, two passes cost `2 × (live + dead)` looks. So while a host dies for each attach, at most
-//!   `2 × (live + dead) / 4.5` hosts die before the cursor finds the first of them. Hence `dead ≤ 0.8 × live`.
-//! - In the middle, hosts that live for `n` attaches leave fewer than `n` live ones, over which two passes take at most
-//!   `2 × n` attaches. So a host that dies after `n` attaches is found after `3 × n`, whatever the last generation has, as
-//!   long as the middle has not moved the host on: for `n` up to 2,700 by this bound, and up to 8,000 in tests.
-//!
-//! When a crowd dies at once, `n` attaches make `2.5 × n` looks: two passes over a living half as large as `n`, and some
-//! more.
+//! becomes old for 2 more ([`PER_OLD`]). Two passes reach every old host at least once, and cost `2 × (live + dead)` looks. So
+//! while a host dies for each attach, at most `2 × (live + dead) / 4.5` hosts die before the cursor finds the first of
+//! them. Hence `dead ≤ 0.8 × live` among the old hosts, and 768 more for each log in use. When a crowd dies at once, `n`
+//! attaches make `2.5 × n` looks: two passes over a living half as large as `n`, and some more.
 //!
 //! Hosts that own one another through their fields die one after another: the second host is dead once the fields of
 //! the first are dropped. If the owner comes before the owned host in the direction of the pass, one pass drops the
@@ -47,20 +39,19 @@
 
 mod kinds;
 mod old;
-mod pass;
 mod stack;
 mod young;
 
 pub(super) use kinds::Kind;
-pub(super) use old::{GENERATIONS, Old};
+pub(super) use old::Old;
 pub(super) use stack::{CHUNK, Chunk, Empty, Stack};
 pub(super) use young::{Dead, Young};
 
 /// The number of looks at old hosts that two attaches pay for.
 pub(super) const PER_PAIR: usize = 5;
 
-/// The number of further looks that a host pays for when the host becomes old: one in the middle, and two anywhere.
-pub(super) const PER_OLD: usize = 3;
+/// The number of further looks that a host pays for when the host becomes old.
+pub(super) const PER_OLD: usize = 2;
 
 /// The number of further looks for each old host found dead, so that a run of dead hosts costs no looks.
 pub(super) const PER_FOUND: usize = 1;

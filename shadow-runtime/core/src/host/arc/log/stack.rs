@@ -1,7 +1,7 @@
 //! Stacks of hosts, in chunks.
 //!
 //! In: entries. Out: the entries, last in, first out. No operation of a stack allocates or frees, except for the drop.
-//! Chunks come from, and go back to, a list of empty chunks, which `pass.rs` keeps.
+//! Chunks come from, and go back to, a list of empty chunks, which `old.rs` keeps.
 #![forbid(unsafe_code)]
 
 use std::iter;
@@ -61,10 +61,6 @@ impl Chunk {
         self.len == 0
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Adds a host. The caller has checked for room.
     #[inline]
     pub(in crate::host::arc) fn push(&mut self, Numbered { key, kind }: Numbered) {
@@ -91,13 +87,6 @@ impl Empty {
 
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()
-    }
-
-    /// So many new chunks.
-    pub(in crate::host::arc) fn of(count: usize) -> Self {
-        let mut chunks = Self::none();
-        (0..count).for_each(|_| chunks.put(Chunk::empty()));
-        chunks
     }
 
     pub(in crate::host::arc) fn put(&mut self, mut chunk: Box<Chunk>) {
@@ -217,6 +206,10 @@ impl Stack {
             self.len -= moved;
             to.len += moved;
             if is_dead {
+                // A chunk in a stack is never empty.
+                if top.is_empty() {
+                    to.drop_top(empty);
+                }
                 return true;
             }
             if from.is_empty() {

@@ -37,7 +37,9 @@ fn random(state: &mut u64, below: usize) -> usize {
 fn put(old: &mut Old, numbers: impl IntoIterator<Item = usize>, state: &mut u64) {
     let mut numbers = numbers.into_iter().peekable();
     while numbers.peek().is_some() {
-        old.take_empty(&mut Empty::of(GENERATIONS));
+        if old.needs_chunk() {
+            old.put_empty(Chunk::empty());
+        }
         let mut chunk = Chunk::empty();
         for number in numbers.by_ref().take(1 + random(state, CHUNK)) {
             chunk.push(host(number).into());
@@ -127,7 +129,6 @@ fn a_sweep_is_done_when_a_pass_over_what_was_there_finds_nothing_whatever_comes_
         kill((first..first + count).filter(|_| random(&mut state, 2) == 0));
         let dead =
             (first..first + count).filter(|number| DEAD.with_borrow(|dead| dead.contains(&(8 * (number + 1))))).count();
-        old.put_all(Stack::new());
         let sweeps = [old.begin_sweep(), old.begin_sweep()];
         let (mut found, mut later) = (0, first + count);
         let mut steps = 0;
@@ -136,7 +137,7 @@ fn a_sweep_is_done_when_a_pass_over_what_was_there_finds_nothing_whatever_comes_
             put(&mut old, later..later + 5, &mut state);
             kill(later..later + 5);
             later += 5;
-            let entry = old.next_dead_in_last(&mut 64);
+            let entry = old.next_dead(&mut 64);
             found += usize::from(entry.is_some_and(|entry| number_of(entry) < first + count));
             steps += 1;
             assert!(steps < 100_000, "it does not end");
@@ -148,16 +149,40 @@ fn a_sweep_is_done_when_a_pass_over_what_was_there_finds_nothing_whatever_comes_
     }
 }
 
+/// Wherever the cursor is, above all at the ends of chunks, where a chunk is taken for hosts that then are dead.
+#[test]
+fn all_hosts_are_taken_wherever_the_cursor_has_found_a_dead_one() {
+    const COUNT: usize = 3 * CHUNK;
+    for dead in (0..COUNT).step_by(fewer(1, CHUNK / 2)).chain([CHUNK - 1, CHUNK + 1, COUNT - 1]) {
+        let (mut old, first) = (Old::new(), 80_000_000 + 1000 * dead);
+        old.put_empty(Chunk::empty());
+        for chunk in 0..COUNT / CHUNK {
+            let mut hosts = Chunk::empty();
+            (0..CHUNK).for_each(|index| hosts.push(host(first + CHUNK * chunk + index).into()));
+            old.put(hosts);
+        }
+        kill([first + dead]);
+        let mut looks = 2 * COUNT;
+        // The cursor turns twice before it meets new hosts.
+        let found = (0..3).find_map(|_| old.next_dead(&mut looks));
+        assert_eq!(found.map(number_of), Some(first + dead));
+        let mut empty = Empty::none();
+        let mut all = old.into_stack();
+        let taken = std::iter::from_fn(|| all.pop(&mut empty).map(|host| number_of(host.into()))).collect::<Vec<_>>();
+        assert!(taken.is_sorted_by(|newer, older| newer > older));
+        assert_eq!(taken.len(), COUNT - 1, "of which {dead} was dead");
+    }
+}
+
 #[test]
 fn more_sweeps_at_a_time_than_there_is_room_for_end_too() {
     let (mut old, mut state) = (Old::new(), 5);
     put(&mut old, 50_000_000..50_000_000 + 3 * CHUNK, &mut state);
-    old.put_all(Stack::new());
     let sweeps: Vec<_> = (0..20).map(|_| old.begin_sweep()).collect();
     kill(50_000_000..50_000_000 + 3 * CHUNK);
     let mut found = 0;
     while !sweeps.iter().all(|sweep| old.is_done(sweep)) {
-        found += usize::from(old.next_dead_in_last(&mut 64).is_some());
+        found += usize::from(old.next_dead(&mut 64).is_some());
     }
     assert_eq!(found, 3 * CHUNK);
 }
