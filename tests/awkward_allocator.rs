@@ -1,8 +1,9 @@
 //! An allocator that fails: the process is aborted, as by a `Box` or a `Vec`, and up to then nothing is corrupt. So no
 //! destructor and no thread sees anything that is half done.
 //!
-//! The allocator of this file fails when it is told to: at the first allocation of some work, at the second, and so on, each
-//! in a process of its own, until the work gets through. Before the process is aborted, another thread reads every field.
+//! The allocator of this file fails when it is told to: at the first allocation of some work, at the second, and so on,
+//! each in a process of its own, until the work gets through. Before the process is aborted, another thread reads every
+//! field.
 #![cfg(all(unix, not(miri)))]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -217,8 +217,8 @@ fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
     assert_eq!((registry().sweep(), census.dropped()), (ALL, ALL));
 }
 
-/// A destructor that a sweep runs may attach, and the attach sweeps; inside a destructor which that runs no attach does,
-/// or hosts would pile up on the stack.
+/// A destructor that a sweep runs may attach, and the attach sweeps; inside a destructor which that runs no attach
+/// does, or hosts would pile up on the stack.
 #[test]
 fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     const LAST: usize = fewer(1000, 4);

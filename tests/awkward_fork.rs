@@ -188,7 +188,8 @@ fn a_child_can_read_raw_objects_whatever_other_threads_of_its_parent_were_doing(
         let (objects, done) = ([0_u64; 100], AtomicBool::new(false));
         let key = |index: usize| ptr::from_ref(&objects[index]).cast();
         for index in 0..50 {
-            // SAFETY: the objects outlive their fields, and no field is detached while a reference to its value is held.
+            // SAFETY: the objects outlive their fields, and no field is detached while a reference to its value is
+            // held.
             unsafe { OWNER.attach(key(index), 5) }.unwrap();
             // SAFETY: as above.
             unsafe { NEWEST.get_or_update(key(index), 6) }.unwrap();

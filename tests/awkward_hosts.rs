@@ -1,6 +1,6 @@
-//! What std does with hosts: `mem::swap`, `mem::take`, `mem::forget`, the methods of `Arc` that give a value out or move
-//! it; `Arc`s that are hosts without anybody having meant it; several hosts at one address; and a host that its own
-//! field keeps.
+//! What std does with hosts: `mem::swap`, `mem::take`, `mem::forget`, the methods of `Arc` that give a value out or
+//! move it; `Arc`s that are hosts without anybody having meant it; several hosts at one address; and a host that its
+//! own field keeps.
 //!
 //! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
 

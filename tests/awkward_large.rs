@@ -1,6 +1,7 @@
 //! Field sets are made in place: small fields need no stack for large values of the same set.
 //!
-//! Each case runs on a stack with a sixteenth of the size of one value, also without optimisation. An overflow ends the process.
+//! Each case runs on a stack with a sixteenth of the size of one value, also without optimisation. An overflow ends the
+//! process.
 
 use std::sync::Arc;
 use std::thread;
@@ -31,7 +32,8 @@ impl Host {
     }
 }
 
-/// Declares two sets for a host, one with a small and one with a large first field, each with large values of all policies.
+/// Declares two sets for a host, one with a small and one with a large first field, each with large values of all
+/// policies.
 macro_rules! large_sets {
     ($host:ty: $first:ident, $second:ident) => {
         shadow! {

@@ -1,4 +1,5 @@
-//! Embedded hosts: structs that derive `Shadow` and hold their `ShadowFields`, from which the fields go with the struct.
+//! Embedded hosts: structs that derive `Shadow` and hold their `ShadowFields`, from which the fields go with the
+//! struct.
 
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};

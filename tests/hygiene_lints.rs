@@ -1,6 +1,6 @@
 //! Generated code is warning-free under every lint that a user may turn on, the compiler's and clippy's, and under
-//! `forbid`, which `allow` would break. `cargo clippy --all-targets -- -D warnings` is the test; what is forbidden fails
-//! in every build.
+//! `forbid`, which `allow` would break. `cargo clippy --all-targets -- -D warnings` is the test; what is forbidden
+//! fails in every build.
 
 #![forbid(unsafe_code, dead_code, missing_docs, unused_variables)]
 #![warn(

@@ -1,7 +1,8 @@
-//! Several linked images, each with a copy of the runtime, and one host: an image never reads the fields of another image.
+//! Several linked images, each with a copy of the runtime, and one host: an image never reads the fields of another
+//! image.
 //!
-//! The tests build a crate from `images/`, edit the crate and build again, like a developer of a plugin. Names stay, and so do
-//! `TypeId`s. Each image has an allocator that aborts on a free of foreign memory.
+//! The tests build a crate from `images/`, edit the crate and build again, like a developer of a plugin. Names stay,
+//! and so do `TypeId`s. Each image has an allocator that aborts on a free of foreign memory.
 #![cfg(all(unix, not(miri)))]
 
 mod common;
@@ -174,8 +175,8 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Attaches fields by both images, to a host of either, and reads by both. `none` and `all` are the expected texts of the old
-/// and the new image, before and after the attach.
+/// Attaches fields by both images, to a host of either, and reads by both. `none` and `all` are the expected texts of
+/// the old and the new image, before and after the attach.
 fn each_sees_its_own(what: What, none: [&str; 2], all: [&str; 2]) {
     let _alone = alone();
     let images = Image::old_and_new();

@@ -1,5 +1,5 @@
-//! The library against plain maps: any operations on hosts of every kind have the results, drops and counts that the maps
-//! predict. `tests/world` has the operations and the maps; `fuzz` has the same, for longer.
+//! The library against plain maps: any operations on hosts of every kind have the results, drops and counts that the
+//! maps predict. `tests/world` has the operations and the maps; `fuzz` has the same, for longer.
 //!
 //! `PROPTEST_CASES` says how many worlds there are to be. A failure is made as small as can be, printed, and kept in
 //! `tests/model.regressions`, which is tried first from then on. What the fuzzer has kept is tried again, too.

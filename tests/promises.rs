@@ -1,6 +1,7 @@
-//! What the documentation promises of each operation (`What accessors promise` in `shadow-runtime/src/lib.rs`, and `Cost`
-//! in `shadow-runtime/src/raw/mod.rs`): whether it may block, allocate, panic, run code of the user, and what other threads
-//! may see meanwhile. Each test is named by what it holds; those of other files hold what is said there, too.
+//! What the documentation promises of each operation (`What accessors promise` in `shadow-runtime/src/lib.rs`, and
+//! `Cost` in `shadow-runtime/core/src/raw/mod.rs`): whether it may block, allocate, panic, run code of the user, and
+//! what other threads may see meanwhile. Each test is named by what it holds; those of other files hold what is said
+//! there, too.
 //!
 //! | sentence, or cell of a table | test |
 //! |---|---|
@@ -75,7 +76,7 @@
 //! | the value is dropped by the last of those who clone it, when that is done; as many old values are kept as there are readers | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |
 //! | An update waits for no reader | `an_update_waits_for_no_reader_and_no_closure` |
 //! | A read of a copied field reads again …, and never waits | `get_or_update_copy.rs::readers_see_a_whole_value_while_writers_write`, `copied_fields_are_read_while_their_update_is_made` |
-//! | On processors … it takes a lock instead | the code: `shadow-runtime/src/latch/locked.rs` |
+//! | On processors … it takes a lock instead | the code: `shadow-runtime/core/src/latch/locked.rs` |
 //! | `raw`: `Id::get`: no, no, no, no | `r10_raw.rs`, all; `a_raw_look_allocates_nothing_and_runs_no_code` |
 //! | `raw`: `UpdateId::get` | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it`, `a_raw_read_clones_once`, `r05_returned.rs::a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort` |
 //! | `raw`: `attach`: blocks while an initialiser of the field runs; panics inside of it | `r03_once.rs::a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds`, `…::a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it` |
@@ -134,13 +135,22 @@ fn allocates<R>(work: impl FnOnce() -> R) -> (usize, R) {
     (allocations() - before, result)
 }
 
-/// Whether a copied value has a second place; not where it is behind a lock: see `shadow-runtime/core/src/latch/mod.rs`.
-const SPARE: usize =
-    if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "arm", target_arch = "aarch64")) {
-        1
-    } else {
-        0
-    };
+/// The number of spare places of a copied value: none where the value is behind a lock. The list of architectures is
+/// that of `shadow-runtime/core/src/latch/mod.rs`.
+const SPARE: usize = if cfg!(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "arm",
+    target_arch = "aarch64",
+    target_arch = "riscv32",
+    target_arch = "riscv64",
+    target_arch = "loongarch64",
+    target_arch = "s390x"
+)) {
+    1
+} else {
+    0
+};
 
 const NOTHING: [usize; 5] = [0; 5];
 
@@ -277,7 +287,8 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is done.
+/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is
+/// done.
 fn in_the_middle_of(action: impl FnOnce(&(dyn Fn() + Send + Sync)) + Send, meanwhile: impl FnOnce()) {
     never_hangs(|| {
         let (arrive, arrived) = mpsc::channel();
@@ -446,7 +457,8 @@ fn what_a_copied_field_allocates() {
     assert_eq!(allocates(|| world.shared.copied()), (0, Some([1; 4])));
 }
 
-/// What holds a thread up is code of the user: an initialiser, a closure, a clone. Others that ask for something else go on.
+/// What holds a thread up is code of the user: an initialiser, a closure, a clone. Others that ask for something else
+/// go on.
 #[test]
 fn nothing_waits_for_what_is_held_up_in_another_field() {
     let _alone = alone();
@@ -639,7 +651,8 @@ fn what_an_update_keeps_goes_with_its_thread() {
     let thread = |updates: usize| {
         let sizes = Arc::clone(&sizes);
         let thread = thread::spawn(move || {
-            // Before the first update, so that it is dropped when nothing is kept any more; or the only updates are there.
+            // Before the first update, so that it is dropped when nothing is kept any more; or the only updates are
+            // there.
             LAST.with_borrow_mut(|last| last.0 = Some(Arc::clone(&sizes)));
             (0..updates).for_each(|number| match number % 3 {
                 0 => drop(sizes.update_another([1; 7])),
@@ -685,8 +698,8 @@ fn an_update_clones_what_is_being_read_and_nothing_else() {
         })
     });
     assert_eq!((counted, previous.is_some()), (once(CLOSURE), true));
-    // An attempt that is lost is dropped, and the closure runs again. The update that came between has handed out a clone,
-    // since the closure was looking at the value, which is dropped when that is done.
+    // An attempt that is lost is dropped, and the closure runs again. The update that came between has handed out a
+    // clone, since the closure was looking at the value, which is dropped when that is done.
     let mut attempts = vec![Noting::default(), five];
     let mut kept = Vec::new();
     let (counted, previous) = ran(|| {

@@ -1,5 +1,5 @@
-//! Updates inside of closures of `update_f_with`: an update of the closure's own field is refused, as R3 refuses an initialiser
-//! of its own field; an update of another field is allowed.
+//! Updates inside of closures of `update_f_with`: an update of the closure's own field is refused, as R3 refuses an
+//! initialiser of its own field; an update of another field is allowed.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};

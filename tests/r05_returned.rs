@@ -152,8 +152,8 @@ fn a_lost_attempt_is_dropped_before_the_closure_runs_again() {
     }
 }
 
-/// Reads a raw object whose field is detached in the middle of that. Then the value, which is left to the reader, panics
-/// when it is dropped; and so does the clone when it is made, if it is told to.
+/// Reads a raw object whose field is detached in the middle of that. Then the value, which is left to the reader,
+/// panics when it is dropped; and so does the clone when it is made, if it is told to.
 fn detached_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool, object: usize, detach: fn(*const ())) {
     const BOMB: raw::UpdateId<Bomb> = raw::UpdateId::new(750);
     let key = std::ptr::without_provenance(object);

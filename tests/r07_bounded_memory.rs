@@ -1,7 +1,7 @@
 //! Rule R7: memory is bounded by what is alive: attach, detach, update and address reuse for days do not grow it.
 //!
-//! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what the
-//! other has made.
+//! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what
+//! the other has made.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -204,8 +204,9 @@ fn arcs_that_come_and_go_beside_living_ones_keep_no_more_than_a_part_of_these() 
     registry().sweep();
 }
 
-/// Attaches to as many hosts, each in a thread of its own, and returns how many of them are there in the end, when all are
-/// gone; calls `between` after each. No address is used twice, as where other objects are given those that are free.
+/// Attaches to as many hosts, each in a thread of its own, and returns how many of them are there in the end, when all
+/// are gone; calls `between` after each. No address is used twice, as where other objects are given those that are
+/// free.
 fn dead_of_short_threads(threads: usize, between: impl Fn()) -> usize {
     shadow! { trait TokenFields for Arc<u64> { attach token: Arc<()>; } }
     let (token, mut addresses) = (Arc::new(()), Vec::new());
@@ -242,8 +243,8 @@ fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_part_of_the_livi
     registry().sweep();
 }
 
-/// The sweep of an attach in an initialiser that panics is put off for ever, with its thread. So many do that, and at such
-/// times, that if they were taken for some of those that find out whether the table has grown, nobody did.
+/// The sweep of an attach in an initialiser that panics is put off for ever, with its thread. So many do that, and at
+/// such times, that if they were taken for some of those that find out whether the table has grown, nobody did.
 #[test]
 fn arcs_that_come_and_go_with_their_threads_are_swept_whatever_others_put_off() {
     let _alone = alone();
@@ -338,9 +339,9 @@ fn a_host_whose_address_says_all_keeps_no_pointer_to_it() {
 
 /// What is kept once many hosts were there, and are gone and swept.
 ///
-/// They are of a size that their fields are not, whatever the allocator takes for one size: what is swept is freed one part
-/// of the table after the other, and if the next hosts had that memory only for their fields to have the rest, most of
-/// them would be in some parts.
+/// They are of a size that their fields are not, whatever the allocator takes for one size: what is swept is freed one
+/// part of the table after the other, and if the next hosts had that memory only for their fields to have the rest,
+/// most of them would be in some parts.
 fn kept_after(hosts: u64) -> isize {
     let before = bytes();
     let crowd: Vec<_> = (0..hosts).map(|number| Arc::new([number; 7])).collect();
@@ -354,8 +355,8 @@ fn kept_after(hosts: u64) -> isize {
 
 #[test]
 fn a_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
-    // Of so many, each part of the table has a number that is far from those at which it grows: hosts at other addresses do
-    // not have one part grow once more.
+    // Of so many, each part of the table has a number that is far from those at which it grows: hosts at other
+    // addresses do not have one part grow once more.
     const HOSTS: u64 = fewer(40_000, 40);
     let _alone = alone();
     kept_after(fewer(1000, 20));

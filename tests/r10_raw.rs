@@ -1,5 +1,5 @@
-//! Rule R10: reads take no lock, of the fields of raw objects: whatever a thread is in the middle of, with a field of that
-//! object, with another, or with a number, it keeps nobody from reading.
+//! Rule R10: reads take no lock, of the fields of raw objects: whatever a thread is in the middle of, with a field of
+//! that object, with another, or with a number, it keeps nobody from reading.
 //!
 //! A number names its type in the whole process and for good, so each test of this file has numbers of its own.
 
@@ -21,8 +21,8 @@ fn key(object: Object) -> *const () {
     ptr::without_provenance(16 * object)
 }
 
-// What follows is safe, because in this file no reference to a value is kept beyond the next detach of its field, and no
-// field of an `Id` is looked for while it is detached.
+// What follows is safe, because in this file no reference to a value is kept beyond the next detach of its field, and
+// no field of an `Id` is looked for while it is detached.
 
 fn get<V: Send + Sync + 'static>(id: Id<V>, object: Object) -> Option<&'static V> {
     // SAFETY: see above.

@@ -1,5 +1,5 @@
-//! Rule R10: reads take no lock, of embedded hosts and of `Shadowed`: a thread that is stopped anywhere, in the middle of
-//! whatever it does with a host, keeps nobody from reading it. `r10_raw.rs` has the same for raw objects.
+//! Rule R10: reads take no lock, of embedded hosts and of `Shadowed`: a thread that is stopped anywhere, in the middle
+//! of whatever it does with a host, keeps nobody from reading it. `r10_raw.rs` has the same for raw objects.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -32,7 +32,8 @@ type Four = [u64; 4];
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Pair(u32, u32);
 
-/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is done.
+/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is
+/// done.
 fn in_the_middle_of(action: impl FnOnce(&dyn Fn()) + Send, meanwhile: impl FnOnce()) {
     never_hangs(|| {
         let (arrive, arrived) = mpsc::channel();

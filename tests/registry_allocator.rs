@@ -12,8 +12,8 @@ mod common;
 use common::{fewer, never_hangs};
 
 /// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few also
-/// attach a field that nobody has attached before, which takes the registry's lock. In threads that have asked for that, it
-/// updates a field at every allocation, and wherever something is freed, but not inside of such an update.
+/// attach a field that nobody has attached before, which takes the registry's lock. In threads that have asked for
+/// that, it updates a field at every allocation, and wherever something is freed, but not inside of such an update.
 struct Instrumented;
 
 #[global_allocator]
@@ -150,7 +150,8 @@ fn an_allocator_may_update_small_values_where_others_are_replaced() {
     }
 }
 
-/// The first read of a thread takes a slot, which allocates, and has the thread give the slot back, which may allocate, too.
+/// The first read of a thread takes a slot, which allocates, and has the thread give the slot back, which may allocate,
+/// too.
 #[test]
 fn an_allocator_may_read_where_others_read() {
     #[derive(Shadow, Default)]

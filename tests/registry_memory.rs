@@ -1,5 +1,5 @@
-//! The memory of counters (R7): at most the longest counters of one thread, times the most threads alive at one time, in every
-//! order of threads and fields.
+//! The memory of counters (R7): at most the longest counters of one thread, times the most threads alive at one time,
+//! in every order of threads and fields.
 //!
 //! Counters are never freed, so each order runs in a process of its own.
 // Processes, which Miri has not.

@@ -127,8 +127,8 @@ fn counts_of_joined_threads_are_exact() {
     }
 }
 
-/// The threads of a scope may still be ending when the scope has ended: they may be giving back the counters of all these
-/// fields just then.
+/// The threads of a scope may still be ending when the scope has ended: they may be giving back the counters of all
+/// these fields just then.
 #[test]
 fn a_report_right_after_a_scope_is_exact() {
     const FIELDS: u64 = fewer(1000, 5);

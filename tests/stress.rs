@@ -1,9 +1,10 @@
-//! Many threads do everything at once, on hosts of every kind: they attach, read, update, detach, sweep, drop, clone and
-//! exchange hosts, and panic in initialisers, closures, clones and destructors. At the end of each round every value that
-//! was made was dropped, none was found broken, no update was lost, and memory is back where it was.
+//! Many threads do everything at once, on hosts of every kind: they attach, read, update, detach, sweep, drop, clone
+//! and exchange hosts, and panic in initialisers, closures, clones and destructors. At the end of each round every
+//! value that was made was dropped, none was found broken, no update was lost, and memory is back where it was.
 //!
-//! Takes seconds. `SHADOW_STRESS_SECONDS=600 cargo test --release --test stress` goes on for so long. The seed is printed,
-//! and `SHADOW_STRESS_SEED` takes one again: each thread then does the same. How they meet is up to the system.
+//! Takes seconds. `SHADOW_STRESS_SECONDS=600 cargo test --release --test stress` goes on for so long. The seed is
+//! printed, and `SHADOW_STRESS_SEED` takes one again: each thread then does the same. How they meet is up to the
+//! system.
 
 use std::any::Any;
 use std::cell::Cell;

@@ -1,8 +1,8 @@
-//! `registry().sweep_in_background(interval)`: while its guard lives, destructors of dead `Arc` hosts run in a thread of
-//! their own, within the interval, and in no attach.
+//! `registry().sweep_in_background(interval)`: while its guard lives, destructors of dead `Arc` hosts run in a thread
+//! of their own, within the interval, and in no attach.
 //!
-//! Nothing here is timed: a test waits until what must happen has happened. The table of `Arc` hosts is one for the process,
-//! and so is the mode, so these tests take turns.
+//! Nothing here is timed: a test waits until what must happen has happened. The table of `Arc` hosts is one for the
+//! process, and so is the mode, so these tests take turns.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -418,7 +418,8 @@ fn an_attach_in_a_destructor_in_the_background_runs_none_either() {
     assert_eq!((notes.deepest(), notes.threads().len()), (1, 1));
 }
 
-/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of strangers.
+/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of
+/// strangers.
 #[test]
 fn an_initialiser_may_wait_for_threads_that_attach() {
     let _alone = alone();

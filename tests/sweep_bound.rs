@@ -1,9 +1,9 @@
-//! Rule R7, for `Arc` hosts: the dead are at most as many as the live ones and 1,000 for each thread that attaches, whatever
-//! the threads do, how they end, and where they attach; and the bytes are those of so many hosts.
+//! Rule R7, for `Arc` hosts: the dead are at most as many as the live ones and 1,000 for each thread that attaches,
+//! whatever the threads do, how they end, and where they attach; and the bytes are those of so many hosts.
 //!
-//! "As many as the live ones" means the most that were alive at a time: when a crowd dies at once, the dead are more than
-//! the living until later attaches have dropped them (`sweep_peak.rs`). The table of `Arc` hosts is one for the process, so
-//! these tests take turns.
+//! "As many as the live ones" means the most that were alive at a time: when a crowd dies at once, the dead are more
+//! than the living until later attaches have dropped them (`sweep_peak.rs`). The table of `Arc` hosts is one for the
+//! process, so these tests take turns.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -132,8 +132,8 @@ fn hosts_that_die_in_the_order_of_their_attaches() {
     }
 }
 
-/// Builds so many lists, one host of each in turn, and drops them. Front to back, a host is attached to before the next of its
-/// list.
+/// Builds so many lists, one host of each in turn, and drops them. Front to back, a host is attached to before the next
+/// of its list.
 fn build_lists(tally: &Tally, lists: usize, length: usize, front_to_back: bool) {
     let mut first: Vec<Option<Arc<Element>>> = vec![None; lists];
     let step = |list: &mut Option<Arc<Element>>, host: Arc<Element>, next: Option<Arc<Element>>| {
@@ -193,8 +193,8 @@ fn a_hundred_lists_that_are_built_at_a_time() {
     }
 }
 
-/// Each version holds the next. A reader that is slow once has a version whose later ones are alive for so long, and then all
-/// dead at once.
+/// Each version holds the next. A reader that is slow once has a version whose later ones are alive for so long, and
+/// then all dead at once.
 #[test]
 fn a_chain_of_versions_with_one_slow_reader() {
     let _alone = alone();
@@ -506,7 +506,8 @@ fn threads_of_different_rates() {
     tally.assert_bounded("threads of different rates", 4, 0);
 }
 
-/// Two at a time, of 1 to 300 attaches; of the hosts, some die in the thread, others later, in the one that has started it.
+/// Two at a time, of 1 to 300 attaches; of the hosts, some die in the thread, others later, in the one that has started
+/// it.
 #[test]
 fn threads_that_end_in_the_middle() {
     let _alone = alone();

@@ -212,7 +212,8 @@ fn sweep_raises_what_a_destructor_does() {
     assert_eq!(registry().sweep(), 0, "all the others have run");
 }
 
-/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of strangers.
+/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of
+/// strangers.
 #[test]
 fn an_initialiser_may_wait_for_threads_that_attach() {
     let _alone = alone();

@@ -1,8 +1,8 @@
-//! `registry().sweep()`: it drops what was dead when it was called, and what becomes dead by that, in time in proportion to
-//! the table, and returns whatever others do.
+//! `registry().sweep()`: it drops what was dead when it was called, and what becomes dead by that, in time in
+//! proportion to the table, and returns whatever others do.
 //!
-//! None of this is timed: what takes quadratic time here takes minutes, and a test that takes [`common::limit`] hangs. The
-//! table of `Arc` hosts is one for the process, so these tests take turns.
+//! None of this is timed: what takes quadratic time here takes minutes, and a test that takes [`common::limit`] hangs.
+//! The table of `Arc` hosts is one for the process, so these tests take turns.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -226,7 +226,8 @@ fn it_drops_lists_beside_a_crowd() {
 }
 
 /// Two threads that serve requests, of eight hosts each, of which a hundred requests are open at a time; at a rate of a
-/// thousand requests a second, or as fast as they can. Returns when `sweep` has returned, or so many requests were served.
+/// thousand requests a second, or as fast as they can. Returns when `sweep` has returned, or so many requests were
+/// served.
 fn sweep_beside_requests(rate: Option<u32>, most: usize) -> bool {
     let _crowd: Vec<_> = (0..sized(200_000)).map(|_| attach(&Tally::new())).collect();
     let (end, served) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -345,7 +346,8 @@ impl Door {
 /// How many dead hosts a `sweep` that is held up may have in hand.
 const IN_HAND: isize = 1000;
 
-/// Has `sweep` held up in another thread by one destructor of many, and meanwhile calls `work` with the counts of the others.
+/// Has `sweep` held up in another thread by one destructor of many, and meanwhile calls `work` with the counts of the
+/// others.
 fn while_a_sweep_is_held_up(hosts: usize, at: usize, work: impl FnOnce(&Tally)) {
     let (tally, door) = (Tally::new(), Door::default());
     let mut all = Vec::new();

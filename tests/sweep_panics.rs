@@ -1,8 +1,9 @@
-//! Rule R5 and R11: no panic of a stranger's destructor is lost silently. It reaches the log, with the type of the host, and
-//! the attach that has run it returns as if nothing had happened; `sweep` raises the first again, and logs the others.
+//! Rule R5 and R11: no panic of a stranger's destructor is lost silently. It reaches the log, with the type of the
+//! host, and the attach that has run it returns as if nothing had happened; `sweep` raises the first again, and logs
+//! the others.
 //!
-//! The table of `Arc` hosts is one for the process, so these tests take turns. Each has host types of its own, by whose names
-//! it finds its lines.
+//! The table of `Arc` hosts is one for the process, so these tests take turns. Each has host types of its own, by whose
+//! names it finds its lines.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -76,7 +77,8 @@ struct Embedding {
     shadow: ShadowFields,
 }
 
-/// Keeps the other tests out before it sweeps: a sweep raises the first panic, so it takes a line from a test that runs.
+/// Keeps the other tests out before it sweeps: a sweep raises the first panic, so it takes a line from a test that
+/// runs.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     capture::start();

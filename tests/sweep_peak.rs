@@ -1,4 +1,5 @@
-//! Rule R7, after a peak: when half as many attaches have been made as the peak had, a tenth of its dead are left, or fewer.
+//! Rule R7, after a peak: when half as many attaches have been made as the peak had, a tenth of its dead are left, or
+//! fewer.
 //!
 //! The table of `Arc` hosts is one for the process, so these tests take turns.
 
@@ -38,8 +39,8 @@ fn crowd(tally: &Tally, hosts: usize, threads: usize) -> Vec<Held<u64>> {
     makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
 }
 
-/// A crowd, attached to by so many threads, of which dies what `dies` does not keep; and half as many attaches as it had
-/// afterwards, to hosts that live long or are gone at once.
+/// A crowd, attached to by so many threads, of which dies what `dies` does not keep; and half as many attaches as it
+/// had afterwards, to hosts that live long or are gone at once.
 fn after_a_peak(what: &str, hosts: usize, threads: usize, dies: fn(Vec<Held<u64>>) -> Vec<Held<u64>>) {
     for long in [false, true] {
         let _alone = alone();

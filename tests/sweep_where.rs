@@ -1,8 +1,8 @@
-//! Rules R4 and R5, where destructors of dead `Arc` hosts run while nothing else was asked for: in attaches, a few in each,
-//! outside of any initialiser, closure and clone; and one level deep inside a destructor that a sweep runs.
+//! Rules R4 and R5, where destructors of dead `Arc` hosts run while nothing else was asked for: in attaches, a few in
+//! each, outside of any initialiser, closure and clone; and one level deep inside a destructor that a sweep runs.
 //!
-//! `sweep_background.rs` and `sweep_by_hand.rs` are of what else can be asked for. The table of `Arc` hosts is one for the
-//! process, so these tests take turns.
+//! `sweep_background.rs` and `sweep_by_hand.rs` are of what else can be asked for. The table of `Arc` hosts is one for
+//! the process, so these tests take turns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,8 +96,8 @@ fn pass_by(notes: &Notes, hosts: usize) {
     }
 }
 
-/// Has `place` called with what attaches often, and then notes whether a destructor has run in there, and whether all run
-/// later.
+/// Has `place` called with what attaches often, and then notes whether a destructor has run in there, and whether all
+/// run later.
 fn none_inside(what: &str, place: impl FnOnce(&dyn Fn())) {
     registry().sweep();
     let notes = Notes::default();

@@ -1,5 +1,5 @@
-//! Rule R7, for hosts that die young: the dead are at most as many as were attached in about four lifetimes, so that a few
-//! large values beside a crowd of small ones cost little.
+//! Rule R7, for hosts that die young: the dead are at most as many as were attached in about four lifetimes, so that a
+//! few large values beside a crowd of small ones cost little.
 //!
 //! The table of `Arc` hosts is one for the process, so these tests take turns.
 

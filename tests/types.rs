@@ -98,8 +98,8 @@ fn a_wrapper_may_go_where_its_value_may() {
     has_those_of_its_parameter!(Shadowed);
 }
 
-/// An error that hands a value back is that value, and a reference to what was declared, which is a static. So `?` makes
-/// a `Box<dyn Error + Send + Sync>` of it, and `catch_unwind` takes it, if the value lets them.
+/// An error that hands a value back is that value, and a reference to what was declared, which is a static. So `?`
+/// makes a `Box<dyn Error + Send + Sync>` of it, and `catch_unwind` takes it, if the value lets them.
 #[test]
 fn an_error_may_go_where_the_value_that_it_hands_back_may() {
     has_those_of_its_parameter!(AlreadyAttached);
@@ -109,8 +109,8 @@ fn an_error_may_go_where_the_value_that_it_hands_back_may() {
     has_those_of_its_parameter!(InitError);
 }
 
-/// They are numbers with the name of a type, and hold no value of it: `fn() -> V` and not `V` is what they are `PhantomData`
-/// of. Their methods ask for what a value has to be.
+/// They are numbers with the name of a type, and hold no value of it: `fn() -> V` and not `V` is what they are
+/// `PhantomData` of. Their methods ask for what a value has to be.
 #[test]
 fn ids_may_go_everywhere_whatever_they_name() {
     assert_eq!(auto_traits!(Id<Rc<Cell<&'static mut PhantomPinned>>>), ALL);
@@ -131,7 +131,8 @@ fn the_registry_and_its_reports_may_go_everywhere() {
 }
 
 /// These are hidden, but public. A cell is filled only with values that are `Send + Sync`, so that it is both for every
-/// type; a field set needs that, since it asks nothing of its parameters. A `Fixed<T>` is what a `&'static T` refers to.
+/// type; a field set needs that, since it asks nothing of its parameters. A `Fixed<T>` is what a `&'static T` refers
+/// to.
 #[test]
 fn what_generated_code_names_may_go_where_it_has_to() {
     fn both<T: Send + Sync>() {}

@@ -4,8 +4,8 @@
 //! version to version, so the cases are pinned to one, and skipped, saying so, on any other. After a change of a
 //! message: `TRYBUILD=overwrite cargo test --test ui`, and read what changed.
 //!
-//! What the borrow checker refuses has a twin of the same name in `ui/pass/`, which differs in one line: so it is refused
-//! for that line, and not because nothing of the kind would be accepted.
+//! What the borrow checker refuses has a twin of the same name in `ui/pass/`, which differs in one line: so it is
+//! refused for that line, and not because nothing of the kind would be accepted.
 #![cfg(not(miri))]
 
 use std::ffi::OsString;

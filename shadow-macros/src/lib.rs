@@ -31,8 +31,8 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// where the policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes
-/// an initialiser, an expression in which `self` is the host; without one the value starts as `Default`. Attributes other
-/// than docs are carried to the accessors.
+/// an initialiser, an expression in which `self` is the host; without one the value starts as `Default`. Attributes
+/// other than docs are carried to the accessors.
 ///
 /// | policy | accessors of `f: V` |
 /// |---|---|

@@ -88,52 +88,52 @@
 //!
 //! [`raw`] has a table of its own.
 //!
-//! A thread keeps the memory of the last value of a `get_or_update` field that an update or a detach of its own has taken
-//! back, if that was of up to 56 bytes, and uses it for the next that it puts into such a field, if that is as large. So an
-//! update that replaces a small value mostly allocates nothing.
+//! A thread keeps the memory of the last value of a `get_or_update` field that an update or a detach of its own has
+//! taken back, if that was of up to 56 bytes, and uses it for the next that it puts into such a field, if that is as
+//! large. So an update that replaces a small value mostly allocates nothing.
 //!
 //! With the feature `counts`, whatever attaches, replaces, detaches or drops a value also allocates and locks the
 //! registry when its thread does so for the first time, and a few times more as the thread meets more fields.
 //!
-//! Hosts in a side table (`Arc`, `&'static T`) are looked up without a lock. The first attach to one, and the first of each
-//! declaration, locks a part of the table, and may make it larger.
+//! Hosts in a side table (`Arc`, `&'static T`) are looked up without a lock. The first attach to one, and the first of
+//! each declaration, locks a part of the table, and may make it larger.
 //!
-//! An attach to an `Arc` host, when it is done, drops the fields of a few dead hosts, unless a guard says otherwise: see
-//! [below](#where-destructors-run).
+//! An attach to an `Arc` host, when it is done, drops the fields of a few dead hosts, unless a guard says otherwise:
+//! see [below](#where-destructors-run).
 //!
 //! - **References.** A `&V` borrows the host. A value is dropped only with its host, or by an accessor that borrows the
 //!   host exclusively; until then it does not move.
 //! - **Threads.** Everything can be called from any thread; values are `Send + Sync`. What one thread did before it
 //!   attached or updated a value, another sees once it sees the value.
 //! - **Initialisers** run at most once per attached value, under no lock: they may use every other field, of any host.
-//!   Losers of a race wait. If one fails or panics, nothing is attached, and the next caller runs its own. One that asks
-//!   for the field that it initialises, itself or through threads that wait for one another, panics and says so.
-//! - **Closures of `update_f_with`** run under no lock, too. A closure may read its own field, and may read and update every other
-//!   field, of any host. An update of its own field of its own host is a panic with the field's name: without the panic, the
-//!   closure would run again for ever. Through another thread, the same update is not refused.
+//!   Losers of a race wait. If one fails or panics, nothing is attached, and the next caller runs its own. One that
+//!   asks for the field that it initialises, itself or through threads that wait for one another, panics and says so.
+//! - **Closures of `update_f_with`** run under no lock, too. A closure may read its own field, and may read and update
+//!   every other field, of any host. An update of its own field of its own host is a panic with the field's name:
+//!   without the panic, the closure would run again for ever. Through another thread, the same update is not refused.
 //! - **Destructors** run once per value, under no lock. One that panics does not keep others from running; its panic is
-//!   raised again when all are done. If several panic, the first is raised again. The log gets every panic that is not raised
-//!   again, with its field and host type: one of a stranger's destructor, the second of one host, one while the thread unwinds.
+//!   raised again when all are done. If several panic, the first is raised again. The log gets every panic that is not
+//!   raised again, with its field and host type: one of a stranger's destructor, the second of one host, one while the
+//!   thread unwinds.
 //! - **Clones** of a host, by derive, start without fields, and fields take no part in comparisons and hashes.
 //!
-//! - **Fields that are replaced.** A value of a `get_or_update` field that was replaced is handed out by the update, unless
-//!   somebody is cloning it just then, or makes the next one of it; in that case the update hands out a clone, and the
-//!   value is dropped by the last of those who use it, when that is done. So at most as many old values are kept as there
-//!   are readers in the middle of a clone or a closure, whether the field is updated again or not. An update waits for no
-//!   reader.
-//!   A thread that reads such a field takes a slot of 128 bytes, from its first read to its end, and another for each read inside
-//!   of a clone. An update looks at the slots in use. Slots are used again, and not freed: the memory is that of the most
-//!   slots that were in use at one time.
-//! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while it
-//!   copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
+//! - **Fields that are replaced.** A value of a `get_or_update` field that was replaced is handed out by the update,
+//!   unless somebody is cloning it just then, or makes the next one of it; in that case the update hands out a clone,
+//!   and the value is dropped by the last of those who use it, when that is done. So at most as many old values are
+//!   kept as there are readers in the middle of a clone or a closure, whether the field is updated again or not. An
+//!   update waits for no reader. A thread that reads such a field takes a slot of 128 bytes, from its first read to its
+//!   end, and another for each read inside of a clone. An update looks at the slots in use. Slots are used again, and
+//!   not freed: the memory is that of the most slots that were in use at one time.
+//! - **Fields that are copied.** A read of a `get_or_update(copy)` field reads again if an update was completed while
+//!   it copied, and never waits. On processors for which Rust has no stable inline assembly, it takes a lock instead.
 //!
 #![doc = include_str!("awkward.md")]
 //!
 //! # Where destructors run
 //!
-//! The fields of a struct that derives `Shadow`, and of a [`Shadowed<T>`], are dropped with the host, by the thread that drops
-//! the host. The library learns of a *dead* `Arc` host, one without an `Arc`, only when it looks: std reports no last `Arc`. The
-//! program chooses where destructors of dead hosts run:
+//! The fields of a struct that derives `Shadow`, and of a [`Shadowed<T>`], are dropped with the host, by the thread
+//! that drops the host. The library learns of a *dead* `Arc` host, one without an `Arc`, only when it looks: std
+//! reports no last `Arc`. The program chooses where destructors of dead hosts run:
 //!
 //! | | how | for |
 //! |---|---|---|
@@ -141,33 +141,34 @@
 //! | a background thread | [`Registry::sweep_in_background`] | servers; programs with an async runtime |
 //! | by hand | [`Registry::sweep_by_hand`] | programs with a quiet moment of their own: a frame, a batch |
 //!
-//! *In attaches.* At the end of an attach to an `Arc` host, the thread drops the fields of at most eight dead hosts; mostly
-//! none. Destructors run on the attaching thread, under no lock of the library: do not attach while you hold a lock that a
-//! destructor takes. A first use of a `get_or_attach` field and a first update are attaches. Inside of an initialiser, a
-//! closure of `update_f_with` or a `Clone`, an attach defers this work to the end of the outermost of these. The limit of
-//! eight then holds for each deferred attach, and a read whose `Clone` attaches may run destructors too. Inside of a
-//! destructor of a dead host, attaches drop dead hosts as well, one level deep. Panics go to the log.
+//! *In attaches.* At the end of an attach to an `Arc` host, the thread drops the fields of at most eight dead hosts;
+//! mostly none. Destructors run on the attaching thread, under no lock of the library: do not attach while you hold a
+//! lock that a destructor takes. A first use of a `get_or_attach` field and a first update are attaches. Inside of an
+//! initialiser, a closure of `update_f_with` or a `Clone`, an attach defers this work to the end of the outermost of
+//! these. The limit of eight then holds for each deferred attach, and a read whose `Clone` attaches may run destructors
+//! too. Inside of a destructor of a dead host, attaches drop dead hosts as well, one level deep. Panics go to the log.
 //!
-//! *Bounds, without a guard.* Dead hosts are at most as many as the living ones, and 1,000 for each thread that attaches. A host
-//! that dies after `n` newer hosts of its thread, for `n` up to 500, is found after about `4 × n` newer hosts; so large values
-//! with short lives cost little. After the hosts of a peak have died, at most a tenth of the dead is left when half as many
-//! attaches were made. In a chain of hosts that own one another, each host counts as dead from the death of the first.
-//! Chains in the order of attach, or in the reverse order, are dropped in two passes over the hosts. Of a chain in
-//! random order each pass drops about two hosts, so a [`sweep`](Registry::sweep) takes quadratic time: 16,000 hosts 0.4 s.
-//! The same holds for a chain that several threads build in turn while they attach at the same time. Attaches inside of one
-//! initialiser, closure or clone, and in a destructor two levels deep, drop nothing: their dead hosts count when that is done.
-//! An initialiser that joins a thread which attaches to `Arc` hosts needs one of the guards.
+//! *Bounds, without a guard.* Dead hosts are at most as many as the living ones, and 1,000 for each thread that
+//! attaches. A host that dies after `n` newer hosts of its thread, for `n` up to 500, is found after about `4 × n`
+//! newer hosts; so large values with short lives cost little. After the hosts of a peak have died, at most a tenth of
+//! the dead is left when half as many attaches were made. In a chain of hosts that own one another, each host counts as
+//! dead from the death of the first. Chains in the order of attach, or in the reverse order, are dropped in two passes
+//! over the hosts. Of a chain in random order each pass drops about two hosts, so a [`sweep`](Registry::sweep) takes
+//! quadratic time: 16,000 hosts 0.4 s. The same holds for a chain that several threads build in turn while they attach
+//! at the same time. Attaches inside of one initialiser, closure or clone, and in a destructor two levels deep, drop
+//! nothing: their dead hosts count when that is done. An initialiser that joins a thread which attaches to `Arc` hosts
+//! needs one of the guards.
 //!
-//! *In the background.* While the guard lives, no attach runs a destructor of a dead host. The thread sweeps twice in an
-//! interval, so a dead host is dropped within the interval if two sweeps fit into that. If hosts die faster than one thread
-//! drops them, dead hosts have no bound. A sweep costs 10 to 20 ns for each host: with an interval of 100 ms, about 2 % of a
-//! core for 100,000 hosts. A destructor that needs an async runtime enters the runtime by a handle.
+//! *In the background.* While the guard lives, no attach runs a destructor of a dead host. The thread sweeps twice in
+//! an interval, so a dead host is dropped within the interval if two sweeps fit into that. If hosts die faster than one
+//! thread drops them, dead hosts have no bound. A sweep costs 10 to 20 ns for each host: with an interval of 100 ms,
+//! about 2 % of a core for 100,000 hosts. A destructor that needs an async runtime enters the runtime by a handle.
 //!
-//! *A library* takes no guard, since a guard acts on the whole process. Its destructors work on any thread, and take no lock
-//! that a caller may hold during an attach.
+//! *A library* takes no guard, since a guard acts on the whole process. Its destructors work on any thread, and take no
+//! lock that a caller may hold during an attach.
 //!
-//! *A program that makes the `Arc` itself* has exact drops by `Arc<Shadowed<T>>`: the fields are embedded, and are dropped with
-//! the last `Arc`.
+//! *A program that makes the `Arc` itself* has exact drops by `Arc<Shadowed<T>>`: the fields are embedded, and are
+//! dropped with the last `Arc`.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -190,27 +191,29 @@
 //! # Features
 //!
 //! - `counts` (default): the registry counts what is done with each field. Without it, its rows' counts are 0.
-//! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts; a panic that is not raised again is an
-//!   `error!` with its message, its field and host type. Without the feature, such a panic is known to the panic hook alone,
-//!   which by default prints it.
-//! - `membarrier` (default): on Linux and Android, a read of a `get_or_update` field passes no fence, and an update after many
-//!   reads makes the system call `membarrier(2)`. Without the feature, the call is never made, and each such read passes two
-//!   fences, as on other systems.
+//! - `log` (default): a refused `attach` is a `warn!` with the places of both attempts; a panic that is not raised
+//!   again is an `error!` with its message, its field and host type. Without the feature, such a panic is known to the
+//!   panic hook alone, which by default prints it.
+//! - `membarrier` (default): on Linux and Android, a read of a `get_or_update` field passes no fence, and an update
+//!   after many reads makes the system call `membarrier(2)`. Without the feature, the call is never made, and each such
+//!   read passes two fences, as on other systems.
 //!
 //! # Sandboxes
 //!
-//! The library makes one system call of its own, [`membarrier(2)`](https://man7.org/linux/man-pages/man2/membarrier.2.html), with the
-//! feature `membarrier`. The first read of a `get_or_update` field in a process makes it with the commands
-//! `MEMBARRIER_CMD_QUERY` and `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`; updates after many reads make it with
-//! `MEMBARRIER_CMD_PRIVATE_EXPEDITED`. A seccomp filter may let the call pass, fail it with any error, or answer it with 0: the
-//! library then does without. A filter that kills on unknown calls kills the program: let it pass, or leave the feature out:
+//! The library makes one system call of its own,
+//! [`membarrier(2)`](https://man7.org/linux/man-pages/man2/membarrier.2.html), with the feature `membarrier`. The first
+//! read of a `get_or_update` field in a process makes it with the commands `MEMBARRIER_CMD_QUERY` and
+//! `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`; updates after many reads make it with
+//! `MEMBARRIER_CMD_PRIVATE_EXPEDITED`. A seccomp filter may let the call pass, fail it with any error, or answer it
+//! with 0: the library then does without. A filter that kills on unknown calls kills the program: let it pass, or leave
+//! the feature out:
 //!
 //! ```toml
 //! shadow-runtime = { version = "0.1", default-features = false, features = ["counts", "log"] }
 //! ```
 //!
-//! A sandbox that is closed later must let the call pass or fail it. From an answer of 0 the library would conclude that the
-//! kernel has done as it was told.
+//! A sandbox that is closed later must let the call pass or fail it. From an answer of 0 the library would conclude
+//! that the kernel has done as it was told.
 
 #![forbid(unsafe_code)]
 

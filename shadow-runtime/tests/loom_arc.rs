@@ -1,28 +1,29 @@
-//! Models of `host/arc.rs` and what is in `host/arc/`: hosts are started, and let go of, while the table is swept, grows, and
-//! gets others at their addresses, by the accessors that users call:
+//! Models of `host/arc.rs` and what is in `host/arc/`: hosts are started, and let go of, while the table is swept,
+//! grows, and gets others at their addresses, by the accessors that users call:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_arc
 //! ```
 //!
-//! The table, its lock and its pace are loom's. So is the `Arc`, by `host/arc/modelled.rs`: it does to its counts what std's
-//! does, which loom would not see. What is freed is used again first, so a host that comes after one whose entry is gone has
-//! its address.
+//! The table, its lock and its pace are loom's. So is the `Arc`, by `host/arc/modelled.rs`: it does to its counts what
+//! std's does, which loom would not see. What is freed is used again first, so a host that comes after one whose entry
+//! is gone has its address.
 //!
 //! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that sees it
 //! before the one, or is not known to be done before the other, is an error. All values are counted at the end.
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
-//! | the `Acquire` fence of `kept.rs` | `a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept` |
+//! | the `Acquire` fence of `host/arc/kept.rs` | `a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept` |
 //! | that and the look at the weak count | `the_last_arc_is_dropped_while_the_table_is_swept` |
 //! | the `Weak` that an entry keeps; the look at the count; its being 0 | `the_last_arc_is_dropped_while_the_table_is_swept` |
 //! | the lock, between the look and the change, in `exchange` | `a_host_gets_a_value_or_a_field_set_while_another_is_entered` |
 //! | `Release` of `Guard::replace` | `a_host_gets_another_field_set_while_the_array_is_replaced` |
 //! | `Acquire` of the array, `Release` of `grow` | `two_threads_start_a_host` |
 //!
-//! None fails without the look at the weak count alone: it is for `try_unwrap` and `make_mut`, and what it does for them is not
-//! promised by the language, as the last model shows. Nor does any fail if growth leaves the marks behind, as it should be.
+//! None fails without the look at the weak count alone: it is for `try_unwrap` and `make_mut`, and what it does for
+//! them is not promised by the language, as the last model shows. Nor does any fail if growth leaves the marks behind,
+//! as it should be.
 #![cfg(loom)]
 
 use std::sync::atomic::AtomicUsize as Plain;
@@ -44,7 +45,8 @@ struct Value {
     alive: std::sync::Arc<Plain>,
 }
 
-// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models check.
+// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models
+// check.
 unsafe impl Send for Value {}
 // SAFETY: as above.
 unsafe impl Sync for Value {}
@@ -87,8 +89,8 @@ shadow! {
     trait StillMore for Arc<Thing> { attach fourth: Value; }
 }
 
-/// Runs these in threads of their own, for a host that has nothing yet, and then `look`. It is let go of when that is done:
-/// threads share it by an `Arc` of std's, for that and for nothing else.
+/// Runs these in threads of their own, for a host that has nothing yet, and then `look`. It is let go of when that is
+/// done: threads share it by an `Arc` of std's, for that and for nothing else.
 fn model(steps: [fn(&Arc<Thing>); 2], look: fn(&Arc<Thing>)) {
     with_hosts(2, move |new| {
         let host = std::sync::Arc::new(new());
@@ -103,8 +105,8 @@ fn model(steps: [fn(&Arc<Thing>); 2], look: fn(&Arc<Thing>)) {
     });
 }
 
-/// Runs a model, to which it gives what makes new hosts. All are let go of when it is done, and a sweep then drops the fields
-/// of those that no other sweep has dropped. A thread that could go on is switched from so often at the most.
+/// Runs a model, to which it gives what makes new hosts. All are let go of when it is done, and a sweep then drops the
+/// fields of those that no other sweep has dropped. A thread that could go on is switched from so often at the most.
 fn with_hosts(preemptions: usize, run: impl Fn(&dyn Fn() -> Arc<Thing>) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -153,8 +155,8 @@ fn a_host_is_started_by_two_field_sets() {
     });
 }
 
-/// Outcomes: the first field set gets another value before or after a list is made of it; or two others are entered, one
-/// after the other. Nothing is lost.
+/// Outcomes: the first field set gets another value before or after a list is made of it; or two others are entered,
+/// one after the other. Nothing is lost.
 #[test]
 fn a_host_gets_a_value_or_a_field_set_while_another_is_entered() {
     let fourth = |host: &Arc<Thing>| assert!(host.attach_fourth(Value::new(4, host)).is_ok());
@@ -210,8 +212,8 @@ fn sweeper() -> thread::JoinHandle<usize> {
     thread::spawn(|| registry().sweep())
 }
 
-/// Outcomes: the sweep finds the host gone, and its value is dropped after its last use; or it does not, and the value stays
-/// until the next sweep. The last of the `Arc`'s counts to go is that of the `Arc`s, or that of the entry.
+/// Outcomes: the sweep finds the host gone, and its value is dropped after its last use; or it does not, and the value
+/// stays until the next sweep. The last of the `Arc`'s counts to go is that of the `Arc`s, or that of the entry.
 #[test]
 fn the_last_arc_is_dropped_while_the_table_is_swept() {
     with_hosts(3, |new| {
@@ -267,9 +269,9 @@ fn a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept() {
     });
 }
 
-/// Outcomes: the new host has the address of the one that is gone, since that was swept, or another; either way it starts
-/// without fields, and has its own after that. The sweep finds one host gone, or none, but never the new one; the attach
-/// sweeps too, and may have been first.
+/// Outcomes: the new host has the address of the one that is gone, since that was swept, or another; either way it
+/// starts without fields, and has its own after that. The sweep finds one host gone, or none, but never the new one;
+/// the attach sweeps too, and may have been first.
 #[test]
 fn an_address_is_used_again_while_the_last_arc_is_dropped_and_the_table_is_swept() {
     with_hosts(3, |new| {
@@ -295,8 +297,8 @@ fn an_address_is_used_again_while_the_last_arc_is_dropped_and_the_table_is_swept
     });
 }
 
-/// Outcomes: what is alive is found while what is gone is swept beside it, and gets another field set meanwhile, so that its
-/// entry is replaced.
+/// Outcomes: what is alive is found while what is gone is swept beside it, and gets another field set meanwhile, so
+/// that its entry is replaced.
 #[test]
 fn a_host_gets_another_field_set_while_another_host_is_swept() {
     with_hosts(3, |new| {
@@ -315,9 +317,9 @@ fn a_host_gets_another_field_set_while_another_host_is_swept() {
     });
 }
 
-/// Outcomes: the reader finds nothing, or the value as it was made, in either array. The host's entry is made one of two
-/// field sets before the array is replaced, and is copied; or after, in the new one: both happen under the lock, so it is
-/// lost to none but who still has the old one.
+/// Outcomes: the reader finds nothing, or the value as it was made, in either array. The host's entry is made one of
+/// two field sets before the array is replaced, and is copied; or after, in the new one: both happen under the lock, so
+/// it is lost to none but who still has the old one.
 #[test]
 fn a_host_gets_another_field_set_while_the_array_is_replaced() {
     with_hosts(2, |new| {
@@ -346,10 +348,10 @@ fn a_host_gets_another_field_set_while_the_array_is_replaced() {
     });
 }
 
-/// Outcomes: a sweep that is early drops the value before its last use is known to be over, which is what is known not to be
-/// promised: `try_unwrap` takes the count to 0 without a `Release`, so that a sweep may come before
-/// the `Release` with which it gives up the other count. See "Known limits" in `ARCHITECTURE.md`. When this model passes,
-/// that can go.
+/// Outcomes: a sweep that is early drops the value before its last use is known to be over, which is what is known not
+/// to be promised: `try_unwrap` takes the count to 0 without a `Release`, so that a sweep may come before the `Release`
+/// with which it gives up the other count. See "Known limits" in `ARCHITECTURE.md`. When this model passes, that can
+/// go.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn an_arc_is_unwrapped_while_the_table_is_swept() {

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error. The
-//! record of a claim has one, too. Each of these orderings, weakened to `Relaxed` alone, or to the other half, fails a model;
-//! those of the mark, and of field sets, are in `loom_nodes.rs`:
+//! record of a claim has one, too. Each of these orderings, weakened to `Relaxed` alone, or to the other half, fails a
+//! model; those of the mark, and of field sets, are in `loom_nodes.rs`:
 //!
 //! | ordering | model that fails |
 //! |---|---|
@@ -17,7 +17,8 @@
 //! | `Claims::take`, where a claim is listed, `Acquire` | `three_threads_initialise_two_fields` |
 //! | `Claims::let_go`, `Release` | `three_threads_initialise_two_fields` |
 //!
-//! A claim that is listed, and a thread that waits, are in lists of records on stacks. Each of these, left out, fails a model:
+//! A claim that is listed, and a thread that waits, are in lists of records on stacks. Each of these, left out, fails a
+//! model:
 //!
 //! | left out | model that fails |
 //! |---|---|
@@ -200,8 +201,8 @@ fn two_threads_initialise_two_fields() {
     });
 }
 
-/// Outcomes: another field set makes a list of the node, with the mark or without; or that set is first, and it is the other
-/// that becomes part of a list. Either way nothing is lost, and a reader sees each value as it was made.
+/// Outcomes: another field set makes a list of the node, with the mark or without; or that set is first, and it is the
+/// other that becomes part of a list. Either way nothing is lost, and a reader sees each value as it was made.
 #[test]
 fn a_field_is_attached_while_another_field_set_is_pushed() {
     for is_there in [false, true] {
@@ -223,8 +224,8 @@ fn a_field_is_attached_while_another_field_set_is_pushed() {
     }
 }
 
-/// Outcomes: a failing, a panicking and a winning initialiser: those that come before the winner attach nothing, those that
-/// come after have its value; whoever is made to wait by one that ends without a value runs its own.
+/// Outcomes: a failing, a panicking and a winning initialiser: those that come before the winner attach nothing, those
+/// that come after have its value; whoever is made to wait by one that ends without a value runs its own.
 #[test]
 fn an_initialiser_fails_and_another_panics_beside_one_that_succeeds() {
     model(|| {
@@ -284,8 +285,8 @@ fn three_threads_initialise() {
     three_threads([Runs::unmarked, Runs::unmarked, Runs::unmarked], [0, 1]);
 }
 
-/// Outcomes: all claims share a slot, so that one of another field is in the table alone, and the field that was done by
-/// one thread is found to be done by another that finds the slot of the third.
+/// Outcomes: all claims share a slot, so that one of another field is in the table alone, and the field that was done
+/// by one thread is found to be done by another that finds the slot of the third.
 #[test]
 fn three_threads_initialise_two_fields() {
     three_threads([Runs::unmarked, Runs::marked, Runs::unmarked], [1, 1]);

@@ -1,20 +1,21 @@
-//! Models of `raw::Id` and `raw::UpdateId`, by the methods that users call: what their numbers name, which objects have them,
-//! and the detaches of all of them. `loom_raw.rs` has those of one table alone.
+//! Models of `raw::Id` and `raw::UpdateId`, by the methods that users call: what their numbers name, which objects have
+//! them, and the detaches of all of them. `loom_raw.rs` has those of one table alone.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_ids
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that uses it beside
-//! either is an error. Values are counted: at the end of a model all are dropped. Each of these, left out, fails a model:
+//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that uses it
+//! beside either is an error. Values are counted: at the end of a model all are dropped. Each of these, left out, fails
+//! a model:
 //!
 //! | left out | model that fails |
 //! |---|---|
 //! | `Id::claim`, the second look | `two_threads_attach` |
-//! | the fence of `reclaim` of `newest.rs` | `an_object_is_detached_while_a_field_is_read` |
+//! | the fence of `reclaim` of `raw/newest.rs` | `an_object_is_detached_while_a_field_is_read` |
 //! | `Table::take`, the object's lock around the table's | `all_are_detached_while_one_is_updated` |
 //! | `Table::put`, the object's lock around the table's | `all_are_detached_while_one_is_attached` |
-//! | `objects.rs`, taking a kind out of a list | `all_are_detached_while_another_id_is_attached` |
+//! | `raw/objects.rs`, taking a kind out of a list | `all_are_detached_while_another_id_is_attached` |
 //! | `kind::name`, the look under the lock | `two_threads_name_a_number` |
 #![cfg(loom)]
 
@@ -30,7 +31,8 @@ use loom::model::Builder;
 use loom::thread;
 use shadow_runtime::raw::{self, Id, UpdateId};
 
-/// How many values there are, and how many initialisers have run. Not loom's: nothing is concluded from them but at the end.
+/// How many values there are, and how many initialisers have run. Not loom's: nothing is concluded from them but at the
+/// end.
 type Count = std::sync::Arc<Plain>;
 
 /// Its alignment gives its node memory that is used again first (`memory/mod.rs`).
@@ -40,7 +42,8 @@ struct Value {
     alive: Count,
 }
 
-// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models check.
+// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models
+// check.
 unsafe impl Send for Value {}
 // SAFETY: as above.
 unsafe impl Sync for Value {}
@@ -145,8 +148,8 @@ fn two_threads_attach() {
     });
 }
 
-/// Outcomes: one of the initialisers has run, the other has not; both find its value. Who claims the place after the other
-/// was done finds the value at its second look.
+/// Outcomes: one of the initialisers has run, the other has not; both find its value. Who claims the place after the
+/// other was done finds the value at its second look.
 #[test]
 fn two_threads_initialise() {
     model(|alive| {
@@ -168,7 +171,8 @@ fn two_threads_initialise() {
     });
 }
 
-/// Outcomes: one has the number named, and the other finds it named, at the latest under the lock; so both values are found.
+/// Outcomes: one has the number named, and the other finds it named, at the latest under the lock; so both values are
+/// found.
 #[test]
 fn two_threads_name_a_number() {
     model(|alive| {
@@ -206,8 +210,8 @@ fn all_are_detached_while_one_is_attached() {
     });
 }
 
-/// Outcomes: the first value is replaced and the second detached, or the first is detached and the second attached after it,
-/// to be detached as well, by who looks for it again, or to stay. Each value comes out once.
+/// Outcomes: the first value is replaced and the second detached, or the first is detached and the second attached
+/// after it, to be detached as well, by who looks for it again, or to stay. Each value comes out once.
 #[test]
 fn all_are_detached_while_one_is_updated() {
     model(|alive| {
@@ -232,7 +236,8 @@ fn all_are_detached_while_one_is_read() {
     });
 }
 
-/// Outcomes: all of one id are detached; another id is attached to the same object, and stays, and is seen as it was made.
+/// Outcomes: all of one id are detached; another id is attached to the same object, and stays, and is seen as it was
+/// made.
 #[test]
 fn all_are_detached_while_another_id_is_attached() {
     model(|alive| {
@@ -262,8 +267,8 @@ fn two_detach_all() {
     });
 }
 
-/// Outcomes: a reader of a field of an object whose fields are all detached sees the value or none, and it is dropped after
-/// that, by the reader or by who detaches it.
+/// Outcomes: a reader of a field of an object whose fields are all detached sees the value or none, and it is dropped
+/// after that, by the reader or by who detaches it.
 #[test]
 fn an_object_is_detached_while_a_field_is_read() {
     model(|alive| {

@@ -4,18 +4,18 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_latch
 //! ```
 //!
-//! The reader has a thread of its own: loom does not run some of the interleavings of the thread that makes the model. Each of
-//! these, weakened to `Relaxed` alone, or left out, fails a model, of which one is named:
+//! The reader has a thread of its own: loom does not run some of the interleavings of the thread that makes the model.
+//! Each of these, weakened to `Relaxed` alone, or left out, fails a model, of which one is named:
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
-//! | `read`, the number, `Acquire` (O1) | `a_reader_sees_the_first_value_whole` |
-//! | `read_ready`, the number, `Acquire` (O1) | `a_reader_by_the_mark_sees_one_of_two_updates_whole` |
-//! | `read_words`, the number again, `Acquire` (O1) | `a_reader_sees_one_of_two_updates_whole` |
-//! | `step`, the number, `Release` (O1) | `a_reader_sees_the_first_value_whole` |
-//! | `read_words`, the fence; the second look (O2) | `a_reader_sees_one_of_two_updates_whole` |
-//! | `step`, the fence (O2) | `a_reader_by_the_mark_sees_one_of_two_updates_whole` |
-//! | a word of its own, `Acquire` or `Release` (O3) | `a_reader_sees_one_of_the_updates_of_a_word` |
+//! | `read`, the number, `Acquire` (Q5) | `a_reader_sees_the_first_value_whole` |
+//! | `read_ready`, the number, `Acquire` (Q5) | `a_reader_by_the_mark_sees_one_of_two_updates_whole` |
+//! | `read_words`, the number again, `Acquire` (Q5) | `a_reader_sees_one_of_two_updates_whole` |
+//! | `step`, the number, `Release` (Q5) | `a_reader_sees_the_first_value_whole` |
+//! | `read_words`, the fence; the second look (Q6) | `a_reader_sees_one_of_two_updates_whole` |
+//! | `step`, the fence (Q6) | `a_reader_by_the_mark_sees_one_of_two_updates_whole` |
+//! | a word of its own, `Acquire` or `Release` (Q7) | `a_reader_sees_one_of_the_updates_of_a_word` |
 //! | `rest`, `Acquire`; `make_rest`, `Release` | `an_update_is_made_of_one_on_its_way` |
 //! | the lock, in `replace` | `two_writers_attach` |
 //! | the lock, in `replace_version` | `two_writers_count` |
@@ -46,7 +46,7 @@ struct Marked {
     shadow: ShadowFields,
 }
 
-/// What a writer does before each update, and a reader must see after it: O1 and O3.
+/// What a writer does before each update, and a reader must see after it: Q5 and Q7.
 #[derive(Default)]
 struct Model {
     host: Host,
@@ -215,8 +215,8 @@ fn two_writers_make_room() {
     });
 }
 
-/// Outcomes: an update is made of a value that is on its way, and counts as made of the update that it is of: it is not made
-/// of the same value again.
+/// Outcomes: an update is made of a value that is on its way, and counts as made of the update that it is of: it is not
+/// made of the same value again.
 #[test]
 fn an_update_is_made_of_one_on_its_way() {
     model(|model| {

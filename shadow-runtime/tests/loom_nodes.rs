@@ -4,9 +4,9 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes
 //! ```
 //!
-//! A field set of these models writes a cell of loom's when it is made, and so does every link, so a reader that may see a
-//! node or a list before it is made is an error. Each of these orderings, weakened to `Relaxed` alone, fails a model, here or
-//! in `loom_cells.rs`:
+//! A field set of these models writes a cell of loom's when it is made, and so does every link, so a reader that may
+//! see a node or a list before it is made is an error. Each of these orderings, weakened to `Relaxed` alone, fails a
+//! model, here or in `loom_cells.rs`:
 //!
 //! | ordering | model that fails |
 //! |---|---|
@@ -137,8 +137,8 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// Outcomes: a list is there, and has room: both of the sets are put there, in either order; or they are the same set, and
-/// both find the one that was put first.
+/// Outcomes: a list is there, and has room: both of the sets are put there, in either order; or they are the same set,
+/// and both find the one that was put first.
 #[test]
 fn two_threads_push_the_third_field_set() {
     for is_same in [false, true] {

@@ -4,9 +4,9 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_raw
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that clones it
-//! beside either is an error. A reader that finds the value of another object fails an assertion. Each of these, left out,
-//! fails a model; `loom_readers.rs` has those of `readers/mod.rs`:
+//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that clones
+//! it beside either is an error. A reader that finds the value of another object fails an assertion. Each of these,
+//! left out, fails a model; `loom_readers.rs` has those of `readers/mod.rs`:
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
@@ -25,14 +25,16 @@ use shadow_runtime::__private::modelled::Table;
 use shadow_runtime::__private::modelled_raw::Values;
 use shadow_runtime::__private::modelled_readers::forbid_barrier;
 
-/// A value of an object, and which one it is. Its alignment gives its node memory that is used again first (`memory/mod.rs`).
+/// A value of an object, and which one it is. Its alignment gives its node memory that is used again first
+/// (`memory/mod.rs`).
 #[repr(align(128))]
 struct Value {
     object: usize,
     number: UnsafeCell<usize>,
 }
 
-// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models check.
+// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models
+// check.
 unsafe impl Sync for Value {}
 
 impl Value {
@@ -133,8 +135,8 @@ fn a_value_is_read_while_it_is_detached() {
     });
 }
 
-/// Outcomes: the first value of the one, its second, or none. The slot of the one gets the other, and then the one again: a
-/// look-up for the one may find the node of the other.
+/// Outcomes: the first value of the one, its second, or none. The slot of the one gets the other, and then the one
+/// again: a look-up for the one may find the node of the other.
 #[test]
 fn a_value_is_read_while_its_place_is_another_objects_for_a_while() {
     model(|| {
@@ -162,7 +164,8 @@ fn a_value_is_read_while_the_array_is_replaced_and_it_is_detached() {
     });
 }
 
-/// Outcomes: each reader sees the first value, the second, or none. Whatever is left to one of the readers is dropped when both are done, and by that time nothing is left.
+/// Outcomes: each reader sees the first value, the second, or none. Whatever is left to one of the readers is dropped
+/// when both are done, and by that time nothing is left.
 #[test]
 fn two_read_while_one_replaces_and_detaches() {
     let mut builder = Builder::new();
@@ -201,9 +204,9 @@ fn two_objects_are_read_while_both_are_detached() {
     });
 }
 
-/// Outcomes: the first value of the object, the second, or none; never that of the other object, whose node has the memory of
-/// the first value, and moves back to the slot in which the second was, while the reader looks there again. The writers are
-/// two threads, so that the reader need not be switched from more than twice.
+/// Outcomes: the first value of the object, the second, or none; never that of the other object, whose node has the
+/// memory of the first value, and moves back to the slot in which the second was, while the reader looks there again.
+/// The writers are two threads, so that the reader need not be switched from more than twice.
 #[test]
 fn a_value_is_read_while_another_object_gets_its_memory_and_its_place() {
     let mut builder = Builder::new();
@@ -226,8 +229,8 @@ fn a_value_is_read_while_another_object_gets_its_memory_and_its_place() {
     });
 }
 
-/// Outcomes: the reader sees a value of each of two ids, in either order. The node of one may get the memory of the other's,
-/// whose slow reader has announced that; what is replaced is kept for nobody who does not read it.
+/// Outcomes: the reader sees a value of each of two ids, in either order. The node of one may get the memory of the
+/// other's, whose slow reader has announced that; what is replaced is kept for nobody who does not read it.
 #[test]
 fn values_of_two_ids_are_read_while_one_gets_the_memory_of_the_other() {
     for is_other_first in [false, true] {

@@ -1,5 +1,5 @@
-//! Models of `readers/mod.rs` by itself: what an announcement says, and to whom. `loom_update.rs` and `loom_raw.rs` have those
-//! of what it is good for.
+//! Models of `readers/mod.rs` by itself: what an announcement says, and to whom. `loom_update.rs` and `loom_raw.rs`
+//! have those of what it is good for.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_readers
@@ -25,8 +25,8 @@
 //! | `push`, the link, `Release` to `Relaxed` | `an_owned_slot_has_one_owner_and_stays_in_the_list`: a scan that does not end |
 //! | `unlink_vacant`, the first slot, `Acquire`; the new link, `Release`; the flag, either; the state, `Release` | `a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked` |
 //!
-//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and `full_fence` is there for the rest. So none can fail where
-//! `SeqCst` is weakened to that alone; that it takes `SeqCst` is argued in `cell/get_or_update.rs`, as O5.
+//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and `full_fence` is there for the rest. So none can fail
+//! where `SeqCst` is weakened to that alone; that it takes `SeqCst` is argued in `cell/get_or_update.rs`, as O5.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -71,8 +71,8 @@ impl Value {
     }
 }
 
-/// Outcomes: the reader sees that the node was replaced, and leaves it; or the writer sees the announcement, and leaves it; or
-/// the reader was done before. The slot is made meanwhile, or was another reader's before.
+/// Outcomes: the reader sees that the node was replaced, and leaves it; or the writer sees the announcement, and leaves
+/// it; or the reader was done before. The slot is made meanwhile, or was another reader's before.
 #[test]
 fn a_reader_or_a_writer_sees_the_other() {
     let with = WAYS.map(|way| (way, true));
@@ -115,8 +115,8 @@ fn a_reader_or_a_writer_sees_the_other() {
     }
 }
 
-/// Outcomes: a node that no reader of the cell has announced is never found to be announced: not when a reader of another
-/// cell goes on to another node of this one, nor when one of this cell goes on to that node for another.
+/// Outcomes: a node that no reader of the cell has announced is never found to be announced: not when a reader of
+/// another cell goes on to another node of this one, nor when one of this cell goes on to that node for another.
 #[test]
 fn a_node_is_announced_for_another_cell() {
     for way in WAYS {
@@ -140,8 +140,8 @@ fn a_node_is_announced_for_another_cell() {
     }
 }
 
-/// Outcomes: as above, of a slot that is given back by the one reader and taken by the other, of threads that have nothing
-/// else in common.
+/// Outcomes: as above, of a slot that is given back by the one reader and taken by the other, of threads that have
+/// nothing else in common.
 #[test]
 fn a_node_is_announced_for_another_cell_by_another_thread() {
     for way in WAYS {
@@ -170,8 +170,8 @@ fn make_slots(count: usize) {
     drop((0..count).map(|_| Reader::default()).collect::<Vec<_>>());
 }
 
-/// Outcomes: as of `a_reader_or_a_writer_sees_the_other`, while slots are unlinked, pushed and owned again, and a second writer
-/// scans. In the end, a scan visits the first slot alone.
+/// Outcomes: as of `a_reader_or_a_writer_sees_the_other`, while slots are unlinked, pushed and owned again, and a
+/// second writer scans. In the end, a scan visits the first slot alone.
 #[test]
 fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
     unlink_slots();
@@ -219,7 +219,8 @@ fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
     }
 }
 
-/// Outcomes: two readers that take and give back slots, while both they and a third thread scan, never own one slot at a time.
+/// Outcomes: two readers that take and give back slots, while both they and a third thread scan, never own one slot at
+/// a time.
 #[test]
 fn an_owned_slot_has_one_owner_and_stays_in_the_list() {
     unlink_slots();

@@ -4,9 +4,10 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_table
 //! ```
 //!
-//! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before it
-//! is made is an error. A reader that finds the value of another key fails an assertion. Each `Acquire` and each `Release`
-//! of `side_table/shard.rs` and `shard/writer.rs`, weakened to `Relaxed` alone, fails one of these models:
+//! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before
+//! it is made is an error. A reader that finds the value of another key fails an assertion. Each `Acquire` and each
+//! `Release` of `side_table/shard.rs` and `side_table/shard/writer.rs`, weakened to `Relaxed` alone, fails one of these
+//! models:
 //!
 //! | ordering | model that fails |
 //! |---|---|
@@ -99,8 +100,8 @@ fn a_key_is_looked_for_while_it_is_inserted() {
     });
 }
 
-/// Outcomes: whoever has found a key finds it from then on, also who has seen the tag that its slot had before, and so has
-/// found it before the insert was done.
+/// Outcomes: whoever has found a key finds it from then on, also who has seen the tag that its slot had before, and so
+/// has found it before the insert was done.
 #[test]
 fn a_key_that_was_found_while_it_is_inserted_is_found_again() {
     model(|| {
@@ -158,8 +159,8 @@ fn two_keys_are_inserted_where_the_array_is_full() {
     });
 }
 
-/// Outcomes: a key is removed and another inserted before a writer allocates, meanwhile, or after; either way the first is
-/// gone, and is not copied to the new array, and the second is there.
+/// Outcomes: a key is removed and another inserted before a writer allocates, meanwhile, or after; either way the first
+/// is gone, and is not copied to the new array, and the second is there.
 #[test]
 fn one_key_is_removed_and_one_inserted_while_the_array_is_replaced_by_a_larger_one() {
     model(|| {
@@ -195,12 +196,13 @@ fn a_key_is_looked_for_while_it_moves_back() {
     });
 }
 
-/// Outcomes: a key that is two groups from its home, and moves back to the next one, is always found. The reader passes the
-/// groups in between, so that what it has seen of the last does not order what it has seen of those.
+/// Outcomes: a key that is two groups from its home, and moves back to the next one, is always found. The reader passes
+/// the groups in between, so that what it has seen of the last does not order what it has seen of those.
 #[test]
 fn a_key_is_looked_for_while_it_moves_back_from_further_on() {
     model(|| {
-        // For more than six there are four groups. Eight keys of the first fill that and the second; the ninth is in the third.
+        // For more than six there are four groups. Eight keys of the first fill that and the second; the ninth is in
+        // the third.
         let keys = Shard::keys_of_four(9, 0);
         let shard = with(&keys);
         let (gone, moved) = (keys[4], keys[8]);

@@ -4,12 +4,13 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_update
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made, read when it is cloned, and written when it is
-//! dropped: a reader that sees it before it is made, or still reads it when it is dropped, is an error. A model counts its
-//! values: at its end, while the host lives, there is one for each field that is attached (E3), and then there is none.
+//! A value has a cell of loom's, which is written when the value is made, read when it is cloned, and written when it
+//! is dropped: a reader that sees it before it is made, or still reads it when it is dropped, is an error. A model
+//! counts its values: at its end, while the host lives, there is one for each field that is attached (E3), and then
+//! there is none.
 //!
-//! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be. `loom_readers.rs` has
-//! the orderings of `readers/mod.rs`.
+//! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be. `loom_readers.rs`
+//! has the orderings of `readers/mod.rs`.
 //!
 //! What fails, if one thing is weakened or left out:
 //!
@@ -28,15 +29,15 @@
 //! | a second look when a node is retired; a look into the list by a reader who has moved on | `a_read_inside_of_a_read` |
 //! | a look into the list by a writer who has moved on | `an_update_and_one_that_is_made_of_the_one_before` |
 //!
-//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and the `full_fence` beside it is there for the rest, a fence
-//! here and nothing otherwise. It hides what is weakened right before or after it, so no model fails for these:
+//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and the `full_fence` beside it is there for the rest, a
+//! fence here and nothing otherwise. It hides what is weakened right before or after it, so no model fails for these:
 //!
-//! - the exchanges of `update` and `exchange`, `SeqCst` to `Release`. Without `SeqCst`, such a writer and a reader of a hot
-//!   cell may miss one another (O5). `update` takes the node's value out, so it needs the `Acquire` (O3), too; `exchange`
-//!   has it from the second look.
-//! - `put`, `SeqCst` to `Release`; `take`, `SeqCst` to `Acquire`; `is_empty` and the last look of `Reading::drop`, `SeqCst`
-//!   to `Relaxed`. Without it, who retires a node may still see it announced, while its reader, which withdraws, does not
-//!   see that it was replaced, or not that it is in the list: then nobody drops it (E3).
+//! - the exchanges of `update` and `exchange`, `SeqCst` to `Release`. Without `SeqCst`, such a writer and a reader of a
+//!   hot cell may miss one another (O5). `update` takes the node's value out, so it needs the `Acquire` (O3), too;
+//!   `exchange` has it from the second look.
+//! - `put`, `SeqCst` to `Release`; `take`, `SeqCst` to `Acquire`; `is_empty` and the last look of `Reading::drop`,
+//!   `SeqCst` to `Relaxed`. Without it, who retires a node may still see it announced, while its reader, which
+//!   withdraws, does not see that it was replaced, or not that it is in the list: then nobody drops it (E3).
 #![cfg(loom)]
 
 mod memory;
@@ -141,8 +142,8 @@ fn number(value: Option<Value>) -> usize {
     value.map_or(0, |value| value.number())
 }
 
-/// Runs a model, and then asserts that nothing is alive but the values of so many attached fields, while the host is, and
-/// then nothing at all.
+/// Runs a model, and then asserts that nothing is alive but the values of so many attached fields, while the host is,
+/// and then nothing at all.
 fn model(preemptions: usize, attached: usize, run: impl Fn(&Arc<Model>) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -203,8 +204,8 @@ fn a_reader_of_two_fields_and_an_update_of_the_first() {
     }
 }
 
-/// Outcomes: the node of one field may get the memory of the other's, whose slow reader has announced that; the reader goes
-/// on to see a value of each, in either order, and what is replaced is kept for nobody who does not read it.
+/// Outcomes: the node of one field may get the memory of the other's, whose slow reader has announced that; the reader
+/// goes on to see a value of each, in either order, and what is replaced is kept for nobody who does not read it.
 #[test]
 fn a_reader_of_two_fields_of_which_one_gets_the_memory_of_the_other() {
     for is_other_first in [false, true] {
@@ -263,8 +264,8 @@ fn a_reader_and_an_update_of_a_cold_cell() {
     });
 }
 
-/// Outcomes: one of the readers makes the cell cold, before or after the update, so that the other announces what it has
-/// found as for a hot cell, and what is there then as for a cold one.
+/// Outcomes: one of the readers makes the cell cold, before or after the update, so that the other announces what it
+/// has found as for a hot cell, and what is there then as for a cold one.
 #[test]
 fn two_readers_and_an_update() {
     with_and_without_barrier(|| {
@@ -418,8 +419,8 @@ struct Outer {
     shadow: ShadowFields,
 }
 
-/// Outcomes: the reader sees one of the values of the outer field, and one of the inner, by a slot of its own; one of the
-/// two is updated.
+/// Outcomes: the reader sees one of the values of the outer field, and one of the inner, by a slot of its own; one of
+/// the two is updated.
 #[test]
 fn a_read_inside_of_a_read() {
     for is_outer in [true, false] {
@@ -473,8 +474,8 @@ struct Stage {
     shadow: ShadowFields,
 }
 
-/// Outcomes: the inner read of two takes what its thread has retired for the outer, and with it, or not, what the writer
-/// retires meanwhile, which has cloned that before.
+/// Outcomes: the inner read of two takes what its thread has retired for the outer, and with it, or not, what the
+/// writer retires meanwhile, which has cloned that before.
 #[test]
 fn a_read_inside_of_a_read_of_the_same_field() {
     model(4, 0, |model| {

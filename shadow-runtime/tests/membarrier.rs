@@ -35,7 +35,8 @@ impl Answer {
     }
 }
 
-/// From now on, this thread, and each that it starts, gets `one` for the call's command `command`, and `other` for its others.
+/// From now on, this thread, and each that it starts, gets `one` for the call's command `command`, and `other` for its
+/// others.
 fn filter(command: u32, one: Answer, other: Answer) {
     /// Where a filter finds the number of a call, and the first argument.
     const NUMBER: u32 = 0;

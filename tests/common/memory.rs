@@ -1,4 +1,5 @@
-//! A global allocator that counts, for each thread by itself, so that tests do not see one another; and for all together.
+//! A global allocator that counts, for each thread by itself, so that tests do not see one another; and for all
+//! together.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

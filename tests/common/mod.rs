@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, process, thread};
 
-/// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong; where it takes much
-/// longer, as under a sanitizer, `SHADOW_TEST_SECONDS` says how long that is.
+/// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong; where it takes
+/// much longer, as under a sanitizer, `SHADOW_TEST_SECONDS` says how long that is.
 pub(crate) fn limit() -> Duration {
     let seconds = env::var("SHADOW_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 30 }))

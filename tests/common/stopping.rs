@@ -39,8 +39,8 @@ fn wait_until(stopped: bool, worker: &ScopedJoinHandle<'_, ()>) -> bool {
     true
 }
 
-/// Runs `work` over and over in another thread, stops it again and again, and each time calls `meanwhile`, which must not
-/// allocate: the thread may have been stopped inside of the allocator. One test of a binary may use it.
+/// Runs `work` over and over in another thread, stops it again and again, and each time calls `meanwhile`, which must
+/// not allocate: the thread may have been stopped inside of the allocator. One test of a binary may use it.
 pub(crate) fn stopped_anywhere(mut work: impl FnMut() + Send, meanwhile: impl Fn()) {
     never_hangs(|| {
         // SAFETY: the handler does only what a handler may, and no other part of this program uses the signal.

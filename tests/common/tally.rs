@@ -1,10 +1,11 @@
 //! Counts of `Arc` hosts that are dead and still have their fields: for rule R7.
 //!
-//! In: hosts, by [`Held`], and values, by [`Body`]. Out: how many hosts were dead at a time, and how many bytes that took.
+//! In: hosts, by [`Held`], and values, by [`Body`]. Out: how many hosts were dead at a time, and how many bytes that
+//! took.
 //!
 //! A host is dead from [`Tally::let_go`] until its `Body` is dropped. Of a list whose hosts hold one another through
-//! fields, all are let go at once, with the first. One counter is both added to and subtracted from, so it is exact beside
-//! any number of threads, and it rises in `let_go` only, so no maximum is missed.
+//! fields, all are let go at once, with the first. One counter is both added to and subtracted from, so it is exact
+//! beside any number of threads, and it rises in `let_go` only, so no maximum is missed.
 
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,8 @@ use shadow_runtime::registry;
 
 use super::memory::bytes_of_all_threads;
 
-/// Keeps other tests of the binary out, since the table of `Arc` hosts is one for the process; and begins with no dead host.
+/// Keeps other tests of the binary out, since the table of `Arc` hosts is one for the process; and begins with no dead
+/// host.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,8 +123,8 @@ impl Tally {
         self.counts.most_bytes.store(0, Ordering::SeqCst);
     }
 
-    /// Fails unless the dead were at most as many as the live ones and 1,000 for each of so many threads, and the bytes no
-    /// more than so many hosts take, with bodies of so many bytes.
+    /// Fails unless the dead were at most as many as the live ones and 1,000 for each of so many threads, and the bytes
+    /// no more than so many hosts take, with bodies of so many bytes.
     pub(crate) fn assert_bounded(&self, what: &str, threads: isize, body: isize) {
         let (dead, live) = (self.most_dead(), self.most_live());
         let bytes = self.most_bytes();

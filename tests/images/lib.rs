@@ -1,5 +1,5 @@
-//! A library with a copy of the runtime, and what a program shares with it. `tests/images.rs` writes `version.rs` beside
-//! this file, and builds both.
+//! A library with a copy of the runtime, and what a program shares with it. `tests/images.rs` writes the
+//! module `version` beside this file, and builds both.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write;

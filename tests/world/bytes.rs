@@ -1,7 +1,7 @@
 //! Operations from bytes, whatever they are.
 //!
-//! In: bytes, of a fuzzer or of a file that a fuzzer has kept. Out: operations. What is kept in `fuzz/corpus` is worth no
-//! more than this is stable.
+//! In: bytes, of a fuzzer or of a file that a fuzzer has kept. Out: operations. What is kept in `fuzz/corpus` is worth
+//! no more than this is stable.
 
 use std::iter;
 

@@ -1,7 +1,7 @@
 //! A world of hosts of every kind, in which operations are done by the library and by plain maps at the same time.
 //!
-//! In: operations, as data. Out: nothing, or a panic that says what the library did otherwise than the maps: a result, a
-//! drop, a count, an address. One thread, one world at a time. `tests/model.rs` and the fuzzer make the operations.
+//! In: operations, as data. Out: nothing, or a panic that says what the library did otherwise than the maps: a result,
+//! a drop, a count, an address. One thread, one world at a time. `tests/model.rs` and the fuzzer make the operations.
 
 mod access;
 pub(crate) mod bytes;

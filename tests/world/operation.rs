@@ -1,7 +1,7 @@
 //! The language of the model: what can be done to hosts and their fields, as data.
 //!
-//! Whoever makes operations, makes any at all: what cannot be done where it is to be done, such as a detach from an `Arc`,
-//! is passed over by the world.
+//! Whoever makes operations, makes any at all: what cannot be done where it is to be done, such as a detach from an
+//! `Arc`, is passed over by the world.
 
 use arbitrary::Arbitrary;
 

@@ -2,8 +2,8 @@
 //!
 //! In: what was done. Out: what the library must have returned, which values are alive, and what the report says.
 //!
-//! One thing is the library's to choose: when the fields of an `Arc` that is gone are dropped. It may be in any operation
-//! that attaches to an `Arc`, all fields of one host together, and in a sweep at the latest.
+//! One thing is the library's to choose: when the fields of an `Arc` that is gone are dropped. It may be in any
+//! operation that attaches to an `Arc`, all fields of one host together, and in a sweep at the latest.
 
 use std::collections::BTreeMap;
 

@@ -134,8 +134,8 @@ pub(crate) fn detach_all(Field { declaration, policy }: Field, mut each: impl Fn
     }
 }
 
-/// Uses the number of a field for text, written once and replaced, and for its own type in the other way. Returns whether
-/// all of it was refused, and what was to be attached handed back.
+/// Uses the number of a field for text, written once and replaced, and for its own type in the other way. Returns
+/// whether all of it was refused, and what was to be attached handed back.
 pub(crate) fn clash(object: Object, field: Field) -> bool {
     let number = u64::from(number_of(field)) + 1;
     let (once, newest) = (Id::<String>::new(number), UpdateId::<String>::new(number));

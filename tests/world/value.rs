@@ -1,7 +1,7 @@
 //! Values whose lives are recorded: what is made, cloned and dropped, what is used or dropped again after its end.
 //!
-//! In: values that the world makes, and that the library moves, clones and drops. Out: which of them are alive, and what
-//! was wrong. All of it belongs to the thread, as the world does.
+//! In: values that the world makes, and that the library moves, clones and drops. Out: which of them are alive, and
+//! what was wrong. All of it belongs to the thread, as the world does.
 
 use std::cell::RefCell;
 use std::panic::resume_unwind;

@@ -1,7 +1,7 @@
 //! The field set: the hidden struct with one cell per field, and what the runtime asks of it.
 //!
-//! It is generic over its value types alone, so that neither the host's generics nor what they borrow reach it. Its cells
-//! lie in the order of the declaration, since the runtime reads the first a little faster.
+//! It is generic over its value types alone, so that neither the host's generics nor what they borrow reach it. Its
+//! cells lie in the order of the declaration, since the runtime reads the first a little faster.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};

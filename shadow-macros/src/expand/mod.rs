@@ -1,10 +1,11 @@
 //! From the model to tokens: one `const _` that holds all that is hidden, and a trait beside it if one was declared.
 //!
-//! In: a declaration that was checked. Out: what this file's [`expand`] puts together, in this order: the field set, the
-//! host of a derive, the facts that tie fields to the host, the accessors.
+//! In: a declaration that was checked. Out: what this file's [`expand`] puts together, in this order: the field set,
+//! the host of a derive, the facts that tie fields to the host, the accessors.
 //!
-//! `__rt` is the runtime's `__private` in there. All other names are absolute, and those that generated code introduces begin with two underscores. Spans are the macro's own,
-//! so that no lint looks at generated code, but for what the user wrote, and where an error is to point.
+//! `__rt` is the runtime's `__private` in there. All other names are absolute, and those that generated code introduces
+//! begin with two underscores. Spans are the macro's own, so that no lint looks at generated code, but for what the
+//! user wrote, and where an error is to point.
 
 mod accessors;
 mod embedded;

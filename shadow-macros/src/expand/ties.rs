@@ -19,8 +19,8 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         let index = Literal::usize_unsuffixed(index);
         quote! {
             #[automatically_derived]
-            // SAFETY: each of these gives out one member of the field set, the same each time, and members are in the order
-            // of the fields.
+            // SAFETY: each of these gives out one member of the field set, the same each time, and members are in the
+            // order of the fields.
             unsafe impl #impl_generics __rt::#field_trait<__Declaration, #index> for #host #where_clause {
                 type Value = #value;
                 #[inline]

@@ -1,6 +1,8 @@
-//! The global allocator of this crate's own tests: the system's, which asserts that it runs under no lock of the library (R4).
+//! The global allocator of this crate's own tests: the system's, which asserts that it runs under no lock of the
+//! library (R4).
 //!
-//! In: every allocation of every test. Out: an abort with a message, if the thread holds a lock. A panic would allocate.
+//! In: every allocation of every test. Out: an abort with a message, if the thread holds a lock. A panic would
+//! allocate.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Write};

@@ -15,22 +15,22 @@
 //! which live on the stacks of their threads. The global allocator may be code of the user and may itself initialise
 //! fields, so the table allocates nothing under its lock (R4).
 //!
-//! - **L1** A record does not move or go while a slot holds its address. The owner removes the address by a CAS, which
+//! - **I1** A record does not move or go while a slot holds its address. The owner removes the address by a CAS, which
 //!   fails once the claim is listed; then the owner removes the address under the table's lock. So the lister may
 //!   dereference the address until the unlock.
-//! - **L2** While a claim is in the table alone, its slot is not free. So a second claimer of the place looks into the
+//! - **I2** While a claim is in the table alone, its slot is not free. So a second claimer of the place looks into the
 //!   table.
-//! - **L3** A record does not move or go while a list holds its address. *Listed claim*: the [`Claim`] borrows the
+//! - **I3** A record does not move or go while a list holds its address. *Listed claim*: the [`Claim`] borrows the
 //!   record, and `Claim::drop` unlinks the record before the borrow ends: its CAS expects the record's address without
 //!   [`LISTED`], which the slot of a listed claim never holds. Every claim is a local variable of its owner, and no
 //!   code forgets a claim. So `Claim::drop` runs when the initialiser returns and when the initialiser unwinds.
 //!   *Waiting thread*: [`Claims::wait`] borrows the record, links the record, and unlinks the record before the return.
 //!   Nothing between the two unwinds: the thread sleeps and reads links, and the condition variable panics only for a
 //!   second mutex, which is never used.
-//! - **L4** The links of a record are initialised by `List::push`. After that, and until the record is unlinked, links
+//! - **I4** The links of a record are initialised by `List::push`. After that, and until the record is unlinked, links
 //!   are read and written under the table's lock alone. A record is in one list at most: a record in the waiting list
 //!   has no claim.
-//! - **L5** The record of a waiting thread points to a listed claim, or to null. `Claims::let_go` unlinks a claim and
+//! - **I5** The record of a waiting thread points to a listed claim, or to null. `Claims::let_go` unlinks a claim and
 //!   sets all pointers to the claim to null in the same critical section. So no pointer to a record outlives the
 //!   record, and a later claim at the same address does not keep a thread asleep (no ABA).
 //!
@@ -45,8 +45,8 @@
 //! return or by unwinding, unlinks the claim, sets the pointers of its waiters to null, and wakes the waiters.
 //!
 //! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is
-//! found at the second look. Without the lock it is a `Release` too, of the record, for the `Acquire` of who lists it. All
-//! else is under the lock.
+//! found at the second look. Without the lock it is a `Release` too, of the record, for the `Acquire` of who lists it.
+//! All else is under the lock.
 //!
 //! # Circles
 //!
@@ -93,7 +93,7 @@ pub(crate) enum Place {
 type Thread = usize;
 
 /// The place that a thread claims. A record lives on the stack of the initialiser's caller; a slot or a list may hold
-/// its address (L1, L3).
+/// its address (I1, I3).
 #[repr(align(8))]
 pub(crate) struct Record {
     place: Place,
@@ -103,12 +103,12 @@ pub(crate) struct Record {
     links: UnsafeCell<MaybeUninit<Links>>,
 }
 
-/// The links of a record in a list (L4).
+/// The links of a record in a list (I4).
 #[derive(Clone, Copy)]
 struct Links {
     /// The next record of the list.
     next: *const Record,
-    /// In the waiting list: the listed claim on which the thread sleeps, or null after the claim was let go (L5).
+    /// In the waiting list: the listed claim on which the thread sleeps, or null after the claim was let go (I5).
     waits_for: *const Record,
 }
 
@@ -154,7 +154,7 @@ struct List {
     first: *const Record,
 }
 
-// SAFETY: by L3 the records stay valid while the lock is held, by L4 links are accessed under the lock alone, and the
+// SAFETY: by I3 the records stay valid while the lock is held, by I4 links are accessed under the lock alone, and the
 // rest of a record is immutable data that threads may share.
 unsafe impl Send for Table {}
 
@@ -194,15 +194,15 @@ impl Record {
     ///
     /// The record is in a list.
     unsafe fn links(&self, _: &List) -> Links {
-        // SAFETY: by L4 the lock excludes other accesses.
+        // SAFETY: by I4 the lock excludes other accesses.
         let links = self.links.with(|links| unsafe { *links });
-        // SAFETY: the caller promises that the record is in a list, and by L4 `push` has initialised the links.
+        // SAFETY: the caller promises that the record is in a list, and by I4 `push` has initialised the links.
         unsafe { links.assume_init() }
     }
 
     /// Sets the links. The reference to a list stands for the lock.
     fn set_links(&self, _: &List, links: Links) {
-        // SAFETY: by L4 the lock excludes other accesses.
+        // SAFETY: by I4 the lock excludes other accesses.
         self.links.with_mut(|place| unsafe { (*place).write(links) });
     }
 
@@ -269,7 +269,7 @@ impl Claims {
                     return true;
                 }
             } else if seen == OVERFLOWN || seen.addr() & LISTED != 0 {
-                // SAFETY: the record is the caller's and in no list; from now on it has a claim, so L3 holds by the
+                // SAFETY: the record is the caller's and in no list; from now on it has a claim, so I3 holds by the
                 // drop of that.
                 unsafe { table.listed.push(record, ptr::null()) };
                 return true;
@@ -277,9 +277,9 @@ impl Claims {
                 // Acquire: pairs with the Release by which the slot was taken; the record is seen as it was made.
                 // What was exchanged is used, since what was seen may be the address of another record by now.
                 if let Ok(seen) = slot.compare_exchange(seen, listed(seen), Ordering::Acquire, Ordering::Relaxed) {
-                    // SAFETY: it is a record that was in its slot until now, and by L1 is there while the lock is held.
+                    // SAFETY: it is a record that was in its slot until now, and by I1 is there while the lock is held.
                     let record = unsafe { &*seen };
-                    // SAFETY: the record had no `LISTED` bit, so it is in no list; it has a claim, so L3 holds by the
+                    // SAFETY: the record had no `LISTED` bit, so it is in no list; it has a claim, so I3 holds by the
                     // drop of that.
                     unsafe { table.listed.push(record, ptr::null()) };
                 }
@@ -300,7 +300,7 @@ impl Claims {
             drop(table);
             circle(field, owner == record.owner);
         }
-        // SAFETY: the record is the caller's and has no claim, so it is in no list; L3 holds by `remove` below. The
+        // SAFETY: the record is the caller's and has no claim, so it is in no list; I3 holds by `remove` below. The
         // claim is listed, since the lock has been held since the look.
         unsafe { table.waiting.push(record, claim) };
         // SAFETY: the record is in the waiting list until `remove`.
@@ -323,13 +323,13 @@ impl Claims {
                 waiting.set_links(&table.waiting, Links { waits_for: ptr::null(), ..links });
             }
         }
-        // L2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
+        // I2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
         // slot, are in this one only if it is theirs.
         let others = table.listed.iter().any(|listed| ptr::eq(listed.slot, slot));
-        // Relaxed: by L1 this word comes and goes under the lock alone.
+        // Relaxed: by I1 this word comes and goes under the lock alone.
         let is_there = slot.record.load(Ordering::Relaxed) == listed(record.address());
-        // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a record
-        // that is in the slot is listed.
+        // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a
+        // record that is in the slot is listed.
         if is_there || !others {
             // Release: as in `Claim::drop`.
             slot.record.store(if others { OVERFLOWN } else { FREE }, Ordering::Release);
@@ -349,7 +349,7 @@ impl Table {
             let Some(waiting) = self.waiting.iter().find(|waiting| waiting.owner == thread) else { return false };
             // SAFETY: the iterator yields records of the list.
             let claim = unsafe { waiting.links(&self.waiting) }.waits_for;
-            // SAFETY: by L5 the pointer is null or a listed record, and by L3 a listed record is valid while the lock
+            // SAFETY: by I5 the pointer is null or a listed record, and by I3 a listed record is valid while the lock
             // is held. Null: `thread` is about to wake up.
             let Some(claim) = (unsafe { claim.as_ref() }) else { return false };
             thread = claim.owner;
@@ -364,7 +364,7 @@ impl List {
 
     /// # Safety
     ///
-    /// The record is in no list, and is unlinked before it moves or goes (L3); `waits_for` is null or listed (L5).
+    /// The record is in no list, and is unlinked before it moves or goes (I3); `waits_for` is null or listed (I5).
     unsafe fn push(&mut self, record: &Record, waits_for: *const Record) {
         let next = mem::replace(&mut self.first, record);
         record.set_links(self, Links { next, waits_for });
@@ -384,7 +384,7 @@ impl List {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Record> {
-        // SAFETY: by L3 a record of the list is valid while the lock is held, for which the borrow of the list stands.
+        // SAFETY: by I3 a record of the list is valid while the lock is held, for which the borrow of the list stands.
         let at = |record: *const Record| unsafe { record.as_ref() };
         // SAFETY: the record was reached through this list.
         iter::successors(at(self.first), move |record| at(unsafe { record.links(self) }.next))

@@ -18,8 +18,9 @@ use crate::registry::Field;
 ///
 /// - **D1** `init` makes a set at `place`, with all cells empty.
 /// - **D2** `each` and `each_mut` show each cell of `self` once. No cell is moved or exchanged.
-/// - **D3** `fields` always returns one slice, with one item per cell, in the order of `each`. The slice is a static of one
-///   declaration in one linked image (`fields/node.rs`). Two sets with equal `fields` and equal `TypeId`s are one type.
+/// - **D3** `fields` always returns one slice, with one item per cell, in the order of `each`. The slice is a static of
+///   one declaration in one linked image (`fields/node.rs`). Two sets with equal `fields` and equal `TypeId`s are one
+///   type.
 ///
 /// No lock of the library is held during a call.
 pub unsafe trait FieldSet: Send + Sync {
@@ -44,8 +45,9 @@ pub unsafe trait FieldSet: Send + Sync {
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Cell));
 }
 
-/// `Self` has the fields of the declaration `D`, a hidden type that each declaration makes for itself. Unsafe code believes
-/// nothing of it: what a set is, [`FieldSet`] says, and which of its cells is a field's, the traits of `accessor/`.
+/// `Self` has the fields of the declaration `D`, a hidden type that each declaration makes for itself. Unsafe code
+/// believes nothing of it: what a set is, [`FieldSet`] says, and which of its cells is a field's, the traits of
+/// `accessor/`.
 pub trait Declares<D>: Host {
     /// The field set of that declaration, with this host's value types.
     type Set: FieldSet + 'static;

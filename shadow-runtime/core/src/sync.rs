@@ -1,9 +1,9 @@
 //! The one place that says whose atomics, locks, statics and thread-locals the library uses.
 //!
 //! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` they are the model
-//! checker's, so that the models (`tests/loom_*.rs`) run the code that users run. The `Arc` here
-//! is the one that is a host: under the model checker one of its own, whose counts it sees (`host/arc/modelled.rs`). The
-//! counts of fields stay std's: they are in statics of the users' crates, and nothing is concluded from them.
+//! checker's, so that the models (`tests/loom_*.rs`) run the code that users run. The `Arc` here is the one that is a
+//! host: under the model checker one of its own, whose counts it sees (`host/arc/modelled.rs`). The counts of fields
+//! stay std's: they are in statics of the users' crates, and nothing is concluded from them.
 #![forbid(unsafe_code)]
 
 #[cfg(loom)]
@@ -153,8 +153,8 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<Locked<'_, T>> {
     mutex.try_lock().ok()
 }
 
-/// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs a
-/// fence there.
+/// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs
+/// a fence there.
 #[inline]
 pub(crate) fn full_fence() {
     #[cfg(loom)]

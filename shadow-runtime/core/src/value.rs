@@ -1,17 +1,17 @@
 //! What a type must be to be the value of a field, as traits that say so in the compiler's words.
 //!
 //! In: a value type. Out: the bounds that the field traits of `accessor/` put on it, each with the message that a user
-//! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand, and
-//! nobody can name the first three. Unsafe code believes [`Value`] and [`Copied`], which are unsafe for that.
+//! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand,
+//! and nobody can name the first three. Unsafe code believes [`Value`] and [`Copied`], which are unsafe for that.
 
 /// A value that may be reached from every thread.
 ///
-/// That a value does not borrow is asked of its field set. `Send` and `Sync` are no supertraits, here and below, since the
-/// compiler would report those instead of the message.
+/// That a value does not borrow is asked of its field set. `Send` and `Sync` are no supertraits, here and below, since
+/// the compiler would report those instead of the message.
 ///
 /// # Safety
 ///
-/// The type is `Send` and `Sync`: invariant V of `cell/mod.rs` rests on it.
+/// The type is `Send` and `Sync`: V1 of `cell/mod.rs` rests on it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a shadow field: it is not `Send + Sync`",
     label = "not `Send + Sync`",

@@ -1,8 +1,8 @@
 //! The memory of nodes, for the models that compare them by address.
 //!
-//! Each run of a model has to be the same, and so has whether a node gets the memory of another that has gone. So what is
-//! aligned as nodes are here has memory of its own: what was let go last is used again first, so that as many addresses as
-//! can be come back.
+//! Each run of a model has to be the same, and so has whether a node gets the memory of another that has gone. So what
+//! is aligned as nodes are here has memory of its own: what was let go last is used again first, so that as many
+//! addresses as can be come back.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -22,7 +22,8 @@ std::thread_local! {
     static FREE: [Cell<*mut u8>; LARGEST / NODE] = const { [const { Cell::new(ptr::null_mut()) }; LARGEST / NODE] };
 }
 
-/// Puts what `next` makes of it in place of the head of the list of a layout, and returns that head, or null; or `None` if there is no such list.
+/// Puts what `next` makes of it in place of the head of the list of a layout, and returns that head, or null; or `None`
+/// if there is no such list.
 fn exchange(layout: Layout, next: impl FnOnce(*mut u8) -> *mut u8) -> Option<*mut u8> {
     if layout.align() != NODE || layout.size() > LARGEST {
         return None;

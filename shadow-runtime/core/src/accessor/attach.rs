@@ -84,7 +84,7 @@ where
     H::cell_mut(new.set_mut()).fill(value, place);
     // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
     match unsafe { H::insert_first(host, new) } {
-        // SAFETY: by H2 it is the set that was filled, by this thread.
+        // SAFETY: by P2 it is the set that was filled, by this thread.
         Ok(set) => Ok(unsafe { H::cell(set).ready() }),
         Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
     }

@@ -126,8 +126,8 @@ macro_rules! accessors {
             }
             // The closure runs before there is a field set, so a host whose closure panics pays for nothing (R6).
             made = made.or_else(|| Some(next(None)));
-            // The host has another field by now. What was made of nothing will do if this one is still nothing. An attempt
-            // that is lost is dropped before the closure runs again.
+            // The host has another field by now. What was made of nothing will do if this one is still nothing. An
+            // attempt that is lost is dropped before the closure runs again.
             H::cell(H::find_or_insert(host)).update_with(field::<H, D, I>(), |last| {
                 made.take().filter(|_| last.is_none()).unwrap_or_else(|| next(last))
             })

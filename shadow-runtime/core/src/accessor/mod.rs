@@ -5,11 +5,11 @@
 //! type": `type Value = ...` there is the one place where a value's bounds are asked for, so that a value that lacks
 //! one is reported once. (They do not follow from [`Declares`], so that a type that is no host is reported once, too.)
 //!
-//! All of them go the same way: host → field set → cell → value. Field 0 has a shorter one. If it was attached before any
-//! other field of its host, its value was put into the field set before that was published, and the node has the mark (N4 of
-//! `fields/head.rs`), of which [`Found`](crate::fields::Found) tells: then the cell's state is not read. Where this is asked
-//! for, it is by `const { I == 0 }`, so that the compiler makes no code of it for other fields: most of what a field costs
-//! to build would be that.
+//! All of them go the same way: host → field set → cell → value. Field 0 has a shorter one. If it was attached before
+//! any other field of its host, its value was put into the field set before that was published, and the node has the
+//! mark (N4 of `fields/head.rs`), of which [`Found`](crate::fields::Found) tells: then the cell's state is not read.
+//! Where this is asked for, it is by `const { I == 0 }`, so that the compiler makes no code of it for other fields:
+//! most of what a field costs to build would be that.
 
 pub mod attach;
 pub mod get_or_attach;

@@ -7,13 +7,14 @@
 //! One word says it all: null, nothing is attached; [`BUSY`], somebody moves a value in; otherwise the place that has
 //! attached the value, for the warning when somebody tries again.
 //!
-//! - **O1** The value is written once, by the one thread that has taken the word from null to `BUSY`, before it sets the
-//!   place. While the word is a place, the value is there, and is only read, until `&mut` access takes it out.
+//! - **O1** The value is written once, by the one thread that has taken the word from null to `BUSY`, before it sets
+//!   the place. While the word is a place, the value is there, and is only read, until `&mut` access takes it out.
 //!
-//! *Reader*: load the word (`Acquire`); if it is a place, the value is there as it was written, since the place was stored
-//! with `Release` after it. *Attacher*: exchange null for `BUSY`. `Relaxed` on success: nothing was published through a
-//! null word, and what is published follows with the place. On failure wait while it is `BUSY`, which is as long as
-//! another thread takes to move a value, under no lock and with no code of a user; then it is a place, for good.
+//! *Reader*: load the word (`Acquire`); if it is a place, the value is there as it was written, since the place was
+//! stored with `Release` after it. *Attacher*: exchange null for `BUSY`. `Relaxed` on success: nothing was published
+//! through a null word, and what is published follows with the place. On failure wait while it is `BUSY`, which is as
+//! long as another thread takes to move a value, under no lock and with no code of a user; then it is a place, for
+//! good.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -42,7 +43,7 @@ type Place = &'static Location<'static>;
 /// No place is here: it is not null, and less than the address of anything.
 const BUSY: *mut Location<'static> = ptr::without_provenance_mut(1);
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
+// SAFETY: by V1 (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
 // is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for Attach<V> {}
 // SAFETY: as above. By O1 the value is written by one thread before others may see it, which asks for `Send`, and then
@@ -108,7 +109,8 @@ impl<V> Attach<V> {
         AlreadyAttached::refuse(field, value, first, second)
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put somewhere.
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put
+    /// somewhere.
     #[inline]
     pub(crate) fn fill(&mut self, value: V, place: Place)
     where

@@ -3,15 +3,16 @@
 //! In: the value that an initialiser has made. Out: `&V`, the same for everybody, for as long as the cell is borrowed
 //! (R1, R8).
 //!
-//! What runs the initialiser, and keeps others waiting meanwhile, is `accessor/get_or_attach.rs`, by a claim on the field
-//! (`claim.rs`): the cell need not exist before there is a value for it (R6). So nobody finds it busy; but that the cell
-//! is sound does not rest on it.
+//! What runs the initialiser, and keeps others waiting meanwhile, is `accessor/get_or_attach.rs`, by a claim on the
+//! field (`claim.rs`): the cell need not exist before there is a value for it (R6). So nobody finds it busy; but that
+//! the cell is sound does not rest on it.
 //!
-//! - **O2** The value is written once, by the one thread that has taken the state from `EMPTY` to `BUSY`, before it sets it
-//!   to `ATTACHED`. While it is `ATTACHED`, the value is there, and is only read, until `&mut` access takes it out.
+//! - **O2** The value is written once, by the one thread that has taken the state from `EMPTY` to `BUSY`, before it
+//!   sets it to `ATTACHED`. While it is `ATTACHED`, the value is there, and is only read, until `&mut` access takes it
+//!   out.
 //!
-//! *Reader*: load the state (`Acquire`); `ATTACHED` was stored with `Release` after the value. *Writer*: exchange `EMPTY`
-//! for `BUSY`, `Relaxed`: nothing was published through it, and what is published follows with `ATTACHED`.
+//! *Reader*: load the state (`Acquire`); `ATTACHED` was stored with `Release` after the value. *Writer*: exchange
+//! `EMPTY` for `BUSY`, `Relaxed`: nothing was published through it, and what is published follows with `ATTACHED`.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -36,7 +37,7 @@ const EMPTY: u8 = 0;
 const BUSY: u8 = 1;
 const ATTACHED: u8 = 2;
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
+// SAFETY: by V1 (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
 // is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrAttach<V> {}
 // SAFETY: as above. By O2 the value is written by one thread before others may see it, which asks for `Send`, and then
@@ -98,7 +99,8 @@ impl<V> GetOrAttach<V> {
         }
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put somewhere.
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put
+    /// somewhere.
     #[inline]
     pub(crate) fn fill(&mut self, value: V)
     where

@@ -1,8 +1,8 @@
 //! The cell of a `get_or_update` field: replaced by whoever updates last, while others clone what they have found.
 //!
 //! In: a value, or a closure that makes the next from the last. Out: clones of the value, the old or the new (R2).
-//! Neighbours: `readers/`, the announcements of readers; `readers/node.rs`, the memory of a value; `readers/retired.rs`, who
-//! drops one that is still being cloned.
+//! Neighbours: `readers/`, the announcements of readers; `readers/node.rs`, the memory of a value;
+//! `readers/retired.rs`, who drops one that is still being cloned.
 //!
 //! A value is in a node on the heap, and the cell's word points to the newest. A read must not write to memory that
 //! other readers write to, nor wait; but it runs `Clone`, which may take its time, and the value must stay until it is
@@ -13,28 +13,29 @@
 //!
 //! Load the word; announce its node; load the word again. If it still points there, the node stays as long as it is
 //! announced. If not, announce what it points to now, and so on. Clone. Withdraw the announcement; load the word again:
-//! if it points elsewhere, the node was replaced meanwhile, and who did that has perhaps left it to the last reader: see
-//! `readers/retired.rs`.
+//! if it points elsewhere, the node was replaced meanwhile, and who did that has perhaps left it to the last reader:
+//! see `readers/retired.rs`.
 //!
 //! # Writer's path
 //!
-//! Exchange the word. The node that was there is now the writer's, to be dropped by it or by its last reader. Look at all
-//! slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise wait a moment
-//! and look again, since a clone mostly takes no longer than that; and if that does not help, return a clone of the value,
-//! and retire the node (`readers/retired.rs`). So no writer waits for a reader, either, however long that takes to clone.
+//! Exchange the word. The node that was there is now the writer's, to be dropped by it or by its last reader. Look at
+//! all slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise wait a moment
+//! and look again, since a clone mostly takes no longer than that; and if that does not help, return a clone of the
+//! value, and retire the node (`readers/retired.rs`). So no writer waits for a reader, either, however long that takes
+//! to clone.
 //!
 //! # Why a node is not freed under a reader
 //!
-//! A reader stores its slot, and then loads the word; a writer stores the word, and then loads the slots. One of them has
-//! to see the other: the reader the exchange, so that it tries again, or the writer the announcement. That takes a fence
-//! on both sides, which costs a reader as much as all the rest. So there are two ways, and the word says which:
+//! A reader stores its slot, and then loads the word; a writer stores the word, and then loads the slots. One of them
+//! has to see the other: the reader the exchange, so that it tries again, or the writer the announcement. That takes a
+//! fence on both sides, which costs a reader as much as all the rest. So there are two ways, and the word says which:
 //!
 //! - A *hot* cell was updated not long ago. Its readers and writers have their fences: all four accesses are `SeqCst`,
 //!   and for these there is one order that everybody agrees upon.
-//! - A *cold* cell was read often since its last update. Its readers have none, and a writer that finds the cell cold has
-//!   every thread pass a fence after the exchange (`readers/barrier.rs`), about a microsecond. A reader whose
-//!   announcement comes before that fence is seen by the writer; one whose announcement comes after has its second
-//!   load after it, too, and sees the exchange.
+//! - A *cold* cell was read often since its last update. Its readers have none, and a writer that finds the cell cold
+//!   has every thread pass a fence after the exchange (`readers/barrier.rs`), about a microsecond. A reader whose
+//!   announcement comes before that fence is seen by the writer; one whose announcement comes after has its second load
+//!   after it, too, and sees the exchange.
 //!
 //! The low bits of the word are the cell's *heat*: an update sets it to [`HOTTEST`], each of every [`DUE`] reads of a
 //! thread takes one off, and at 0 the cell is cold. So a fence for all is paid for by more than a hundred reads without
@@ -47,8 +48,8 @@
 //! # Orderings
 //!
 //! - **O3** Every exchange of the word that puts a node there is a `Release`, and those that cool it continue it; every
-//!   load of what is used is an `Acquire`: who sees a node sees it as it was made. What a cell is filled with before others
-//!   see it is seen by who sees the field set, which is published by a `Release`.
+//!   load of what is used is an `Acquire`: who sees a node sees it as it was made. What a cell is filled with before
+//!   others see it is seen by who sees the field set, which is published by a `Release`.
 //! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
 //!   comes before its drop.
 //! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
@@ -86,11 +87,11 @@ const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
 /// The bits of a word that are its heat: a node is aligned to more.
 const HEAT: usize = 7;
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
+// SAFETY: by V1 (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
 // for `V: Value`, which is `Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrUpdate<V> {}
-// SAFETY: as above. Who shares the cell puts values in, clones them while others do, and takes them out again; that asks
-// for `Send + Sync`, which every `Value` is.
+// SAFETY: as above. Who shares the cell puts values in, clones them while others do, and takes them out again; that
+// asks for `Send + Sync`, which every `Value` is.
 unsafe impl<V> Sync for GetOrUpdate<V> {}
 
 /// A node that this thread has announced, so that it stays; of a word that was read from `cell`.
@@ -199,8 +200,8 @@ impl<V> GetOrUpdate<V> {
     /// Finds the newest node, and announces it.
     #[inline]
     fn read(&self, slot: &'static Slot) -> Option<Reading<'_, V>> {
-        // Relaxed: it is announced, and compared; what is used is loaded after that. Who knows that there is a node does not
-        // find null for all that.
+        // Relaxed: it is announced, and compared; what is used is loaded after that. Who knows that there is a node
+        // does not find null for all that.
         let word = self.word.load(Ordering::Relaxed);
         let word = NonNull::new(word)?;
         match self.announce(slot, word) {
@@ -226,8 +227,8 @@ impl<V> GetOrUpdate<V> {
     }
 
     /// Announces the node of a word. Returns the word that is there after that, as an error if its node is another. If
-    /// it is the same by its address, it may still be another that was made in the memory of the first, so the first word
-    /// must not be used any more.
+    /// it is the same by its address, it may still be another that was made in the memory of the first, so the first
+    /// word must not be used any more.
     #[inline]
     fn announce(&self, slot: &Slot, word: NonNull<Node<V>>) -> Result<NonNull<Node<V>>, *mut Node<V>> {
         let node = node_of(word.as_ptr());
@@ -263,7 +264,8 @@ impl<V> GetOrUpdate<V> {
         }
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put somewhere.
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put
+    /// somewhere.
     pub(crate) fn fill(&mut self, value: V)
     where
         V: Value,
@@ -542,7 +544,8 @@ mod tests {
         assert_eq!(cell.detach(field), Some(second));
     }
 
-    /// A reader has withdrawn, and is about to look into the list, when somebody updates who has announced nothing before.
+    /// A reader has withdrawn, and is about to look into the list, when somebody updates who has announced nothing
+    /// before.
     #[test]
     fn an_update_leaves_the_list_to_those_who_are_waited_for_and_gets_no_panics_of_what_is_there() {
         /// Panics when it is dropped, if it is to; its clones do not.

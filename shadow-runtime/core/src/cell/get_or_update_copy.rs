@@ -18,7 +18,7 @@ pub struct GetOrUpdateCopy<V> {
     value: Latch<V>,
 }
 
-// SAFETY: by invariant V (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
+// SAFETY: by V1 (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
 // for `V: Value`. A latch owns its value, so it is `Send` for `V: Send`; an empty one holds nothing to send.
 unsafe impl<V> Send for GetOrUpdateCopy<V> {}
 // SAFETY: as above; a latch that is shared takes values in and gives copies out, and handles its memory by its own
@@ -63,8 +63,8 @@ impl<V> GetOrUpdateCopy<V> {
         unsafe { self.value.read_ready() }
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when others can see the cell, which
-    /// does not move any more (L4).
+    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when others can see the cell,
+    /// which does not move any more (Q4).
     pub(crate) fn fill(&mut self, value: V)
     where
         V: Value + Copied,

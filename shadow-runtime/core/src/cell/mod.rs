@@ -2,13 +2,13 @@
 //!
 //! In: a value, from an accessor. Out: the value, as the field's policy allows. One file per policy.
 //!
-//! **Invariant V** (values): a cell is filled only by its own methods, and each of those asks for
-//! `V: Value` (`value.rs`), that is `Send + Sync + 'static`. A cell that holds nothing is harmless whatever
-//! `V` is. So a cell is `Send` and `Sync` for every `V`, which lets a field set be `Send + Sync` without bounds of its
-//! own, and a value that is neither is reported once, where it stands in the declaration.
+//! - **V1** Only the methods of a cell fill the cell, and each of these methods requires `V: Value` (`value.rs`), which
+//!   is `Send`, `Sync` and `'static`. An empty cell is harmless whatever `V` is. So a cell is `Send` and `Sync` for every
+//!   `V`. Hence a field set is `Send` and `Sync` without bounds of its own, and a value type that is neither gives one
+//!   error, where the declaration names the type.
 //!
-//! A cell does not drop its value by itself: its field set is always ended, cell by cell (`fields/node.rs`), so that one
-//! destructor that panics does not keep the others from running (R5).
+//! A cell does not drop its value by itself: its field set is always ended, cell by cell (`fields/node.rs`), so that
+//! one destructor that panics does not keep the others from running (R5).
 
 mod attach;
 mod get_or_attach;
@@ -25,8 +25,8 @@ use std::mem;
 use crate::panics::Panics;
 use crate::registry::Field;
 
-/// What every cell can do, whatever its policy. Sealed: a field set has no cells but those of this module, which is what
-/// a [`FieldSet`](crate::field_set::FieldSet) shows.
+/// What every cell can do, whatever its policy. Sealed: a field set has no cells but those of this module, which is
+/// what a [`FieldSet`](crate::field_set::FieldSet) shows.
 pub trait Cell: sealed::Sealed {
     /// Whether it holds a value.
     fn is_attached(&self) -> bool;

@@ -1,8 +1,8 @@
 //! The first node of a host, or its list of nodes: what a head points to, and what a side table keeps.
 //!
-//! In: a field set's type. Out: the field set, found, or made where it is not there yet. The design, with invariants N1 to
-//! N5, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`, which
-//! it searches.
+//! In: a field set's type. Out: the field set, found, or made where it is not there yet. The design, with invariants N1
+//! to N5, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`,
+//! which it searches.
 
 use std::marker::PhantomData;
 use std::mem;
@@ -21,8 +21,8 @@ pub(crate) struct First {
 
 /// The result of a search: a field set, and the `FIRST_READY` flag of its node.
 ///
-/// - **N6** If `first_ready`, the first cell of `set` is ready (N4) for all of `'host`, and the attach happens before the
-///   search.
+/// - **N6** If `first_ready`, the first cell of `set` is ready (N4) for all of `'host`, and the attach happens before
+///   the search.
 ///
 /// `First::find` is the only constructor, so an accessor may believe a `Found` of any host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
@@ -109,13 +109,13 @@ impl<S: FieldSet + 'static> Unpublished<S> {
 
     /// Publishes the set, unless the host has a set `S`. Returns the published one.
     ///
-    /// `there` is the root of the host, as last loaded. `exchange` is a compare-and-exchange of the root: the expected one,
-    /// the new one, and on failure the current one. All memory is allocated and freed under no lock.
+    /// `there` is the root of the host, as last loaded. `exchange` is a compare-and-exchange of the root: the expected
+    /// one, the new one, and on failure the current one. All memory is allocated and freed under no lock.
     ///
     /// # Safety
     ///
-    /// The root is that of the host for which the set was made, and is not ended during `'host`. A successful exchange is a
-    /// `Release`, and a failed one an `Acquire`.
+    /// The root is that of the host for which the set was made, and is not ended during `'host`. A successful exchange
+    /// is a `Release`, and a failed one an `Acquire`.
     pub(crate) unsafe fn put<'host>(
         self,
         there: Option<First>,

@@ -2,8 +2,8 @@
 //!
 //! In: a field set's type. Out: a reference to the one of this host. A host that embeds its fields has a [`Head`]; a
 //! side table keeps what a head would point to, a [`First`], whose node has what the table needs to know about the
-//! host, so that one allocation serves both. Neighbours: `first.rs`, what a head points to; `node.rs`, one node; `list.rs`,
-//! several.
+//! host, so that one allocation serves both. Neighbours: `first.rs`, what a head points to; `node.rs`, one node;
+//! `list.rs`, several.
 //!
 //! # Memory
 //!
@@ -14,17 +14,17 @@
 //!
 //! # Invariants
 //!
-//! - **N1** Every link that a list points to, or that lies right before where a head or a `First` points, is the start of
-//!   a live `Node<S, O>` or `List`, made by `Box`, whose kind is `kind::<S, O>`, `marked::<S, O>` or `list`. The pointer
-//!   may be used for the whole of that, the link included.
+//! - **N1** Every link that a list points to, or that lies right before where a head or a `First` points, is the start
+//!   of a live `Node<S, O>` or `List`, made by `Box`, whose kind is `kind::<S, O>`, `marked::<S, O>` or `list`. The
+//!   pointer may be used for the whole of that, the link included.
 //! - **N2** No two nodes of a host are of the same field set, of the same image (`node.rs`).
 //! - **N3** A head goes from null to a node, and from that to a list, which has the node; an entry of a list goes from
 //!   vacant to a node, and its word for the next list from null to that; they are filled in order. Apart from that, and
 //!   from N5, nothing changes, and nothing is freed, but by exclusive access: `&mut Head`, or [`First::end`]. So a node
 //!   lives, and stays where it is, for as long as the head is borrowed (R1, R8).
-//! - **N4** A node whose kind is `marked` has the *mark*. It says that the first cell of its set is ready: there is a value
-//!   that can be read without a look at the cell's state, in the way that the cell of its policy says. A node is made with
-//!   the mark or without, and loses it to whoever has the set exclusively and may change that.
+//! - **N4** A node whose kind is `marked` has the *mark*. It says that the first cell of its set is ready: there is a
+//!   value that can be read without a look at the cell's state, in the way that the cell of its policy says. A node is
+//!   made with the mark or without, and loses it to whoever has the set exclusively and may change that.
 //! - **N5** An entry of a list has, beside the node, the function that says what that is of, or null. It is *noted*
 //!   once, with the node or after it was put there; where it is not, there may be nodes nevertheless, there and further
 //!   on.
@@ -94,8 +94,8 @@ impl Head {
     /// The field set `S`, if it is there.
     #[inline]
     pub(super) fn find<S: FieldSet + 'static>(&self) -> Option<Found<'_, S>> {
-        // SAFETY: by N3 the nodes live, and keep their marks, while `self` is borrowed, as the set is; and it was loaded by
-        // an Acquire.
+        // SAFETY: by N3 the nodes live, and keep their marks, while `self` is borrowed, as the set is; and it was
+        // loaded by an Acquire.
         unsafe { self.first()?.find::<S, ()>() }
     }
 
@@ -157,8 +157,8 @@ impl Head {
         let new = unsafe { Unpublished::make((), NO_KEY) };
         let exchange = |there: Option<First>, new: First| {
             let there = there.map_or(ptr::null_mut(), |first| first.into_raw().as_ptr());
-            // Release: what is published is made before it is seen; pairs with every Acquire load of the word. Acquire on
-            // failure, to see what others have published as it was made.
+            // Release: what is published is made before it is seen; pairs with every Acquire load of the word. Acquire
+            // on failure, to see what others have published as it was made.
             let put = self.first.compare_exchange(there, new.into_raw().as_ptr(), Ordering::Release, Ordering::Acquire);
             // By N3 it is not null if the exchange failed.
             put.map(|_| ()).map_err(|now| First::from_raw(NonNull::new(now).expect("it is never null again")))

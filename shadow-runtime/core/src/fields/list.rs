@@ -1,7 +1,7 @@
 //! The nodes of a host that has fields of several declarations.
 //!
-//! In: nodes. Out: the same, in the order in which they came, or the one of a field set. The design, with invariants N1 to
-//! N5, is the header of `head.rs`. Neighbours: `first.rs`, which makes lists and searches them; `node.rs`.
+//! In: nodes. Out: the same, in the order in which they came, or the one of a field set. The design, with invariants N1
+//! to N5, is the header of `head.rs`. Neighbours: `first.rs`, which makes lists and searches them; `node.rs`.
 
 use std::iter;
 use std::mem;
@@ -79,8 +79,8 @@ unsafe fn list_end(link: NonNull<Link>, key: usize, panics: &mut Panics) {
         // SAFETY: by N1 it is a live list.
         let after_link = unsafe { after.cast::<Link>().as_ref() };
         if !after_link.is(self::list) {
-            // Another image has made it, and frees it. SAFETY: by N1 it is of its kind, and by the caller's promise nobody
-            // else's.
+            // Another image has made it, and frees it. SAFETY: by N1 it is of its kind, and by the caller's promise
+            // nobody else's.
             return unsafe { (after_link.kind().end)(after.cast(), key, panics) };
         }
     }
@@ -201,8 +201,8 @@ impl List {
         Some(unsafe { next.as_ref() })
     }
 
-    /// Puts `new` into the first entry that is vacant, unless a node of the same set comes first. Returns the one that is
-    /// there.
+    /// Puts `new` into the first entry that is vacant, unless a node of the same set comes first. Returns the one that
+    /// is there.
     ///
     /// # Safety
     ///

@@ -1,7 +1,7 @@
 //! All field sets of one host.
 //!
-//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `head.rs` holds the memory, with
-//! `first.rs`, `node.rs` and `list.rs`; this file is what users see of it.
+//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `head.rs` holds the memory,
+//! with `first.rs`, `node.rs` and `list.rs`; this file is what users see of it.
 
 mod first;
 mod head;
@@ -23,9 +23,9 @@ pub(crate) use node::{AfterLink, Owner};
 
 /// The shadow fields of one host: 8 bytes, to be embedded in it.
 ///
-/// A struct that derives `Shadow` has one member of this type. Nothing is allocated until the first
-/// field is attached; then each declaration whose fields are used costs one allocation, for all its fields together, and
-/// the second one of a host another, for a list of them. All values are dropped with it, each exactly once.
+/// A struct that derives `Shadow` has one member of this type. Nothing is allocated until the first field is attached;
+/// then each declaration whose fields are used costs one allocation, for all its fields together, and the second one of
+/// a host another, for a list of them. All values are dropped with it, each exactly once.
 ///
 /// It takes no part in what the host is: a clone starts with no fields, all are equal to one another, and they add
 /// nothing to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and [`Default`].

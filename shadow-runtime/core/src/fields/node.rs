@@ -6,9 +6,9 @@
 //! # How a node is known
 //!
 //! A link has a function that says what the node is, and the function's address is the type tag: a reader compares it
-//! first, by one instruction. Equal addresses are one function, and so one field set. Different addresses prove nothing,
-//! since every crate may have a copy of its own; then the functions are asked (`is_of`). It is a function and no table of
-//! functions, since of those there may be a copy in every piece that a crate is compiled in.
+//! first, by one instruction. Equal addresses are one function, and so one field set. Different addresses prove
+//! nothing, since every crate may have a copy of its own; then the functions are asked (`is_of`). It is a function and
+//! no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
 //!
 //! For each set and owner there are two such functions, of which one says that the node is marked (N4). They answer
 //! differently, so no compiler makes one of the two. A list has beside each node another function, which is the same
@@ -18,16 +18,16 @@
 //!
 //! # Images
 //!
-//! A process may have several linked images, a program and loaded libraries, each with a copy of this runtime: with separate
-//! hazard slots, seqlock turns and claims. So only the image that made a cell may use the cell. A `TypeId` proves nothing
-//! across images: an edited and rebuilt library has the `TypeId`s of before, with other members of value types, other policies
-//! and another order of declarations.
+//! A process may have several linked images, a program and loaded libraries, each with a copy of this runtime: with
+//! separate hazard slots, seqlock turns and claims. So only the image that made a cell may use the cell. A `TypeId`
+//! proves nothing across images: an edited and rebuilt library has the `TypeId`s of before, with other members of value
+//! types, other policies and another order of declarations.
 //!
-//! The identity of a field set is therefore its `TypeId` *and* the address of `S::fields()`, a static of the declaration and
-//! separate in each image. Neither suffices: all value types of a generic declaration share one static. A search never
-//! finds the node of another image. The list of a host has the nodes of all images; only functions of the node's own image
-//! test, show and end a node. This asks for two things: images stay mapped, and images have one version of this crate, so that
-//! `Link`, `Kind` and `List`, all `repr(C)`, have one layout.
+//! The identity of a field set is therefore its `TypeId` *and* the address of `S::fields()`, a static of the
+//! declaration and separate in each image. Neither suffices: all value types of a generic declaration share one static.
+//! A search never finds the node of another image. The list of a host has the nodes of all images; only functions of
+//! the node's own image test, show and end a node. This asks for two things: images stay mapped, and images have one
+//! version of this crate, so that `Link`, `Kind` and `List`, all `repr(C)`, have one layout.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -45,8 +45,8 @@ pub(crate) struct Link {
     made: crate::sync::UnsafeCell<()>,
 }
 
-/// What comes after a link. Whoever has a host's first node or list has a pointer to this, since mostly a field set begins
-/// right there: to read what the set begins with, nothing has to be added to it.
+/// What comes after a link. Whoever has a host's first node or list has a pointer to this, since mostly a field set
+/// begins right there: to read what the set begins with, nothing has to be added to it.
 pub(crate) struct AfterLink {
     _of: Link,
 }
@@ -54,12 +54,12 @@ pub(crate) struct AfterLink {
 /// Says what a node is.
 pub(super) type KindOf = fn() -> &'static Kind;
 
-/// The type test of a node, of any owner, with or without the mark: compares the `TypeId` of a field set and the address of
-/// its `fields` (see "Images").
+/// The type test of a node, of any owner, with or without the mark: compares the `TypeId` of a field set and the
+/// address of its `fields` (see "Images").
 pub(super) type IsOf = fn(TypeId, *const Field) -> bool;
 
-/// Asks such a function whether it is of the field set that is looked for. So whoever looks passes two addresses, and no
-/// type's number, which does not fit a register.
+/// Asks such a function whether it is of the field set that is looked for. So whoever looks passes two addresses, and
+/// no type's number, which does not fit a register.
 pub(super) type Ask = fn(IsOf) -> bool;
 
 /// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
@@ -205,8 +205,8 @@ impl Link {
 }
 
 impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
-    /// An unpublished node of this kind, by N1, of an empty set. The set is made in place: a set may be larger than a stack,
-    /// and a filled cell must not move (L4).
+    /// An unpublished node of this kind, by N1, of an empty set. The set is made in place: a set may be larger than a
+    /// stack, and a filled cell must not move (Q4).
     #[inline]
     pub(super) fn make(kind: KindOf, owner: O) -> NonNull<Link> {
         let node = NonNull::from(Box::leak(Box::<Self>::new_uninit())).cast::<Self>();

@@ -61,8 +61,8 @@ shared! {
 }
 
 #[diagnostic::do_not_recommend]
-// SAFETY: H1: by A1 and A2 the fields in the table for a host belong to the host, and live while the `Arc` is borrowed;
-// by N2 a host has one field set of each type. H2: argued in `insert_first`. H3: a borrowed `Arc` keeps its allocation,
+// SAFETY: P1: by A1 and A2 the fields in the table for a host belong to the host, and live while the `Arc` is borrowed;
+// by N2 a host has one field set of each type. P2: argued in `insert_first`. P3: a borrowed `Arc` keeps its allocation,
 // and so the address.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
     #[inline]

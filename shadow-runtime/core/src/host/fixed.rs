@@ -18,8 +18,8 @@ shared! {
     static TABLE: SideTable<Known> = SideTable::new();
 }
 
-/// The hosts of one address, one after the other. They are never freed: what they belong to stays for ever, too, so they
-/// are bounded by the number of statics (R7).
+/// The hosts of one address, one after the other. They are never freed: what they belong to stays for ever, too, so
+/// they are bounded by the number of statics (R7).
 struct Known {
     object: TypeId,
     fields: ShadowFields,
@@ -83,7 +83,8 @@ fn of_type(first: Option<&'static Known>, object: TypeId) -> Option<&'static Kno
 #[cold]
 fn enter((address, object): (usize, TypeId)) -> &'static Known {
     let hash = hash(address);
-    // Made before the shard is locked, and, if it is not needed, freed after that: the allocator may be code of the user (R4).
+    // Made before the shard is locked, and, if it is not needed, freed after that: the allocator may be code of the
+    // user (R4).
     let new = Box::new(Known { object, fields: ShadowFields::new(), next: AtomicPtr::new(ptr::null_mut()) });
     let shard = TABLE.shard(hash).lock_with_room();
     let first = known(shard.find(address, hash));
@@ -116,8 +117,8 @@ impl<T> Fixed<T> {
     }
 }
 
-// SAFETY: H1 to H3 are what the `ShadowFields` promise that the table has for the address and type, which are the same from
-// the first time on, since nothing is taken out.
+// SAFETY: P1 to P3 are what the `ShadowFields` promise that the table has for the address and type, which are the same
+// from the first time on, since nothing is taken out.
 unsafe impl<T> Host for Fixed<T> {
     #[inline]
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
@@ -147,8 +148,8 @@ unsafe impl<T> Host for Fixed<T> {
     }
 }
 
-/// A `&'static T` that goes by another name, such as that of a type alias, which the macros cannot see through. Accessors
-/// then borrow the reference itself.
+/// A `&'static T` that goes by another name, such as that of a type alias, which the macros cannot see through.
+/// Accessors then borrow the reference itself.
 // SAFETY: the host is what it refers to, which is one.
 unsafe impl<T> Host for &'static T {
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {

@@ -26,18 +26,18 @@ use crate::fields::{Found, ShadowFields, Unpublished};
 /// Implemented by `#[derive(Shadow)]` for structs that embed [`ShadowFields`], and here for [`Shadowed<T>`], for
 /// `Arc<T>`, and for what `&'static T` refers to. Nobody implements it by hand.
 ///
-/// Each linked image of a process, a program or a library that it has loaded, has fields of its own, on any host. **Never
-/// unload** one that has used a field: hosts keep pointers to its code.
+/// Each linked image of a process, a program or a library that it has loaded, has fields of its own, on any host.
+/// **Never unload** one that has used a field: hosts keep pointers to its code.
 ///
 /// # Safety
 ///
 /// The functions are hidden, and not covered by semantic versioning. Accessors believe:
 ///
-/// - **H1** `find` and `find_or_insert` return field sets of `host`. For each type there is one set, from the first return on,
-///   for as long as the host exists.
-/// - **H2** `insert_first` either publishes `new` for `host` and returns a reference to `new`, or returns `new` unchanged. Every
-///   result of `new_first` of the same host is a valid `new`.
-/// - **H3** `identity` is constant, and differs from that of every other host of its kind while `host` is borrowed.
+/// - **P1** `find` and `find_or_insert` return field sets of `host`. For each type there is one set, from the first
+///   return on, for as long as the host exists.
+/// - **P2** `insert_first` either publishes `new` for `host` and returns a reference to `new`, or returns `new`
+///   unchanged. Every result of `new_first` of the same host is a valid `new`.
+/// - **P3** `identity` is constant, and differs from that of every other host of its kind while `host` is borrowed.
 ///
 /// ```
 /// use shadow_runtime::{Host, Shadowed};
@@ -95,8 +95,8 @@ pub struct Identity {
 /// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.
 ///
 /// Embedded hosts and [`Shadowed<T>`] are; an `Arc` and a `&'static T` are shared. The lifetime means nothing: it keeps
-/// the compiler from asking, at the declaration for a shared host, for what only a call needs. Unsafe code believes nothing of
-/// it: whatever is returned is borrowed exclusively.
+/// the compiler from asking, at the declaration for a shared host, for what only a call needs. Unsafe code believes
+/// nothing of it: whatever is returned is borrowed exclusively.
 ///
 /// ```
 /// use shadow_runtime::{ExclusiveHost, Shadowed};
@@ -152,7 +152,7 @@ mod tests {
         (new, at)
     }
 
-    /// A latch, which is in some sets, must not move when it is filled (L4).
+    /// A latch, which is in some sets, must not move when it is filled (Q4).
     fn a_set_that_was_filled_does_not_move<H: Host>(host: &H) {
         let ((first, first_at), (mut second, _)) = (filled(host, 1), filled(host, 2));
         second.set_mut().0 = 3;

@@ -100,7 +100,7 @@ impl<T: fmt::Debug> fmt::Debug for Shadowed<T> {
     }
 }
 
-// SAFETY: H1 to H3 are what its `ShadowFields` promise, which are its own and the same each time.
+// SAFETY: P1 to P3 are what its `ShadowFields` promise, which are its own and the same each time.
 unsafe impl<T> Host for Shadowed<T> {
     #[inline]
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {

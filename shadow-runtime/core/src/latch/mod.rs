@@ -3,9 +3,9 @@
 //! In: values that are `Copy`. Out: copies of the newest, each whole. Neighbour: `cell/get_or_update_copy.rs`.
 //!
 //! Where this crate knows how to make a value's bytes readable as words (`sequence/words.rs`), the latch is the one of
-//! `sequence.rs`, whose readers take no lock, touch no count, and never wait for a writer; under Miri it is the same one,
-//! with words of another kind. On all other targets it is the one of `locked.rs`: the same methods, and the same results,
-//! behind a lock.
+//! `sequence.rs`, whose readers take no lock, touch no count, and never wait for a writer; under Miri it is the same
+//! one, with words of another kind. On all other targets it is the one of `locked.rs`: the same methods, and the same
+//! results, behind a lock.
 
 #[cfg_attr(
     not(any(

@@ -5,7 +5,8 @@
 //!
 //! # Where the value is
 //!
-//! Writers take turns by one of a few locks that all latches share, and count the updates in `sequence`; it says where the newest value is:
+//! Writers take turns by one of a few locks that all latches share, and count the updates in `sequence`; it says where
+//! the newest value is:
 //!
 //! | `sequence` | the value is |
 //! |---|---|
@@ -16,23 +17,23 @@
 //! Values of more than one word are in a *latch* (`seqcount_latch_t` of the Linux kernel, in its
 //! `Documentation/locking/seqlock.rst`). A writer leaves the value at home alone, writes the spare, and moves readers
 //! over to it by the next number; then it writes the same value at home, and moves them back. So between updates the
-//! value is at home, where it is found soonest. A reader that finds the number unchanged after it has copied has a whole
-//! value. If it finds another, it reads again; so it reads again only if a writer has got on meanwhile. A value of one
-//! word needs no such check: it is written at once.
+//! value is at home, where it is found soonest. A reader that finds the number unchanged after it has copied has a
+//! whole value. If it finds another, it reads again; so it reads again only if a writer has got on meanwhile. A value
+//! of one word needs no such check: it is written at once.
 //!
 //! # Invariants
 //!
-//! - **L1** While `sequence` is `EMPTY`, only the writer whose turn it is touches anything else. Before the `Release` of
-//!   `FIRST` it makes the words at home, and makes them a valid value. Those of the spare are made before any number
+//! - **Q1** While `sequence` is `EMPTY`, only the writer whose turn it is touches anything else. Before the `Release`
+//!   of `FIRST` it makes the words at home, and makes them a valid value. Those of the spare are made before any number
 //!   names them.
-//! - **L2** `borrowed` is written through `&mut` alone, before the number is `BORROWED`, which it becomes through `&mut`
-//!   alone. So whoever has seen that, by an `Acquire`, may read it plainly. It is there so that `get_mut` has something
-//!   to hand out: who writes through a `&mut V` may leave padding uninitialised, which must not be read as words, and
-//!   nobody is told when the borrow ends. Words that were made stay so.
-//! - **L3** While the latch is shared, words are read and written by atomic operations, but by L1. Those of the copy
-//!   that n, from `FIRST` on, names are those of one valid value from before the `Release` of n until a writer has stored
-//!   n + 1; of a value of one word, until the latch is borrowed mutably. When no writer has its turn, n is even.
-//! - **L4** A latch that is filled does not move: a move need not take padding along, and `Words` may have some at its
+//! - **Q2** `borrowed` is written through `&mut` alone, before the number is `BORROWED`, which it becomes through
+//!   `&mut` alone. So whoever has seen that, by an `Acquire`, may read it plainly. It is there so that `get_mut` has
+//!   something to hand out: who writes through a `&mut V` may leave padding uninitialised, which must not be read as
+//!   words, and nobody is told when the borrow ends. Words that were made stay so.
+//! - **Q3** While the latch is shared, words are read and written by atomic operations, but by Q1. Those of the copy
+//!   that n, from `FIRST` on, names are those of one valid value from before the `Release` of n until a writer has
+//!   stored n + 1; of a value of one word, until the latch is borrowed mutably. When no writer has its turn, n is even.
+//! - **Q4** A latch that is filled does not move: a move need not take padding along, and `Words` may have some at its
 //!   end. It is in a cell, in a field set, and those do not move while anything is attached (R8).
 //!
 //! # Orderings
@@ -40,15 +41,15 @@
 //! As in H.-J. Boehm, *Can seqlocks get along with programming language memory models?* (MSPC 2012). Each of them,
 //! weakened, fails one of the models in `tests/loom_latch.rs`.
 //!
-//! - **O1** The number is stored with `Release` and loaded, first, with `Acquire`: who sees n sees what was written
+//! - **Q5** The number is stored with `Release` and loaded, first, with `Acquire`: who sees n sees what was written
 //!   before it, the value of n above all, and what its writer did before the update.
-//! - **O2** A reader of n must not accept words that are not of n. Such words are of n + 2 or later, since n + 1 is in
+//! - **Q6** A reader of n must not accept words that are not of n. Such words are of n + 2 or later, since n + 1 is in
 //!   the other copy. Their writer has stored n + 1, or found it in its turn, and a `Release` fence stands between that
-//!   and its words, which are stored `Relaxed`; the reader loads words `Relaxed`, and an `Acquire` fence stands between them and its
-//!   second load of the number. So if any word is of n + 2, the fences synchronise, and the second load sees n + 1 at
-//!   least. Without the writer's fence its words could be seen before n + 1, which it stored before them; a
-//!   `Release` store keeps back what comes before it, not what comes after.
-//! - **O3** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer
+//!   and its words, which are stored `Relaxed`; the reader loads words `Relaxed`, and an `Acquire` fence stands between
+//!   them and its second load of the number. So if any word is of n + 2, the fences synchronise, and the second load
+//!   sees n + 1 at least. Without the writer's fence its words could be seen before n + 1, which it stored before them;
+//!   a `Release` store keeps back what comes before it, not what comes after.
+//! - **Q7** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer
 //!   than the number that was seen.
 //! - Under the lock, and through `&mut`, a `Relaxed` load does: the lock, or however the `&mut` came about, orders it.
 //!
@@ -69,8 +70,8 @@ const FIRST: u64 = 2;
 
 /// A value, and how often it was replaced.
 ///
-/// What is read between updates is all that is here, so that a host's field set is as small as if the value were written
-/// once; and it comes first, so that of the first cell it is next to the kind of the node.
+/// What is read between updates is all that is here, so that a host's field set is as small as if the value were
+/// written once; and it comes first, so that of the first cell it is next to the kind of the node.
 #[repr(C)]
 pub(crate) struct Latch<V> {
     home: Words<V>,
@@ -85,8 +86,8 @@ struct Rest<V> {
     borrowed: UnsafeCell<MaybeUninit<V>>,
 }
 
-/// Whose turn it is to write, for all latches together. A latch has one of these, by its address; under a model checker,
-/// for which every run has to be the same, whatever the addresses, all have one.
+/// Whose turn it is to write, for all latches together. A latch has one of these, by its address; under a model
+/// checker, for which every run has to be the same, whatever the addresses, all have one.
 const TURNS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// With a cache line of its own.
@@ -100,7 +101,7 @@ shared! {
 impl<V> Latch<V> {
     const ONE_WORD: bool = Words::<V>::COUNT <= 1;
 
-    /// Makes a latch without a value, and does not touch the words at home (L1).
+    /// Makes a latch without a value, and does not touch the words at home (Q1).
     ///
     /// # Safety
     ///
@@ -129,7 +130,7 @@ impl<V> Latch<V> {
     where
         V: Copied,
     {
-        // Acquire: O1.
+        // Acquire: Q5.
         match self.sequence.load(Ordering::Acquire) {
             EMPTY => (EMPTY, None),
             // SAFETY: the number was loaded with `Acquire`.
@@ -146,14 +147,14 @@ impl<V> Latch<V> {
     ///
     /// # Safety
     ///
-    /// It was replaced since it was empty or borrowed mutably, and what this thread has seen of that was an `Acquire` of a
-    /// `Release` after it.
+    /// It was replaced since it was empty or borrowed mutably, and what this thread has seen of that was an `Acquire`
+    /// of a `Release` after it.
     #[inline]
     pub(crate) unsafe fn read_ready(&self) -> V
     where
         V: Copied,
     {
-        // Acquire: O1. A value of one word does not ask for the number.
+        // Acquire: Q5. A value of one word does not ask for the number.
         let sequence = if Self::ONE_WORD { FIRST } else { self.sequence.load(Ordering::Acquire) };
         // SAFETY: the caller says that a number from `FIRST` on was seen; it does not become less while this is shared.
         unsafe { self.read_words(sequence) }.1
@@ -170,20 +171,20 @@ impl<V> Latch<V> {
         V: Copied,
     {
         loop {
-            // Acquire: O3. Relaxed: O2.
+            // Acquire: Q7. Relaxed: Q6.
             let order = if Self::ONE_WORD { Ordering::Acquire } else { Ordering::Relaxed };
-            // SAFETY: by L1 the words have been made.
+            // SAFETY: by Q1 the words have been made.
             let value = unsafe { self.copy(sequence).load(order) };
             let is_whole = Self::ONE_WORD || {
-                // Acquire: O2.
+                // Acquire: Q6.
                 fence(Ordering::Acquire);
                 self.sequence.load(Ordering::Relaxed) == sequence
             };
             if is_whole {
-                // SAFETY: by O2 all words are those of `sequence`, and by L3 they are a valid value.
+                // SAFETY: by Q6 all words are those of `sequence`, and by Q3 they are a valid value.
                 return (sequence, unsafe { value.assume_init() });
             }
-            // Acquire: O1.
+            // Acquire: Q5.
             sequence = self.sequence.load(Ordering::Acquire);
         }
     }
@@ -233,15 +234,15 @@ impl<V> Latch<V> {
     }
 
     fn rest(&self) -> Option<&Rest<V>> {
-        // Acquire: pairs with the Release of `make_rest`. SAFETY: it is null, or what that has put there, which goes with
-        // the latch.
+        // Acquire: pairs with the Release of `make_rest`. SAFETY: it is null, or what that has put there, which goes
+        // with the latch.
         unsafe { self.rest.load(Ordering::Acquire).as_ref() }
     }
 
     #[cold]
     fn make_rest(&self) -> &Rest<V> {
         let new = Box::new(Rest { spare: Words::new(), borrowed: UnsafeCell::new(MaybeUninit::uninit()) });
-        // SAFETY: nobody else has it yet; and it does not move any more (L4).
+        // SAFETY: nobody else has it yet; and it does not move any more (Q4).
         unsafe { new.spare.clear() };
         let new = Box::into_raw(new);
         // Release: after its words were made. Relaxed on failure: it is loaded again.
@@ -262,7 +263,7 @@ impl<V> Latch<V> {
         V: Copied,
     {
         if sequence == EMPTY {
-            // SAFETY: by L1 nobody else touches it.
+            // SAFETY: by Q1 nobody else touches it.
             unsafe { self.home.clear() };
         }
         if Self::ONE_WORD || sequence < FIRST {
@@ -283,16 +284,16 @@ impl<V> Latch<V> {
     /// It is the caller's turn, and the number that it has found is one less; or it is less than [`FIRST`].
     unsafe fn step(&self, number: u64, value: V) {
         let order = if Self::ONE_WORD {
-            // O3.
+            // Q7.
             Ordering::Release
         } else {
-            // Release: O2.
+            // Release: Q6.
             fence(Ordering::Release);
             Ordering::Relaxed
         };
-        // SAFETY: by L1 the words have been made.
+        // SAFETY: by Q1 the words have been made.
         unsafe { self.copy(number).store(value, order) };
-        // Release: O1.
+        // Release: Q5.
         self.sequence.store(number, Ordering::Release);
     }
 
@@ -313,7 +314,7 @@ impl<V> Latch<V> {
             rest.borrowed.with_mut(|borrowed| unsafe { borrowed.cast::<V>().write(value) });
             self.sequence.store(BORROWED, Ordering::Relaxed);
         }
-        // SAFETY: by L2 there is a valid value; and the borrow is that of `self`, which is exclusive.
+        // SAFETY: by Q2 there is a valid value; and the borrow is that of `self`, which is exclusive.
         Some(rest.borrowed.with_mut(|borrowed| unsafe { &mut *borrowed.cast::<V>() }))
     }
 
@@ -332,7 +333,7 @@ impl<V> Latch<V> {
         V: Copied,
     {
         let rest = self.rest().expect("it was made before the number was stored");
-        // SAFETY: by L2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
+        // SAFETY: by Q2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
         rest.borrowed.with(|borrowed| unsafe { borrowed.cast::<V>().read() })
     }
 

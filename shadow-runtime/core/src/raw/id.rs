@@ -73,8 +73,8 @@ impl<V: Send + Sync + 'static> Id<V> {
 
     /// Attaches `value` to `object`, unless it has this field. A refusal is a warning in the log, with both places.
     ///
-    /// Allocates, locks for a moment, and waits for an initialiser of this very field of `object`. Of threads that race, one
-    /// attaches.
+    /// Allocates, locks for a moment, and waits for an initialiser of this very field of `object`. Of threads that
+    /// race, one attaches.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -127,8 +127,8 @@ impl<V: Send + Sync + 'static> Id<V> {
     /// The value of this field of `object`, or the one that `init` makes.
     ///
     /// However many threads race, one initialiser runs at a time, and none after one has succeeded. No lock is held
-    /// while it runs. If it fails or panics, nothing is attached, and the next caller runs its own. A hit takes no lock, and
-    /// allocates nothing.
+    /// while it runs. If it fails or panics, nothing is attached, and the next caller runs its own. A hit takes no
+    /// lock, and allocates nothing.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -188,8 +188,8 @@ impl<V: Send + Sync + 'static> Id<V> {
         attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 
-    /// Ends this field of `object`, and returns its value. While an initialiser runs there is nothing to end. Locks for a
-    /// moment. Of threads that race, one gets the value.
+    /// Ends this field of `object`, and returns its value. While an initialiser runs there is nothing to end. Locks for
+    /// a moment. Of threads that race, one gets the value.
     ///
     /// ```
     /// use shadow_runtime::raw;

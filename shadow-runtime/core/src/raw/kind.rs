@@ -2,8 +2,8 @@
 //!
 //! In: an id, when it is used. Out: the [`Kind`] that its number names, with its table, or a mismatch.
 //!
-//! **Invariant K**: a number, once it names a kind, names it for ever, so a kind is never freed. Its table has values of
-//! one type, which is part of the table's own; so a table is only given out as what it is, or not at all.
+//! - **J1** Once a number names a kind, it names this kind for ever, so a kind is never freed. The table of a kind has
+//!   values of one type, which is part of the table's own type; so a table is given out as what it is, or not at all.
 //!
 //! Kinds are in a side table, so finding one takes no lock (R10). None is ever taken out of it, which makes T5
 //! (`side_table/shard.rs`) easy. Its keys have fewer values than numbers have: those that have a key in common are in a
@@ -189,7 +189,7 @@ fn key_of(number: u64) -> usize {
 
 #[inline]
 fn kind_at(pointer: NonNull<Kind>) -> &'static Kind {
-    // SAFETY: nothing but kinds is in the table, which by K are never freed.
+    // SAFETY: nothing but kinds is in the table, which by J1 are never freed.
     unsafe { pointer.as_ref() }
 }
 

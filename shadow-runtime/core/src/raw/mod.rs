@@ -28,11 +28,11 @@
 //!
 //! 1. **The object outlives its fields.** Fields are detached before the object goes ([`detach_object`] does it for
 //!    all). Otherwise the next object at this address has them.
-//! 2. **Nobody uses what is detached.** While somebody holds a `&V` that `get`, `attach` or `get_or_attach` returned, or is
-//!    about to be returned one, the field is not detached: not by [`Id::detach`], not by [`Id::detach_all`], not by
-//!    [`detach_object`]. The lifetime of that `&V` is the caller's to choose, and to keep. So these three do not run at
-//!    the same time as a detach of the very field that they ask for; whatever happens to other fields of that object,
-//!    or to that field of other objects, is no matter.
+//! 2. **Nobody uses what is detached.** While somebody holds a `&V` that `get`, `attach` or `get_or_attach` returned,
+//!    or is about to be returned one, the field is not detached: not by [`Id::detach`], not by [`Id::detach_all`], not
+//!    by [`detach_object`]. The lifetime of that `&V` is the caller's to choose, and to keep. So these three do not run
+//!    at the same time as a detach of the very field that they ask for; whatever happens to other fields of that
+//!    object, or to that field of other objects, is no matter.
 //!
 //! Values that [`UpdateId::get`] returned are clones, and may be kept, and its fields may be detached while it runs.
 //!
@@ -46,10 +46,10 @@
 //!
 //! # Cost
 //!
-//! Each field of an object is two allocations, one of them of 40 bytes; each number has a table of its own, of a kilobyte
-//! and what its fields take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as well, and in its table the
-//! object. Attach, update and detach lock a part of that table, and the object if it gets or loses a field, for a moment
-//! each. Neither code of the caller nor the global allocator runs under a lock.
+//! Each field of an object is two allocations, one of them of 40 bytes; each number has a table of its own, of a
+//! kilobyte and what its fields take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as
+//! well, and in its table the object. Attach, update and detach lock a part of that table, and the object if it gets or
+//! loses a field, for a moment each. Neither code of the caller nor the global allocator runs under a lock.
 //!
 //! | method | blocks | allocates | panics | runs code of yours |
 //! |---|---|---|---|---|

@@ -6,15 +6,15 @@
 //!
 //! # Reader's path
 //!
-//! Look the object up; announce the node; look again. If the same node is found, it stays while it is announced. If it is
-//! of this object, clone its value; otherwise, and if another was found, begin again with that. Withdraw; if something
-//! is in the list of what was retired, and the node is in the table no more, look into the list.
+//! Look the object up; announce the node; look again. If the same node is found, it stays while it is announced. If it
+//! is of this object, clone its value; otherwise, and if another was found, begin again with that. Withdraw; if
+//! something is in the list of what was retired, and the node is in the table no more, look into the list.
 //!
 //! # Writer's path
 //!
-//! Take the node out of the table, or replace it, under its shard's lock; pass a fence; look at all slots. If nobody has
-//! announced the node, it is the writer's. Otherwise clone its value, and retire it, so that its last reader drops it.
-//! Writers wait for no reader.
+//! Take the node out of the table, or replace it, under its shard's lock; pass a fence; look at all slots. If nobody
+//! has announced the node, it is the writer's. Otherwise clone its value, and retire it, so that its last reader drops
+//! it. Writers wait for no reader.
 //!
 //! # Why a node is not freed under a reader
 //!
@@ -22,22 +22,23 @@
 //! node that was taken out, and perhaps freed, or even the node of another object, which got the slot between the loads
 //! of its key and of its value. It does not touch what it finds, so that is harmless until the second look-up.
 //!
-//! - **N1** A node that a look-up finds which began after a fence that came after the node's announcement is not freed
+//! - **J2** A node that a look-up finds which began after a fence that came after the node's announcement is not freed
 //!   before that is withdrawn.
 //!
-//! For each node that is taken out or replaced, writer W stores to the table, passes a fence, and loads the slots; reader
-//! R stores to its slot, passes a fence, and loads from the table. One of the fences comes first. If R's, W sees the
-//! announcement, and the node stays. If W's, each load of R's look-up sees what W has stored, or what came later, and
-//! then does not find that node:
+//! For each node that is taken out or replaced, writer W stores to the table, passes a fence, and loads the slots;
+//! reader R stores to its slot, passes a fence, and loads from the table. One of the fences comes first. If R's, W sees
+//! the announcement, and the node stays. If W's, each load of R's look-up sees what W has stored, or what came later,
+//! and then does not find that node:
 //!
 //! - If its slot's array was replaced before W, R has the newer array.
-//! - If its slot got [`NOBODY`](crate::side_table::NOBODY) for a key, R's first load of the slot's key finds that, or a key
-//!   that was put there later. With that key R sees, by `Acquire`, the value that was put there with it, or a later one.
+//! - If its slot got [`NOBODY`](crate::side_table::NOBODY) for a key, R's first load of the slot's key finds that, or a
+//!   key that was put there later. With that key R sees, by `Acquire`, the value that was put there with it, or a later
+//!   one.
 //! - If its slot's value was replaced, R loads the later value.
 //!
-//! A node that is found again may be another one at the same address: it is the one that is announced. The reader uses the
-//! pointer of its second look-up, since the first may have the provenance of a node that was freed. And it may be that of
-//! another object, if one at that address was in the slot at each of the two look-ups, so it says whose it is.
+//! A node that is found again may be another one at the same address: it is the one that is announced. The reader uses
+//! the pointer of its second look-up, since the first may have the provenance of a node that was freed. And it may be
+//! that of another object, if one at that address was in the slot at each of the two look-ups, so it says whose it is.
 //!
 //! What is missed was not there all the time: for a key that is not removed meanwhile T5 holds.
 //!
@@ -173,7 +174,7 @@ impl<V> Newest<V> {
     ) -> Reclaimed<'_, V, impl Fn(&Kept<V>) -> bool> {
         let is_own = move |kept: &Kept<V>| kept.object == object;
         fence(Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same. By N1 and the fence its readers are seen.
+        // SAFETY: the caller's promise is the same. By J2 and the fence its readers are seen.
         unsafe { self.retired.reclaim(self.address(), node, true, is_own) }
     }
 
@@ -193,8 +194,8 @@ impl<V: Send + Sync + 'static> Values for Newest<V> {
     }
 
     unsafe fn end(&'static self, object: usize, taken: NonNull<()>) {
-        // SAFETY: the caller promises that `take` has taken it out of this table for this object, and that once: so it is
-        // a node of this type, and by F1 the caller's.
+        // SAFETY: the caller promises that `take` has taken it out of this table for this object, and that once: so it
+        // is a node of this type, and by F1 the caller's.
         match unsafe { self.reclaim(object, taken.cast()) } {
             // SAFETY: it is this thread's alone.
             Ok(node) => unsafe { Node::end(node) },
@@ -224,7 +225,7 @@ impl<V> Reading<'_, V> {
 
     #[inline]
     fn kept(&self) -> &Kept<V> {
-        // SAFETY: by N1; who asks has announced it, and found this pointer after that.
+        // SAFETY: by J2; who asks has announced it, and found this pointer after that.
         unsafe { self.node.as_ref() }.value()
     }
 
@@ -320,8 +321,8 @@ mod tests {
         assert!(known.detach(1).is_some());
     }
 
-    /// The reader of the one withdraws just before its node is left to it; that of the other has withdrawn, and is about to
-    /// look into the list. So who takes the one out drops both, of which one panics.
+    /// The reader of the one withdraws just before its node is left to it; that of the other has withdrawn, and is
+    /// about to look into the list. So who takes the one out drops both, of which one panics.
     #[test]
     fn who_takes_a_value_out_gets_its_panics_and_no_others() {
         /// Panics when it is dropped, if it is to.

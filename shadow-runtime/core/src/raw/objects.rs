@@ -1,15 +1,15 @@
 //! Which fields each object has: for [`detach_object`](super::detach_object), and for writers to be one at a time.
 //!
-//! In: an address. Out: its lock, and the kinds of its fields. Readers do not come here; they look into the table of the
-//! one kind that they want (`table.rs`), and so does everybody who does not ask for all fields of an object.
+//! In: an address. Out: its lock, and the kinds of its fields. Readers do not come here; they look into the table of
+//! the one kind that they want (`table.rs`), and so does everybody who does not ask for all fields of an object.
 //!
 //! Fields come and go under the lock of their object, which is taken before that of a table's shard. So the lists here
 //! and the tables agree under the object's lock (F2 of `table.rs`).
 //!
-//! The kinds of an object are an intrusive list of boxes. The first box of each list is a node of a digital search tree:
-//! at depth n, bit n of the address' hash decides between the two children, and a node that goes is replaced by a leaf
-//! below. So neither insertion nor removal allocates. The global allocator may be code of the user and runs under no
-//! lock (R4): an attach allocates the box before the lock, and a detach frees the box after the unlock (R7).
+//! The kinds of an object are an intrusive list of boxes. The first box of each list is a node of a digital search
+//! tree: at depth n, bit n of the address' hash decides between the two children, and a node that goes is replaced by a
+//! leaf below. So neither insertion nor removal allocates. The global allocator may be code of the user and runs under
+//! no lock (R4): an attach allocates the box before the lock, and a detach frees the box after the unlock (R7).
 //!
 //! - **F3** Every box of a tree or a list was given up by `Box::leak`, and is in one list once, or a tree's node once.
 //!   The lock of a tree guards all its boxes, their lists included. A thread that unlinks a box owns the box.

@@ -2,8 +2,8 @@
 //!
 //! In: a value, for an object. Out: a reference to it. Neighbour: `table.rs`, which has a box for each object.
 //!
-//! - **W1** A node in such a table is a `Once` in a box, given up by `Box::leak`; so by F1 (`table.rs`) it is whole for as
-//!   long as it is in the table, and whoever takes it out has the box.
+//! - **W1** A node in such a table is a `Once` in a box, given up by `Box::leak`; so by F1 (`table.rs`) it is whole for
+//!   as long as it is in the table, and whoever takes it out has the box.
 
 use std::panic::Location;
 use std::ptr::NonNull;

@@ -1,8 +1,8 @@
 //! The fields of one kind: object → node. Reads take no lock (R10).
 //!
-//! In: an address, and a node for it. Out: the node. What it is, and when it ends, is not this file's business, but that of
-//! `once.rs` and of `newest.rs`. Neighbours: `kind.rs`, which has a table for each number; `objects.rs`, which has the
-//! numbers of each object; `side_table/shard.rs`, of which a table has a few.
+//! In: an address, and a node for it. Out: the node. What it is, and when it ends, is not this file's business, but
+//! that of `once.rs` and of `newest.rs`. Neighbours: `kind.rs`, which has a table for each number; `objects.rs`, which
+//! has the numbers of each object; `side_table/shard.rs`, of which a table has a few.
 //!
 //! # What is where
 //!
@@ -10,10 +10,10 @@
 //! that object and of that kind, and no reader has to look into a node, which may be about to go, to see whose it is. A
 //! field of another id, or of another object, is another key or another table, and does not matter.
 //!
-//! - **F1** A node in a table is of the table's type, and was given to it by `put` or `replace`; it is the table's until it
-//!   is taken out, and then it is whoever's took it out.
-//! - **F2** A table has a node for an object if and only if `objects.rs` has its kind for that object, for whoever has the
-//!   object's lock.
+//! - **F1** A node in a table is of the table's type, and was given to it by `put` or `replace`; it is the table's
+//!   until it is taken out, and then it is whoever's took it out.
+//! - **F2** A table has a node for an object if and only if `objects.rs` has its kind for that object, for whoever has
+//!   the object's lock.
 //!
 //! # Reader's path
 //!
@@ -27,10 +27,10 @@
 //! node there, and the kind to those of the object. If either has no room, unlock both, grow, and begin again: the
 //! global allocator may be code of the user, so it runs under neither lock (R4). *Detach*: take the node and the kind
 //! out, in the same order of locks. *Replace*: lock the shard of the table, and put the node in place of the other.
-//! *Detach all fields of an object*: lock it, and take each of its kinds out of that kind's table. *Detach the fields of
-//! all objects*: of each shard, note the addresses under its lock; then detach them one by one. In all of them what was
-//! taken out ends when the locks are let go (R4). A lock of an object is taken before that of a shard, never after, and
-//! one of each at most, so no two writers wait for one another.
+//! *Detach all fields of an object*: lock it, and take each of its kinds out of that kind's table. *Detach the fields
+//! of all objects*: of each shard, note the addresses under its lock; then detach them one by one. In all of them what
+//! was taken out ends when the locks are let go (R4). A lock of an object is taken before that of a shard, never after,
+//! and one of each at most, so no two writers wait for one another.
 //!
 //! # Who races with what
 //!
@@ -38,8 +38,8 @@
 //! - *A look-up of one id and anything with other ids of the same object*: those are in other tables.
 //! - *A look-up of a field and its own detach*: ruled out for values that are written once: `get` and those that attach
 //!   ask that the field is not detached while they run, or hand out a reference. For others, `newest.rs`.
-//! - *Two that attach one field*: `claim.rs` keeps them apart. *Two that detach it*: the object's lock does, and one of them
-//!   finds nothing.
+//! - *Two that attach one field*: `claim.rs` keeps them apart. *Two that detach it*: the object's lock does, and one of
+//!   them finds nothing.
 //!
 //! # Memory
 //!

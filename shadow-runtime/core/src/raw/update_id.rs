@@ -103,8 +103,8 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
         }
     }
 
-    /// Ends this field of `object`, and returns its value, or a clone of it if somebody is cloning it just then. Locks for a
-    /// moment; waits for no reader.
+    /// Ends this field of `object`, and returns its value, or a clone of it if somebody is cloning it just then. Locks
+    /// for a moment; waits for no reader.
     ///
     /// ```
     /// const NAME: shadow_runtime::raw::UpdateId<&str> = shadow_runtime::raw::UpdateId::new(2);

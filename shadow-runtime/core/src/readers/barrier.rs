@@ -1,17 +1,19 @@
 //! A fence that costs those nothing who pass it often, and those much who need it seldom.
 //!
 //! In: nothing. Out: [`light`], for the many, which only keeps the compiler from moving memory accesses past it, and
-//! [`heavy`], for the few, which has every thread of the process pass a fence, wherever it is just then. So if one thread
-//! stores A, passes `light` and loads B, and another stores B, passes `heavy` and loads A, one of them sees what the
-//! other has stored: as with two `SeqCst` fences.
+//! [`heavy`], for the few, which has every thread of the process pass a fence, wherever it is just then. So if one
+//! thread stores A, passes `light` and loads B, and another stores B, passes `heavy` and loads A, one of them sees what
+//! the other has stored: as with two `SeqCst` fences.
 //!
-//! The kernel does it: `membarrier(2)`, with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14. Liburcu and Folly's
-//! hazard pointers have it from the same call. [`is_available`] is false, and nobody may rely on `light`, on other systems,
-//! without the feature `membarrier`, where the kernel does not offer the commands, and where a sandbox refuses the call.
+//! The kernel does it: `membarrier(2)`, with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14. Liburcu and
+//! Folly's hazard pointers have it from the same call. [`is_available`] is false, and nobody may rely on `light`, on
+//! other systems, without the feature `membarrier`, where the kernel does not offer the commands, and where a sandbox
+//! refuses the call.
 //!
-//! A sandbox may also answer a call that it does not make, with 0, which is what the commands return. So the kernel is asked
-//! first for the mask of its commands, by `MEMBARRIER_CMD_QUERY`, and a mask without both commands is not believed. A sandbox
-//! that kills the process on an unknown call does so at that query: such a program leaves out the feature.
+//! A sandbox may also answer a call that it does not make, with 0, which is what the commands return. So the kernel is
+//! asked first for the mask of its commands, by `MEMBARRIER_CMD_QUERY`, and a mask without both commands is not
+//! believed. A sandbox that kills the process on an unknown call does so at that query: such a program leaves out the
+//! feature.
 
 #[cfg(all(
     not(loom),
@@ -70,8 +72,8 @@ mod imp {
     /// The kernel's answer: at least 0, or -1 where the call fails.
     fn membarrier(command: c_int) -> c_long {
         let Some(number) = MEMBARRIER else { return -1 };
-        // SAFETY: `syscall` is declared as the C library declares it, and this call has these three arguments and touches no
-        // memory of the process. A kernel that does not know the number returns an error.
+        // SAFETY: `syscall` is declared as the C library declares it, and this call has these three arguments and
+        // touches no memory of the process. A kernel that does not know the number returns an error.
         unsafe { syscall(number, command, 0 as c_int, 0 as c_int) }
     }
 
@@ -151,10 +153,10 @@ mod imp {
     }
 }
 
-/// For models, which have no such call. A slot has a word for it, which its thread exchanges where it passes `light`, and
-/// `heavy` exchanges those of all slots: of one that passes `light` and one that passes `heavy`, one has happened before
-/// the other. Nothing else is ordered by it: not two that pass `light`, nor one that passes `light` and one that has a
-/// fence of its own.
+/// For models, which have no such call. A slot has a word for it, which its thread exchanges where it passes `light`,
+/// and `heavy` exchanges those of all slots: of one that passes `light` and one that passes `heavy`, one has happened
+/// before the other. Nothing else is ordered by it: not two that pass `light`, nor one that passes `light` and one that
+/// has a fence of its own.
 #[cfg(loom)]
 mod modelled {
     use std::cell::Cell;

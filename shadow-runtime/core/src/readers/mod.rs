@@ -1,22 +1,23 @@
 //! Hazards: a reader announces a value before the use, and a writer scans the announcements before the drop.
 //!
-//! In: a reader's cell and node. Out: whether a node is announced. These are hazard pointers (M. M. Michael, "Hazard Pointers",
-//! IEEE TPDS 15/6, 2004) in slots of single threads, so readers write to no shared memory. Neighbours: `cell/get_or_update.rs` and
-//! `raw/newest.rs`, which argue the protocol of a hazard; `barrier.rs`, the process-wide barrier in place of a reader's fence;
-//! `node.rs`, the memory of a value; `retired.rs`, the drop of a value that was announced when a writer replaced it.
+//! In: a reader's cell and node. Out: whether a node is announced. These are hazard pointers (M. M. Michael, "Hazard
+//! Pointers", IEEE TPDS 15/6, 2004) in slots of single threads, so readers write to no shared memory. Neighbours:
+//! `cell/get_or_update.rs` and `raw/newest.rs`, which argue the protocol of a hazard; `barrier.rs`, the process-wide
+//! barrier in place of a reader's fence; `node.rs`, the memory of a value; `retired.rs`, the drop of a value that was
+//! announced when a writer replaced it.
 //!
 //! # Slots
 //!
-//! A hazard is in a [`Slot`]. A thread owns one slot from its first read to its end. A nested read owns a second slot until its end.
-//! Slots are never freed; a later owner uses the slot of an earlier owner. So the memory is 128 bytes for each slot of the peak,
-//! the most threads and nested reads at one time, and for one more.
+//! A hazard is in a [`Slot`]. A thread owns one slot from its first read to its end. A nested read owns a second slot
+//! until its end. Slots are never freed; a later owner uses the slot of an earlier owner. So the memory is 128 bytes
+//! for each slot of the peak, the most threads and nested reads at one time, and for one more.
 //!
-//! A slot has a node, null without a hazard, and the node's cell. Cells recycle nodes, so a slow reader of one cell may announce a
-//! node of another cell, until its second look. The cell in the slot tells the two apart, and no writer waits for such a reader. A
-//! reader stores the cell before the node, both with `Release`. A scan that acquires the node sees this cell or a newer cell; with a
-//! newer cell, the reader is done with the node. For the same reason the cell is stored with `Release` and loaded with `Acquire`: a
-//! scan that sees the newer cell also sees the withdrawal before. The scan's second look at the node then rejects a cell that is
-//! right for another node.
+//! A slot has a node, null without a hazard, and the node's cell. Cells recycle nodes, so a slow reader of one cell may
+//! announce a node of another cell, until its second look. The cell in the slot tells the two apart, and no writer
+//! waits for such a reader. A reader stores the cell before the node, both with `Release`. A scan that acquires the
+//! node sees this cell or a newer cell; with a newer cell, the reader is done with the node. For the same reason the
+//! cell is stored with `Release` and loaded with `Acquire`: a scan that sees the newer cell also sees the withdrawal
+//! before. The scan's second look at the node then rejects a cell that is right for another node.
 //!
 //! # The scan list
 //!
@@ -29,35 +30,37 @@
 //! | [`UNLINKED`] | none | no |
 //!
 //! [`take_slot`] searches the list of all slots, which only grows, for a slot without an owner, and owns the slot by a
-//! compare-and-swap of the state. An unlinked slot is then pushed to the front of the scan list. [`Slot::give_back`] stores
-//! `VACANT`. A scan that meets more than [`MOST_VACANT`] vacant slots calls [`unlink_vacant`], which owns each vacant slot but the
-//! first of the list, unlinks the slot, and stores `UNLINKED`. A flag admits one thread at a time, and no thread waits for the
-//! flag. So reads take no lock (R10), and a read by the thread's own slot executes no code of the list.
+//! compare-and-swap of the state. An unlinked slot is then pushed to the front of the scan list. [`Slot::give_back`]
+//! stores `VACANT`. A scan that meets more than [`MOST_VACANT`] vacant slots calls [`unlink_vacant`], which owns each
+//! vacant slot but the first of the list, unlinks the slot, and stores `UNLINKED`. A flag admits one thread at a time,
+//! and no thread waits for the flag. So reads take no lock (R10), and a read by the thread's own slot executes no code
+//! of the list.
 //!
-//! *Bound*: a scan visits the slots in use, and at most [`MOST_VACANT`] vacant slots, from the second scan after slots were given
-//! back, in any order. (A thread that stops inside of `unlink_vacant`, or is missing in the child of a `fork`, suspends the bound,
-//! and nothing else.)
+//! *Bound*: a scan visits the slots in use, and at most [`MOST_VACANT`] vacant slots, from the second scan after slots
+//! were given back, in any order. (A thread that stops inside of `unlink_vacant`, or is missing in the child of a
+//! `fork`, suspends the bound, and nothing else.)
 //!
 //! # Why a scan misses no hazard
 //!
 //! - **H1** An owned slot is in the scan list, from before the owner's first hazard until after the last.
-//! - **H2** Only the holder of the flag unlinks, only slots that it owns, and never the first of the list. So only the holder of the
-//!   flag writes links of slots in the list; the pusher of a slot writes the slot's link before the push.
-//! - **H3** Number the pushes by the modification order of `SCANNED`; a slot has the number of its last push. A link leads to the
-//!   highest lower number that was in the list when the link was written.
+//! - **H2** Only the holder of the flag unlinks, only slots that it owns, and never the first of the list. So only the
+//!   holder of the flag writes links of slots in the list; the pusher of a slot writes the slot's link before the push.
+//! - **H3** Number the pushes by the modification order of `SCANNED`; a slot has the number of its last push. A link
+//!   leads to the highest lower number that was in the list when the link was written.
 //!
-//! Let a hazard count for a scan (`cell/get_or_update.rs`, O5), in slot S with number s. By H1, the push of S happens before the
-//! hazard. So the order that shows the hazard to the scan also shows the push, and the scan begins at a number from s on. Let the
-//! scan be at a number above s, and load the link. By `Acquire`, this push or a later push wrote the link, so a slot with a number
-//! above s did. By H3 the link leads to S or to a number above s: S stays in the list, so no link from above s leads below s. By
-//! induction the scan arrives at S.
+//! Let a hazard count for a scan (`cell/get_or_update.rs`, O5), in slot S with number s. By H1, the push of S happens
+//! before the hazard. So the order that shows the hazard to the scan also shows the push, and the scan begins at a
+//! number from s on. Let the scan be at a number above s, and load the link. By `Acquire`, this push or a later push
+//! wrote the link, so a slot with a number above s did. By H3 the link leads to S or to a number above s: S stays in
+//! the list, so no link from above s leads below s. By induction the scan arrives at S.
 //!
-//! A scan ends: links lead to lower numbers. A scan arrives at a slot that was pushed again only by a link from before the unlinking.
-//! By the `Release` of the slot's new link, the scan never loads that old link again. So each such push costs one restart at most.
+//! A scan ends: links lead to lower numbers. A scan arrives at a slot that was pushed again only by a link from before
+//! the unlinking. By the `Release` of the slot's new link, the scan never loads that old link again. So each such push
+//! costs one restart at most.
 //!
-//! A scan may skip S only after S was given back and unlinked. Then the scan acquires the reader's work: `give_back`, `Release` → the
-//! compare-and-swap of `unlink_vacant`, `Acquire` → the new link, `Release` → the scan, `Acquire`. Later links that skip S are
-//! written under the flag, too.
+//! A scan may skip S only after S was given back and unlinked. Then the scan acquires the reader's work: `give_back`,
+//! `Release` → the compare-and-swap of `unlink_vacant`, `Acquire` → the new link, `Release` → the scan, `Acquire`.
+//! Later links that skip S are written under the flag, too.
 
 pub(crate) mod barrier;
 #[cfg(loom)]
@@ -162,7 +165,8 @@ pub(crate) fn take() -> Taken {
 
 /// Makes `slot` the thread's own until the thread ends, if it has none, and returns whether it is.
 fn keep(slot: &'static Slot) -> bool {
-    // The registration of the destructor of `KEPT` may allocate, and an allocator may read: then that read takes another slot.
+    // The registration of the destructor of `KEPT` may allocate, and an allocator may read: then that read takes
+    // another slot.
     if KEEPING.try_with(|keeping| keeping.replace(true)).unwrap_or(true) {
         return false;
     }
@@ -172,10 +176,11 @@ fn keep(slot: &'static Slot) -> bool {
     is_own
 }
 
-/// Whether this thread is running a user's `Clone` that the library has called, or a closure that has a reference to a value.
+/// Whether this thread is running a user's `Clone` that the library has called, or a closure that has a reference to a
+/// value.
 ///
-/// The hazard of the thread's own slot says so for most reads, which do nothing for this. [`Unshown`] counts the rest: a read by
-/// another slot, and the clone that a writer makes of a value that it retires.
+/// The hazard of the thread's own slot says so for most reads, which do nothing for this. [`Unshown`] counts the rest:
+/// a read by another slot, and the clone that a writer makes of a value that it retires.
 #[inline]
 pub(crate) fn is_in_clone() -> bool {
     // Relaxed: only this thread stores there.
@@ -209,8 +214,8 @@ pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
 
 /// The slots that a scan visits.
 fn scanned() -> impl Iterator<Item = &'static Slot> {
-    // SeqCst: the push of the slot of each hazard that counts is seen. By that an Acquire, as the loads of links: pairs with the
-    // Release of `push` and of `unlink_vacant`.
+    // SeqCst: the push of the slot of each hazard that counts is seen. By that an Acquire, as the loads of links: pairs
+    // with the Release of `push` and of `unlink_vacant`.
     iter::successors(at(SCANNED.load(Ordering::SeqCst)), |slot| at(slot.next.load(Ordering::Acquire)))
 }
 
@@ -222,13 +227,13 @@ fn slots(last: *mut Slot) -> impl Iterator<Item = &'static Slot> {
 
 /// What a list points to.
 fn at(slot: *mut Slot) -> Option<&'static Slot> {
-    // SAFETY: every pointer in the lists is null or comes from `make_slot`, which leaks the slot. The caller has loaded the pointer
-    // with Acquire, or from an older slot's immutable link, so the slot is seen as `make_slot` has made it.
+    // SAFETY: every pointer in the lists is null or comes from `make_slot`, which leaks the slot. The caller has loaded
+    // the pointer with Acquire, or from an older slot's immutable link, so the slot is seen as `make_slot` has made it.
     unsafe { slot.as_ref() }
 }
 
-/// The slots in use, for a model's [`barrier::heavy`]. It begins with an exchange, so a slot that is pushed later sees what came
-/// before.
+/// The slots in use, for a model's [`barrier::heavy`]. It begins with an exchange, so a slot that is pushed later sees
+/// what came before.
 #[cfg(loom)]
 fn all_slots() -> impl Iterator<Item = &'static Slot> {
     let first = SCANNED.fetch_update(Ordering::AcqRel, Ordering::Acquire, Some);
@@ -270,8 +275,8 @@ impl Slot {
         self.cell.store(cell, Ordering::Release);
     }
 
-    /// Ends an announcement, and orders that before `SeqCst` loads, for who passes [`barrier::heavy`] between its stores
-    /// and its look, if there is that, and else has `SeqCst` there, too.
+    /// Ends an announcement, and orders that before `SeqCst` loads, for who passes [`barrier::heavy`] between its
+    /// stores and its look, if there is that, and else has `SeqCst` there, too.
     #[inline]
     pub(crate) fn withdraw(&self) {
         if barrier::is_available() {
@@ -322,8 +327,8 @@ impl Slot {
             // Release: for a scan that is here since the slot's last push. See the header: why a scan ends.
             self.next.store(first, Ordering::Release);
             let new = ptr::from_ref(self).cast_mut();
-            // SeqCst: before any hazard in the slot, for `scanned`. As an AcqRel, it releases the slot and its link, and continues
-            // the Release of the first slot's push.
+            // SeqCst: before any hazard in the slot, for `scanned`. As an AcqRel, it releases the slot and its link,
+            // and continues the Release of the first slot's push.
             match SCANNED.compare_exchange(first, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(newer) => first = newer,
@@ -384,10 +389,12 @@ fn unlink_vacant() {
     // Acquire: pairs with the push of that slot, and by that with all pushes before.
     let mut before = at(SCANNED.load(Ordering::Acquire));
     while let Some(slot) = before {
-        // Relaxed, here and below: a link was written before a push that this thread has acquired, or under the flag (H2).
+        // Relaxed, here and below: a link was written before a push that this thread has acquired, or under the flag
+        // (H2).
         let Some(next) = at(slot.next.load(Ordering::Relaxed)) else { break };
         if next.state_hint() == VACANT && next.own(VACANT) {
-            // By H2 nobody else writes to either link. Release: of what the slot's readers did, and of what it links to.
+            // By H2 nobody else writes to either link. Release: of what the slot's readers did, and of what it links
+            // to.
             slot.next.store(next.next.load(Ordering::Relaxed), Ordering::Release);
             // Release: before the slot's next push.
             next.state.store(UNLINKED, Ordering::Release);

@@ -1,7 +1,8 @@
 //! The memory of one value that is replaced.
 //!
-//! In: a value. Out: a node, which a cell, a table of `raw`, or the list of what is retired has. Neighbours: `retired.rs`,
-//! the list; `spare.rs`, the memory of the node that a thread has taken apart last, which the next node has again.
+//! In: a value. Out: a node, which a cell, a table of `raw`, or the list of what is retired has. Neighbours:
+//! `retired.rs`, the list; `spare.rs`, the memory of the node that a thread has taken apart last, which the next node
+//! has again.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};

@@ -1,29 +1,30 @@
 //! Who drops a value that was still in use when it was replaced.
 //!
-//! In: nodes that a writer has replaced. Out: the value of one that nobody has announced; of others their end, by whoever
-//! is the last to have one. Neighbours: `node.rs`, one node; `cell/get_or_update.rs` and `raw/newest.rs`, whose headers say
-//! how announcements are seen; what is called a cell here is a table of the latter, too.
+//! In: nodes that a writer has replaced. Out: the value of one that nobody has announced; of others their end, by
+//! whoever is the last to have one. Neighbours: `node.rs`, one node; `cell/get_or_update.rs` and `raw/newest.rs`, whose
+//! headers say how announcements are seen; what is called a cell here is a table of the latter, too.
 //!
-//! A writer that finds its node announced clones the value, puts the node into the cell's list, and looks again. A reader
-//! that finds, after its withdrawal, that its node was replaced, looks into the list; it drops what nobody announces any
-//! more, and puts the rest back.
+//! A writer that finds its node announced clones the value, puts the node into the cell's list, and looks again. A
+//! reader that finds, after its withdrawal, that its node was replaced, looks into the list; it drops what nobody
+//! announces any more, and puts the rest back.
 //!
 //! - **E1** A node in the list was replaced, and belongs to the list alone. Who takes the list takes all of it.
 //! - **E2** No reader announces it anew and keeps it; so once it was seen not to be announced, nobody uses it.
-//! - **E3** Whoever leaves it in the list has put it there, and has seen it announced after that. So the reader that had
-//!   announced it has yet to withdraw, and will look into the list.
+//! - **E3** Whoever leaves it in the list has put it there, and has seen it announced after that. So the reader that
+//!   had announced it has yet to withdraw, and will look into the list.
 //!
-//! For E3, whoever puts a node there and then looks at the slots, and a reader that withdraws and then looks at the word
-//! and into the list, must not miss one another. Every read withdraws, and a node is put there seldom; so a reader has no
-//! fence between the two, and who puts a node there has every thread pass one (`barrier.rs`), about a microsecond. A reader
-//! whose withdrawal comes before that is seen to have withdrawn; one whose withdrawal comes after looks after it, too. Where
-//! the system has no such fence, all four are `SeqCst`. So what is retired stays for as long as a reader uses it, and no
-//! longer, whether the field is updated again or not; the list is as long as there are such readers at the most.
+//! For E3, whoever puts a node there and then looks at the slots, and a reader that withdraws and then looks at the
+//! word and into the list, must not miss one another. Every read withdraws, and a node is put there seldom; so a reader
+//! has no fence between the two, and who puts a node there has every thread pass one (`barrier.rs`), about a
+//! microsecond. A reader whose withdrawal comes before that is seen to have withdrawn; one whose withdrawal comes after
+//! looks after it, too. Where the system has no such fence, all four are `SeqCst`. So what is retired stays for as long
+//! as a reader uses it, and no longer, whether the field is updated again or not; the list is as long as there are such
+//! readers at the most.
 //!
-//! The system may cease to have the fence for all, by a sandbox that is closed too late. What was replaced in a cell that
-//! was cold then is never known not to be in use. It stays in the list for as long as the field is attached to its host,
-//! and its link says so; there is one such node for each cell, since none becomes cold any more. And what is put into a
-//! list just then may be missed by its last reader; it stays until somebody else looks into that list.
+//! The system may cease to have the fence for all, by a sandbox that is closed too late. What was replaced in a cell
+//! that was cold then is never known not to be in use. It stays in the list for as long as the field is attached to its
+//! host, and its link says so; there is one such node for each cell, since none becomes cold any more. And what is put
+//! into a list just then may be missed by its last reader; it stays until somebody else looks into that list.
 
 use std::any::type_name;
 use std::fmt::Display;
@@ -36,9 +37,9 @@ use crate::readers::{self, Unshown, barrier};
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 
 /// How many steps a writer waits whose node is announced, before it looks again: about three microseconds, more where a
-/// step takes longer. To clone something small takes less; the rest is for the other to get on, which finds its cache lines
-/// where they are as long as this one keeps away. With an eighth of it, two threads that read and write the same field
-/// take nearly twice as long.
+/// step takes longer. To clone something small takes less; the rest is for the other to get on, which finds its cache
+/// lines where they are as long as this one keeps away. With an eighth of it, two threads that read and write the same
+/// field take nearly twice as long.
 const PATIENCE: usize = 512;
 
 /// Nodes that were replaced while they were announced.
@@ -69,8 +70,8 @@ impl<V> Retired<V> {
         self.first.load(Ordering::SeqCst).is_null()
     }
 
-    /// A node of `cell`, which is where this list is, once it is the caller's alone. If somebody has announced it, it is
-    /// retired when the error is dropped; `is_own` is as in [`collect`](Self::collect).
+    /// A node of `cell`, which is where this list is, once it is the caller's alone. If somebody has announced it, it
+    /// is retired when the error is dropped; `is_own` is as in [`collect`](Self::collect).
     ///
     /// # Safety
     ///
@@ -130,8 +131,8 @@ impl<V> Retired<V> {
     ///
     /// # Panics
     ///
-    /// If destructors of values that are the caller's own do: the first panic is raised again after all of them have run.
-    /// Panics of others' destructors are discarded (R5).
+    /// If destructors of values that are the caller's own do: the first panic is raised again after all of them have
+    /// run. Panics of others' destructors are discarded (R5).
     #[cold]
     pub(crate) fn collect(&self, cell: usize, is_own: impl Fn(&V) -> bool) {
         if self.is_empty() {

@@ -1,15 +1,16 @@
 //! The memory of the last small node that a thread has taken apart, for the next that it makes.
 //!
-//! In: the memory of a node that is nobody's any more. Out: the same, for another node of that size. Neighbour: `node.rs`.
+//! In: the memory of a node that is nobody's any more. Out: the same, for another node of that size. Neighbour:
+//! `node.rs`.
 //!
-//! Who updates a field makes a node, puts it where another was, and has that one to free: memory of the same size, still in
-//! its cache. So it needs no allocator in between, which for a small value takes longer than all the rest, and longer still
-//! where several threads update one field, since then each frees what another has allocated.
+//! Who updates a field makes a node, puts it where another was, and has that one to free: memory of the same size,
+//! still in its cache. So it needs no allocator in between, which for a small value takes longer than all the rest, and
+//! longer still where several threads update one field, since then each frees what another has allocated.
 //!
-//! A thread keeps one [`Block`], and frees it when it ends. What is larger, or aligned in another way, is allocated and freed
-//! each time. That a thread is to free something at its end may itself be something that allocates, and an allocator may
-//! update fields, as it may where it frees: meanwhile nothing is kept, and nothing of this is half done. Nor is anything
-//! kept after that, in what the thread's other locals drop at its end.
+//! A thread keeps one [`Block`], and frees it when it ends. What is larger, or aligned in another way, is allocated and
+//! freed each time. That a thread is to free something at its end may itself be something that allocates, and an
+//! allocator may update fields, as it may where it frees: meanwhile nothing is kept, and nothing of this is half done.
+//! Nor is anything kept after that, in what the thread's other locals drop at its end.
 
 use std::alloc::{Layout, dealloc};
 use std::cell::Cell;
@@ -26,16 +27,16 @@ const ALIGN: usize = 8;
 
 /// Memory with nothing in it.
 ///
-/// - **S1** It was allocated by `Box`, for something of this size, which is not 0, and of the alignment [`ALIGN`]. It is
-///   nobody else's.
+/// - **S1** It was allocated by `Box`, for something of this size, which is not 0, and of the alignment [`ALIGN`]. It
+///   is nobody else's.
 struct Block {
     memory: NonNull<u8>,
     size: usize,
 }
 
 impl Block {
-    /// Whether a `T` has such memory, and little of it. Under a model checker none has: models have memory of their own,
-    /// which comes back at once.
+    /// Whether a `T` has such memory, and little of it. Under a model checker none has: models have memory of their
+    /// own, which comes back at once.
     const fn is_for<T>() -> bool {
         !cfg!(loom) && 0 < size_of::<T>() && size_of::<T>() <= MOST && align_of::<T>() == ALIGN
     }

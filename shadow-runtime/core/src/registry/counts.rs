@@ -1,30 +1,31 @@
 //! The counts of fields. Each thread has counters of its own, so counting writes to no shared memory.
 //!
 //! In: events, each of one field, on any thread, also at the end of a thread. Out: sums, for the report. Neighbours:
-//! `field.rs`, which holds the [`Counts`] of a field, and `mod.rs`, whose lock guards [`Blocks`]. `no_counts.rs` replaces this
-//! file without the feature `counts`.
+//! `field.rs`, which holds the [`Counts`] of a field, and `mod.rs`, whose lock guards [`Blocks`]. `no_counts.rs`
+//! replaces this file without the feature `counts`.
 //!
-//! **Places**: a field has a number, from its first attach on. A thread has a block of counters, indexed by number. A field's
-//! count is the sum of its counters over all blocks, and of the field's own counters. A block keeps its counts when its thread
-//! gives it back.
+//! **Places**: a field has a number, from its first attach on. A thread has a block of counters, indexed by number. A
+//! field's count is the sum of its counters over all blocks, and of the field's own counters. A block keeps its counts
+//! when its thread gives it back.
 //!
-//! **Segments**: a block grows by segments, which never move. The first segment has the numbers below [`FIRST`]. Each later
-//! segment is as long as all segments before together; the thread makes the segment when it first counts such a number.
+//! **Segments**: a block grows by segments, which never move. The first segment has the numbers below [`FIRST`]. Each
+//! later segment is as long as all segments before together; the thread makes the segment when it first counts such a
+//! number.
 //!
-//! **Counting** finds the segment and adds without a read-modify-write, since no other thread writes there. Without a block, or
-//! without the segment, [`lengthen`] provides both. Where it cannot, an atomic addition to the field's own counters does: for
-//! numbers from [`LONGEST`] on, so that a block stays small; in an allocator that counts while a segment is allocated; and in
-//! destructors that run after the block was given back.
+//! **Counting** finds the segment and adds without a read-modify-write, since no other thread writes there. Without a
+//! block, or without the segment, [`lengthen`] provides both. Where it cannot, an atomic addition to the field's own
+//! counters does: for numbers from [`LONGEST`] on, so that a block stays small; in an allocator that counts while a
+//! segment is allocated; and in destructors that run after the block was given back.
 //!
-//! **Invariant B**: only the thread that has taken a block writes to its counters, and adds segments. Blocks are published,
-//! taken and given back under the registry's lock. So a later owner continues from the counts of an earlier owner, and a report,
-//! which holds the lock, visits every block with counts. `OnceLock` publishes a segment with `Release`: a count that happens
-//! before a report is in the report.
+//! - **B1** Only the thread that has taken a block writes to its counters, and adds segments. Blocks are published,
+//!   taken and given back under the registry's lock. So a later owner continues from the counts of an earlier owner,
+//!   and a report, which holds the lock, visits every block with counts. `OnceLock` publishes a segment with `Release`:
+//!   a count that happens before a report is in the report.
 //!
-//! **Memory**: a block is leaked, and a later thread uses it again, with its segments. A thread takes the free block closest to
-//! the needed length, and allocates a block only if none is free. So the blocks are at most as many as the most threads alive at
-//! one time, and none is longer than the longest in use: memory, and the walk of a report, are bounded by the product. A
-//! reference to leaked memory never dangles, so no code here is unsafe.
+//! **Memory**: a block is leaked, and a later thread uses it again, with its segments. A thread takes the free block
+//! closest to the needed length, and allocates a block only if none is free. So the blocks are at most as many as the
+//! most threads alive at one time, and none is longer than the longest in use: memory, and the walk of a report, are
+//! bounded by the product. A reference to leaked memory never dangles, so no code here is unsafe.
 //!
 //! A signal handler that interrupts an addition to the same counter may lose a count; nothing worse.
 
@@ -92,7 +93,8 @@ pub(super) struct Blocks {
 struct Taken;
 
 thread_local! {
-    /// The first segment of this thread's block. It has no destructor, so counting need not ask whether it is still there.
+    /// The first segment of this thread's block. It has no destructor, so counting need not ask whether it is still
+    /// there.
     static COUNTERS: Cell<&'static [Counters]> = const { Cell::new(&[]) };
 
     /// This thread's block.
@@ -304,8 +306,8 @@ fn lengthen(number: usize) -> bool {
     lengthened
 }
 
-/// Provides a block with the number: a free block with such a segment, or else the thread's own, a free or a new block, with a new
-/// segment. Returns `false` where thread-locals are gone.
+/// Provides a block with the number: a free block with such a segment, or else the thread's own, a free or a new block,
+/// with a new segment. Returns `false` where thread-locals are gone.
 fn provide(number: usize) -> bool {
     let Ok(own) = BLOCK.try_with(Cell::get) else { return false };
     let has_it = own.is_some_and(|own| own.counters(number).is_some());
@@ -325,7 +327,7 @@ fn provide(number: usize) -> bool {
     });
     let (segment, start) = segment_of(number);
     if segment > 0 && block.counters(number).is_none() {
-        // By B no other thread adds segments. The segment is as long as all before together.
+        // By B1 no other thread adds segments. The segment is as long as all before together.
         let _ = block.later[segment - 1].set(make_segment(start));
     }
     true

@@ -99,18 +99,18 @@ impl Registry {
 
     /// Drops the fields of all dead `Arc` hosts. Returns the number of hosts that this call has dropped.
     ///
-    /// A host is dead when its last `Arc` is gone. The call drops each host that was dead when the call began, and each host
-    /// that dies by such a drop. Exceptions: hosts that another thread is moving or dropping just then may be left to a later
-    /// sweep. If destructors of this call attach to new hosts, the call begins again, four times at most. A program need not
-    /// call: attaches drop a few dead hosts each, unless [`sweep_in_background`](Self::sweep_in_background) or
-    /// [`sweep_by_hand`](Self::sweep_by_hand) says otherwise.
+    /// A host is dead when its last `Arc` is gone. The call drops each host that was dead when the call began, and each
+    /// host that dies by such a drop. Exceptions: hosts that another thread is moving or dropping just then may be left
+    /// to a later sweep. If destructors of this call attach to new hosts, the call begins again, four times at most. A
+    /// program need not call: attaches drop a few dead hosts each, unless
+    /// [`sweep_in_background`](Self::sweep_in_background) or [`sweep_by_hand`](Self::sweep_by_hand) says otherwise.
     ///
     /// One to three passes reach every `Arc` host; further passes follow until one finds no dead host. So the time is
-    /// proportional to the number of hosts, but for hosts that own one another in random order: a chain of these takes a
-    /// pass for about two hosts. Of such a chain with more than about 20,000 hosts, the call drops a part within half a
-    /// second, and leaves the rest to a later call. The call does not wait for hosts that are attached to meanwhile, so it returns whatever other
-    /// threads do. Destructors run under no lock. A call in a destructor of a dead host works; a call two such destructors
-    /// deep returns 0.
+    /// proportional to the number of hosts, but for hosts that own one another in random order: a chain of these takes
+    /// a pass for about two hosts. Of such a chain with more than about 20,000 hosts, the call drops a part within half
+    /// a second, and leaves the rest to a later call. The call does not wait for hosts that are attached to meanwhile,
+    /// so it returns whatever other threads do. Destructors run under no lock. A call in a destructor of a dead host
+    /// works; a call two such destructors deep returns 0.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -135,13 +135,15 @@ impl Registry {
 
     /// Starts a thread that drops the fields of dead `Arc` hosts, until the guard is dropped.
     ///
-    /// Bind the guard to a name: `let _ =` drops it at once. While the guard lives, no attach runs a destructor of a dead host.
-    /// So destructors run on one thread, which holds none of the program's locks and is in no initialiser. It is the choice
-    /// for a server and for a program with an async runtime. A library leaves the choice to the program.
+    /// Bind the guard to a name: `let _ =` drops it at once. While the guard lives, no attach runs a destructor of a
+    /// dead host. So destructors run on one thread, which holds none of the program's locks and is in no initialiser.
+    /// It is the choice for a server and for a program with an async runtime. A library leaves the choice to the
+    /// program.
     ///
-    /// The thread begins a sweep every `interval / 2`, or a millisecond after the last one if a sweep takes longer. A panic of a
-    /// destructor goes to the log (feature `log`). Guards may overlap; each has a thread. In the child of a `fork` the guard has
-    /// no thread, and attaches do not sweep while it is there: call [`sweep`](Self::sweep), or drop the guard.
+    /// The thread begins a sweep every `interval / 2`, or a millisecond after the last one if a sweep takes longer. A
+    /// panic of a destructor goes to the log (feature `log`). Guards may overlap; each has a thread. In the child of a
+    /// `fork` the guard has no thread, and attaches do not sweep while it is there: call [`sweep`](Self::sweep), or
+    /// drop the guard.
     ///
     /// ```
     /// use std::time::Duration;
@@ -157,10 +159,11 @@ impl Registry {
         BackgroundSweep::spawn(interval)
     }
 
-    /// Until the guard is dropped, only [`sweep`](Self::sweep) and background threads run destructors of dead `Arc` hosts.
+    /// Until the guard is dropped, only [`sweep`](Self::sweep) and background threads run destructors of dead `Arc`
+    /// hosts.
     ///
-    /// Bind the guard to a name: `let _ =` drops it at once. Dead hosts have no bound between two sweeps. Guards act on the
-    /// whole process.
+    /// Bind the guard to a name: `let _ =` drops it at once. Dead hosts have no bound between two sweeps. Guards act on
+    /// the whole process.
     ///
     /// ```
     /// use std::sync::Arc;

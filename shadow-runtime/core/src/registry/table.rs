@@ -122,7 +122,8 @@ fn columns(word: &str) -> usize {
     word.chars().map(column_count).sum()
 }
 
-/// How many columns a terminal gives a character: two for the wide scripts of East Asia (Unicode's annex 11, by blocks).
+/// How many columns a terminal gives a character: two for the wide scripts of East Asia (Unicode's annex 11, by
+/// blocks).
 fn column_count(character: char) -> usize {
     let wide = matches!(character,
         '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'

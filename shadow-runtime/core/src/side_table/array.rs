@@ -2,14 +2,15 @@
 //!
 //! In: a hash. Out: the tags and the slots of its group. This is the only file that owns such memory.
 //!
-//! A group is four slots, each a key and a value, which fill one cache line. Its tags are one word (`tags.rs`). They are
-//! apart from the groups, so that the tags of 64 slots share a cache line; whoever looks for what is not there mostly
-//! touches nothing else.
+//! A group is four slots, each a key and a value, which fill one cache line. Its tags are one word (`tags.rs`). They
+//! are apart from the groups, so that the tags of 64 slots share a cache line; whoever looks for what is not there
+//! mostly touches nothing else.
 //!
 //! # One word for all
 //!
 //! A reader has to get the array and its size at once, so both are in one pointer: it points to the tags, before which
-//! the groups lie, and its low six bits are the number of bits by which a hash is shifted to the right to give its group.
+//! the groups lie, and its low six bits are the number of bits by which a hash is shifted to the right to give its
+//! group.
 //!
 //! ```text
 //!     … group 2 | group 1 | group 0 | tags of group 0 | tags of group 1 | tags of group 2 … | link

@@ -1,11 +1,11 @@
 //! Side tables: what is beside an object that is known by its address.
 //!
-//! In: an address. Out: what is kept for it, a pointer. Each kind of host that has a table says what that points to, and
-//! when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/kind.rs`, `raw/table.rs`.
+//! In: an address. Out: what is kept for it, a pointer. Each kind of host that has a table says what that points to,
+//! and when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/kind.rs`, `raw/table.rs`.
 //!
 //! A table is in shards, each with a lock that only writers take (`shard.rs`). Neither code of a user nor the global
-//! allocator runs under it (R4): whatever is taken out of a shard is dropped after it is unlocked, and a shard grows by an
-//! array that was allocated while it was not locked.
+//! allocator runs under it (R4): whatever is taken out of a shard is dropped after it is unlocked, and a shard grows by
+//! an array that was allocated while it was not locked.
 
 mod array;
 mod prefetch;
@@ -23,8 +23,8 @@ use std::ptr::NonNull;
 
 use crate::sync::{array_of, const_fn};
 
-/// None under a model checker, for which every run has to be the same, whatever the addresses. Few under Miri, where a sweep
-/// of 128 shards takes a second; no less than for a table of `raw`, which has 8 shards.
+/// None under a model checker, for which every run has to be the same, whatever the addresses. Few under Miri, where a
+/// sweep of 128 shards takes a second; no less than for a table of `raw`, which has 8 shards.
 const SHARD_BITS: u32 = if cfg!(loom) {
     0
 } else if cfg!(miri) {
@@ -93,8 +93,8 @@ const fn shard_number(hash: u64) -> usize {
     number
 }
 
-/// Multiplies by 2^64 divided by the golden ratio, to 128 bits, and folds the halves: real addresses are strided, and both
-/// ends of the hash are used, the low for the shard and the tags, the high for the group.
+/// Multiplies by 2^64 divided by the golden ratio, to 128 bits, and folds the halves: real addresses are strided, and
+/// both ends of the hash are used, the low for the shard and the tags, the high for the group.
 #[inline]
 pub(crate) fn hash(key: usize) -> u64 {
     let product = (key as u128) * 0x9E37_79B9_7F4A_7C15;

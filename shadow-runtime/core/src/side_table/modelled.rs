@@ -37,7 +37,8 @@ impl<V> Table<V> {
     }
 
     pub fn find(&self, key: usize) -> Option<&V> {
-        // SAFETY: models look for no key that they remove, and values are dropped with the table, or by who removes them.
+        // SAFETY: models look for no key that they remove, and values are dropped with the table, or by who removes
+        // them.
         self.shard().find(key, hash(key)).map(|value| unsafe { value.as_ref() })
     }
 

@@ -1,7 +1,7 @@
 //! What is read soon, on its way.
 //!
-//! In: an address. Out: nothing; its cache line is fetched, if the processor has an instruction for that which Rust has,
-//! too. What does not have to be so for anything but speed.
+//! In: an address. Out: nothing; its cache line is fetched, if the processor has an instruction for that which Rust
+//! has, too. What does not have to be so for anything but speed.
 
 /// Has the cache line of `address` fetched. It need not be that of anything.
 #[inline]

@@ -5,10 +5,10 @@
 //!
 //! # What is where
 //!
-//! Open addressing with groups of four slots (`array.rs`) and their tags (`tags.rs`). A key is in its home group, or, if
-//! that was full, in the next that was not; each group that it could not stay in is marked as passed. What is removed
-//! leaves no tombstone: what comes after moves back, and if there is nothing, the mark goes. So the table never has to be
-//! rebuilt at one size, and its time and memory stay as they are however much comes and goes.
+//! Open addressing with groups of four slots (`array.rs`) and their tags (`tags.rs`). A key is in its home group, or,
+//! if that was full, in the next that was not; each group that it could not stay in is marked as passed. What is
+//! removed leaves no tombstone: what comes after moves back, and if there is nothing, the mark goes. So the table never
+//! has to be rebuilt at one size, and its time and memory stay as they are however much comes and goes.
 //!
 //! - **T1** Only who holds the lock stores anything.
 //! - **T2** If a key is not in its home, each group from there to the one before the key's is marked as passed. A group
@@ -19,10 +19,10 @@
 //!   to that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
 //!   Only `raw/newest.rs` does without, and argues what a look-up is good for then.
 //!
-//! - **T6** A key that is in its home stays in its slot, until it is removed or the array is replaced: what moves back comes
-//!   from a group that is not its home.
-//! - **T7** While a [`RoomyGuard`](writer::RoomyGuard) is held, there are fewer entries than the array may have, so it has slots, and one
-//!   of them is vacant.
+//! - **T6** A key that is in its home stays in its slot, until it is removed or the array is replaced: what moves back
+//!   comes from a group that is not its home.
+//! - **T7** While a [`RoomyGuard`](writer::RoomyGuard) is held, there are fewer entries than the array may have, so it
+//!   has slots, and one of them is vacant.
 //!
 //! # Reader's path
 //!
@@ -30,38 +30,38 @@
 //! matches, load the key, the value, and the key again; if both are the wanted one, the value is its value. If the
 //! group was not passed, the key is not there: load the count of moves again, and if it has changed, look again.
 //!
-//! Mostly the home group is all there is to see, and is looked at first, without the count. A hit there needs the key but
-//! once: by T5 and T6 it stays, so the value, which is loaded after it, is its value. And for a miss one load of the home's
-//! tags is enough: when they had this value, without the mark, the key was, by T2, at home or nowhere, and its tag was not
-//! there. So a hit touches a line of tags, which 16 groups share, and the line of its slot, which is touched while the tags
-//! are still on their way, so that the two waits are one; and a miss the line of tags. The mark is what makes that so for
-//! more of the misses in a table that is almost full, where about half of the groups are full. Addresses at a stride, as
-//! allocators give them, have passed few of those; random ones have passed most, and every other miss goes on from its home.
+//! Mostly the home group is all there is to see, and is looked at first, without the count. A hit there needs the key
+//! but once: by T5 and T6 it stays, so the value, which is loaded after it, is its value. And for a miss one load of
+//! the home's tags is enough: when they had this value, without the mark, the key was, by T2, at home or nowhere, and
+//! its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line of its slot, which is
+//! touched while the tags are still on their way, so that the two waits are one; and a miss the line of tags. The mark
+//! is what makes that so for more of the misses in a table that is almost full, where about half of the groups are
+//! full. Addresses at a stride, as allocators give them, have passed few of those; random ones have passed most, and
+//! every other miss goes on from its home.
 //!
 //! In a table that is larger than the caches, a reader's time is the time that lines take to come, divided by how many
-//! reads the processor has begun at once: as many as fit the some three hundred instructions that it looks ahead. So each
-//! instruction of this path counts, however quick it is by itself; without its lines, it is some 30.
+//! reads the processor has begun at once: as many as fit the some three hundred instructions that it looks ahead. So
+//! each instruction of this path counts, however quick it is by itself; without its lines, it is some 30.
 //!
 //! # Writer's path
 //!
 //! *Insert*: at the first vacant slot from the home group on, store the value, the tag, the key; before that, mark the
-//! groups before it as passed. *Remove*: store [`NOBODY`] for the key. If the group was passed, something may have been put
-//! further on for want of room here: the first such is copied into the hole as by an insert, the count of moves goes up by
-//! one, and it is removed from where it was, by the same path. If there is no such, store the vacant tag, and with it that
-//! the group was not passed; not before, so that T2 holds at any time. So a mark that is not needed any more stays no
-//! longer than until something of its group is removed.
-//! *Grow*: when more than 13 of 16 slots would be taken, unlock the shard; allocate an array of twice the size; lock
-//! again; copy all into the new array, link the new one to the old one, and store the new one. The old one stays as it
-//! is, for those who are in it. The global allocator may be code of the user, so it runs under no lock (R4). If another
-//! writer, or the allocator itself, has made room meanwhile, the array is freed, after the shard is unlocked: each
-//! writer wastes one at most.
+//! groups before it as passed. *Remove*: store [`NOBODY`] for the key. If the group was passed, something may have been
+//! put further on for want of room here: the first such is copied into the hole as by an insert, the count of moves
+//! goes up by one, and it is removed from where it was, by the same path. If there is no such, store the vacant tag,
+//! and with it that the group was not passed; not before, so that T2 holds at any time. So a mark that is not needed
+//! any more stays no longer than until something of its group is removed. *Grow*: when more than 13 of 16 slots would
+//! be taken, unlock the shard; allocate an array of twice the size; lock again; copy all into the new array, link the
+//! new one to the old one, and store the new one. The old one stays as it is, for those who are in it. The global
+//! allocator may be code of the user, so it runs under no lock (R4). If another writer, or the allocator itself, has
+//! made room meanwhile, the array is freed, after the shard is unlocked: each writer wastes one at most.
 //!
 //! # Who races with what
 //!
 //! - *Reader and insert.* The value is stored before the key, by `Release`; who loads the key by `Acquire` loads that
-//!   value, and sees what it points to as it was made. A tag that is seen early only means that the key is looked at for
-//!   nothing. The key comes last, since a reader may look at it by the tag of another key that its slot had before: whoever
-//!   then hears of it from that reader has to find it, too, by the marks and the tag.
+//!   value, and sees what it points to as it was made. A tag that is seen early only means that the key is looked at
+//!   for nothing. The key comes last, since a reader may look at it by the tag of another key that its slot had before:
+//!   whoever then hears of it from that reader has to find it, too, by the marks and the tag.
 //! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored:
 //!   its key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`;
 //!   so whoever loads the new value finds at its second look that the key is not there. A key does not come back to a
@@ -90,9 +90,9 @@
 //!
 //! Groups in a cache line, reads without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency",
 //! ASPLOS 2015). Tags that are compared several at once: Swiss tables (Kulukundis, `CppCon` 2017), which papaya and
-//! hashbrown have. That a group says whether it was passed: F14 (Bronson and Shi, 2019), which counts how often. Removal
-//! by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those of
-//! `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
+//! hashbrown have. That a group says whether it was passed: Folly's `F14` (Bronson and Shi, 2019), which counts how
+//! often. Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those
+//! of `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
 
 mod writer;
 
@@ -103,8 +103,8 @@ use crate::side_table::tags::Tags;
 use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn};
 use writer::Writer;
 
-/// A key that is nobody's: no caller looks for it, nor for 0, which a slot has that was never filled. A reader may see the
-/// tag of such a slot before its key.
+/// A key that is nobody's: no caller looks for it, nor for 0, which a slot has that was never filled. A reader may see
+/// the tag of such a slot before its key.
 pub(crate) const NOBODY: usize = usize::MAX;
 
 /// A part of a table.

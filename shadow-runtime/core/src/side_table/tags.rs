@@ -1,10 +1,10 @@
 //! The tags of a group: which of its slots are taken, which may have a key, and whether it was passed.
 //!
-//! In: a hash. Out: the slots to look at. Neighbours: `array.rs`, which has a word of tags for each group; `shard.rs`, which
-//! says what a group that was passed is (T2).
+//! In: a hash. Out: the slots to look at. Neighbours: `array.rs`, which has a word of tags for each group; `shard.rs`,
+//! which says what a group that was passed is (T2).
 //!
-//! There is one byte for each slot: 0 if the slot is vacant, otherwise one more than seven bits of the key's hash, so 128
-//! at most. The first has only the upper six of the seven, and two added: its lowest bit says whether the group was
+//! There is one byte for each slot: 0 if the slot is vacant, otherwise one more than seven bits of the key's hash, so
+//! 128 at most. The first has only the upper six of the seven, and two added: its lowest bit says whether the group was
 //! passed. All four are compared at once.
 #![forbid(unsafe_code)]
 
@@ -24,8 +24,8 @@ const PASSED: u32 = 1;
 pub(super) struct Tags(pub(super) u32);
 
 impl Tags {
-    /// The tags of a hash: each slot has another, so that none has to be copied to all. Neither the shard nor the group is
-    /// chosen by these bits.
+    /// The tags of a hash: each slot has another, so that none has to be copied to all. Neither the shard nor the group
+    /// is chosen by these bits.
     #[inline]
     const fn of(hash: u64) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "no more than seven bits for each slot")]
@@ -35,8 +35,9 @@ impl Tags {
 
     /// Which slots may have a key with this hash: the high bit of each such byte.
     ///
-    /// A slot may be there without a match: if its tag is 128, or the wanted one is, or if the one before matches. The key
-    /// decides anyway. The mark changes none of this: two is taken from its byte, for which the lowest bit does not matter.
+    /// A slot may be there without a match: if its tag is 128, or the wanted one is, or if the one before matches. The
+    /// key decides anyway. The mark changes none of this: two is taken from its byte, for which the lowest bit does not
+    /// matter.
     #[inline]
     pub(super) fn matches(self, hash: u64) -> Matches {
         let different = self.0 ^ Self::of(hash);

@@ -142,8 +142,8 @@ impl Group {
 }
 
 impl Hosts {
-    /// Whether the next host pushes a host out of the ring, and the chunk has no room for the latter; or the chunk becomes
-    /// old as it is.
+    /// Whether the next host pushes a host out of the ring, and the chunk has no room for the latter; or the chunk
+    /// becomes old as it is.
     #[inline]
     fn needs_chunk(&self) -> bool {
         match &self.leaving {
@@ -232,8 +232,8 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
     ALL.logs[*own].0.lock()
 }
 
-/// One attach: puts the host into a log if it is new, pays for looks, and searches for a dead host, if the caller may end a
-/// host.
+/// One attach: puts the host into a log if it is new, pays for looks, and searches for a dead host, if the caller may
+/// end a host.
 #[inline]
 pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Found {
     let mut hosts = own_log(own);
@@ -258,8 +258,8 @@ pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Foun
     found
 }
 
-/// Visits one log after the other. The hosts of a log that had no attach between two visits become old: the threads that used
-/// it may have ended, or use other logs.
+/// Visits one log after the other. The hosts of a log that had no attach between two visits become old: the threads
+/// that used it may have ended, or use other logs.
 #[cold]
 fn visit() {
     // Relaxed: any log will do.

@@ -1,11 +1,12 @@
-//! An `Arc` and its `Weak` for the models of `tests/loom_arc.rs`: those of std's, but that the model checker sees the counts.
+//! An `Arc` and its `Weak` for the models of `tests/loom_arc.rs`: those of std's, but that the model checker sees the
+//! counts.
 //!
-//! In: values. Out: the part of std's interface that is used of them, with the operations on the two counts of `alloc::sync`, in
-//! the same order and of the same orderings; `downgrade` is one addition, since nothing here locks the count that std's
-//! would wait for. It is compiled under a model checker only.
+//! In: values. Out: the part of std's interface that is used of them, with the operations on the two counts of
+//! `alloc::sync`, in the same order and of the same orderings; `downgrade` is one addition, since nothing here locks
+//! the count that std's would wait for. It is compiled under a model checker only.
 //!
-//! Allocations are in a few blocks of each thread of the system, of which the first that is free is taken: so all runs of a
-//! model have the same addresses, and one that is given back is used again soon.
+//! Allocations are in a few blocks of each thread of the system, of which the first that is free is taken: so all runs
+//! of a model have the same addresses, and one that is given back is used again soon.
 #![allow(
     missing_debug_implementations,
     missing_docs,
@@ -51,8 +52,8 @@ struct Block {
 }
 
 shared! {
-    /// For each block, what is stored by `Release` when it is given back, and loaded by `Acquire` when it is taken: who is
-    /// given memory by an allocator comes after whoever has freed it.
+    /// For each block, what is stored by `Release` when it is given back, and loaded by `Acquire` when it is taken: who
+    /// is given memory by an allocator comes after whoever has freed it.
     static HANDED_ON: [AtomicUsize; BLOCKS] = array_of!(BLOCKS, AtomicUsize::new(0));
 }
 

@@ -2,11 +2,13 @@
 //!
 //! In: a value. Out: exclusive access to it, one thread at a time. Neighbour: `logs.rs`.
 //!
-//! Releasing a lock on which threads may sleep is an exchange, since a sleeping thread has to be woken; releasing this one is
-//! a store. That is 4 of 90 ns of an attach in row 9 of the benchmarks. The few that wait for it, sweeps on demand, yield
-//! until it is free: it is held for some hundred instructions, under which neither user code nor the allocator runs.
+//! Releasing a lock on which threads may sleep is an exchange, since a sleeping thread has to be woken; releasing this
+//! one is a store. That is 4 of 90 ns of an attach in row 9 of the benchmarks. The few that wait for it, sweeps on
+//! demand, yield until it is free: it is held for some hundred instructions, under which neither user code nor the
+//! allocator runs.
 //!
-//! - **Y1** The value is accessed by the thread alone that has taken `is_taken` from `false` to `true` and not yet back.
+//! - **Y1** The value is accessed by the thread alone that has taken `is_taken` from `false` to `true` and not yet
+//!   back.
 //!
 //! *Acquire* on taking pairs with the *Release* on giving back: the next thread sees all that the last one has written.
 

@@ -18,9 +18,10 @@
 //! the provenance of any pointer that was exposed, and `into_assembly` may expose those of the value: what Rust calls
 //! `expose_provenance` and `with_exposed_provenance`.
 //!
-//! **Under Miri**, which has no assembly, a [`Word`] is plain memory under a lock. Miri copies uninitialised bytes and parts
-//! of pointers unchanged. The lock is held for one word at a time, so a value of several words can be torn as elsewhere,
-//! and `sequence.rs` runs unchanged. A lock orders more than an atomic operation; the loom models check the orderings.
+//! **Under Miri**, which has no assembly, a [`Word`] is plain memory under a lock. Miri copies uninitialised bytes and
+//! parts of pointers unchanged. The lock is held for one word at a time, so a value of several words can be torn as
+//! elsewhere, and `sequence.rs` runs unchanged. A lock orders more than an atomic operation; the loom models check the
+//! orderings.
 
 #[cfg(not(miri))]
 use std::arch::asm;
@@ -176,12 +177,12 @@ impl<V> Words<V> {
     ///
     /// # Safety
     ///
-    /// They have been cleared, and the latch has not moved since (L4).
+    /// They have been cleared, and the latch has not moved since (Q4).
     #[cfg(not(loom))]
     #[inline]
     unsafe fn words(&self) -> &[Word] {
         // SAFETY: a room is aligned for words, and has as many as is asserted in `Room::of`; the caller says that they
-        // are initialised. They are in an `UnsafeCell`, and changed by atomic operations only (L3).
+        // are initialised. They are in an `UnsafeCell`, and changed by atomic operations only (Q3).
         unsafe { slice::from_raw_parts(self.room.get().cast(), Self::COUNT) }
     }
 
@@ -195,7 +196,7 @@ impl<V> Words<V> {
     ///
     /// # Safety
     ///
-    /// They have been cleared, and the latch has not moved since (L4).
+    /// They have been cleared, and the latch has not moved since (Q4).
     #[inline]
     pub(super) unsafe fn store(&self, value: V, ordering: Ordering) {
         let mut room = Room::of(MaybeUninit::new(value));
@@ -213,7 +214,7 @@ impl<V> Words<V> {
     ///
     /// # Safety
     ///
-    /// They have been cleared, and the latch has not moved since (L4).
+    /// They have been cleared, and the latch has not moved since (Q4).
     #[inline]
     pub(super) unsafe fn load(&self, ordering: Ordering) -> MaybeUninit<V> {
         let mut room = Room::of(MaybeUninit::uninit());

@@ -1,7 +1,7 @@
 //! Who writes to a shard: puts keys in, takes them out, moves them, and replaces the array.
 //!
-//! In: keys and values, under the shard's lock. Out: a shard that readers may look at meanwhile. Why they may, and what T1
-//! to T6 are, is in `../shard.rs`.
+//! In: keys and values, under the shard's lock. Out: a shard that readers may look at meanwhile. Why they may, and what
+//! T1 to T6 are, is in `../shard.rs`.
 
 use std::ptr::NonNull;
 
@@ -162,8 +162,8 @@ impl<'table, N> Shard<'table, N> {
         (entries < guard.writer.most).then_some(RoomyGuard { guard, entries })
     }
 
-    /// Replaces the array by one of twice the size, unless another thread is first. The allocator runs, under no lock of
-    /// this shard, so the caller holds no other.
+    /// Replaces the array by one of twice the size, unless another thread is first. The allocator runs, under no lock
+    /// of this shard, so the caller holds no other.
     #[cold]
     pub(crate) fn make_room(self) {
         let from = self.array.array();
@@ -299,8 +299,8 @@ fn put<N>(array: Array<N>, key: usize, hash: u64, value: NonNull<N>) {
         if let Some(index) = seen.vacant() {
             return fill(array, Position { group, index }, seen, key, hash, value);
         }
-        // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: whoever loads this
-        // instead of what `make_vacant` has stored sees the count of moves all the same.
+        // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: whoever
+        // loads this instead of what `make_vacant` has stored sees the count of moves all the same.
         unsafe { array.set_tags(group, seen.passed(), Ordering::Release) };
         group = array.after(group);
     }
@@ -324,17 +324,18 @@ fn fill<N>(array: Array<N>, at: Position, tags: Tags, key: usize, hash: u64, val
 /// Takes the key away from a slot.
 #[inline]
 fn take_away<N>(array: Array<N>, Position { group, index }: Position) {
-    // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the Acquire
-    // of `value_of`.
+    // SAFETY: the slot is there, and by T4 the array is not freed. Release: after the count of moves; pairs with the
+    // Acquire of `value_of`.
     unsafe { array.slot(group, index) }.key.store(NOBODY, Ordering::Release);
 }
 
-/// Makes a slot vacant whose group has these tags, and that nothing moves into; and with it the mark goes, if there is one.
+/// Makes a slot vacant whose group has these tags, and that nothing moves into; and with it the mark goes, if there is
+/// one.
 #[inline]
 fn make_vacant<N>(array: Array<N>, Position { group, index }: Position, tags: Tags) {
     let vacant = tags.not_passed().without(index);
-    // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after the count of
-    // moves; pairs with the Acquire of `look_in`.
+    // SAFETY: the group is there, by T4 the array is not freed, and by T1 nobody else stores. Release: after the count
+    // of moves; pairs with the Acquire of `look_in`.
     unsafe { array.set_tags(group, vacant, Ordering::Release) };
 }
 

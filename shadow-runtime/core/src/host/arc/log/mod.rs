@@ -15,11 +15,11 @@
 //!
 //! # The bound
 //!
-//! A ring and its chunk have at most 768 hosts. Two attaches pay for 5 looks at old hosts ([`PER_PAIR`]), and each host that
-//! becomes old for 2 more ([`PER_OLD`]). Two passes reach every old host at least once, and cost `2 × (live + dead)` looks. So
-//! while a host dies for each attach, at most `2 × (live + dead) / 4.5` hosts die before the cursor finds the first of
-//! them. Hence `dead ≤ 0.8 × live` among the old hosts, and 768 more for each log in use. When a crowd dies at once, `n`
-//! attaches make `2.5 × n` looks: two passes over a living half as large as `n`, and some more.
+//! A ring and its chunk have at most 768 hosts. Two attaches pay for 5 looks at old hosts ([`PER_PAIR`]), and each host
+//! that becomes old for 2 more ([`PER_OLD`]). Two passes reach every old host at least once, and cost `2 × (live +
+//! dead)` looks. So while a host dies for each attach, at most `2 × (live + dead) / 4.5` hosts die before the cursor
+//! finds the first of them. Hence `dead ≤ 0.8 × live` among the old hosts, and 768 more for each log in use. When a
+//! crowd dies at once, `n` attaches make `2.5 × n` looks: two passes over a living half as large as `n`, and some more.
 //!
 //! Hosts that own one another through their fields die one after another: the second host is dead once the fields of
 //! the first are dropped. If the owner comes before the owned host in the direction of the pass, one pass drops the

@@ -1,0 +1,257 @@
+//! The text of the repository: each rule and invariant that a text cites is defined once, each path and test that a
+//! text names exists, and no comment is wider than the code.
+//!
+//! In: the files of the repository. Out: all faults, with file and line. `docs/RULES.md` has the rules, and a table of
+//! the invariants.
+#![cfg(not(miri))]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The most columns of a comment, as of the code (`rustfmt.toml`).
+const WIDTH: usize = 120;
+
+/// Where a path in a text may begin, besides at the folder of the text and at the folders above.
+const BASES: [&str; 8] = [
+    "",
+    "shadow-runtime/core/src",
+    "shadow-runtime/core",
+    "shadow-runtime/src",
+    "shadow-runtime/tests",
+    "shadow-macros/src",
+    "tests",
+    "benches/src",
+];
+
+/// The folders with text that is written by people.
+const FOLDERS: [&str; 8] =
+    ["benches", "docs", "examples", "fuzz/fuzz_targets", "shadow-macros", "shadow-runtime", "tests", ".github"];
+
+/// A line of prose: a comment of a Rust file, or a line of a document.
+struct Line<'text> {
+    path: &'text Path,
+    number: usize,
+    /// Without the slashes of a comment.
+    text: &'text str,
+    columns: usize,
+}
+
+struct Repository {
+    root: PathBuf,
+    /// The files of prose, and their texts.
+    files: Vec<(PathBuf, String)>,
+}
+
+impl Repository {
+    fn read() -> Self {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let mut paths = Vec::new();
+        for folder in FOLDERS {
+            collect(&root.join(folder), &mut paths);
+        }
+        let top = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+        paths.extend(top.filter(|path| is_prose(path)));
+        paths.sort();
+        let files = paths.into_iter().map(|path| {
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path, text)
+        });
+        Self { files: files.collect(), root }
+    }
+
+    /// All lines of prose, but for code in documents and in doc comments.
+    fn prose(&self) -> impl Iterator<Item = Line<'_>> {
+        self.files.iter().flat_map(|(path, text)| {
+            let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+            let mut is_code = false;
+            text.lines().enumerate().filter_map(move |(index, line)| {
+                let text = if is_rust { comment(line)? } else { line };
+                let is_fence = text.trim_start().starts_with("```");
+                let is_indented = !is_rust && text.starts_with("    ");
+                is_code ^= is_fence;
+                let columns = line.chars().count();
+                (!is_code && !is_fence && !is_indented).then_some(Line { path, number: index + 1, text, columns })
+            })
+        })
+    }
+
+    fn name<'path>(&self, path: &'path Path) -> &'path Path {
+        path.strip_prefix(&self.root).unwrap()
+    }
+
+    /// The file of a path that a text in `from` names.
+    fn find(&self, from: &Path, named: &str) -> Option<PathBuf> {
+        let above = from.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)).map(Path::to_owned);
+        let bases = BASES.iter().map(|base| self.root.join(base));
+        above.chain(bases).map(|base| base.join(named)).find(|path| path.exists())
+    }
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("corpus") {
+            collect(&path, paths);
+        } else if is_prose(&path) {
+            paths.push(path);
+        }
+    }
+}
+
+fn is_prose(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension == "rs" || extension == "md")
+}
+
+/// The text of a line that is a comment.
+fn comment(line: &str) -> Option<&str> {
+    let text = line.trim_start().strip_prefix("//")?;
+    Some(text.strip_prefix(['/', '!']).unwrap_or(text))
+}
+
+/// The parts of a text in backticks, and the parts between these.
+fn quoted(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for (index, part) in text.split('`').enumerate() {
+        if index % 2 == 0 { outside.push(part) } else { inside.push(part) }
+    }
+    (inside, outside)
+}
+
+/// The ids in a text: a capital letter and one or two digits.
+fn ids(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|other: char| !other.is_ascii_alphanumeric() && other != '_').filter(|word| {
+        let mut characters = word.chars();
+        characters.next().is_some_and(|first| first.is_ascii_uppercase())
+            && (2..=3).contains(&word.len())
+            && characters.all(|other| other.is_ascii_digit())
+    })
+}
+
+/// The id that a line defines: `- **N1** …` in a comment, or a row `| **R1** | …` of a document.
+fn definition(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let id = line.strip_prefix("- **").or_else(|| line.strip_prefix("| **"))?.split("**").next()?;
+    ids(id).next().filter(|found| *found == id)
+}
+
+/// Panics with all faults.
+fn expect_none(what: &str, faults: &[String]) {
+    let mut all = String::new();
+    for fault in faults {
+        writeln!(all, "  {fault}").unwrap();
+    }
+    assert!(faults.is_empty(), "{what}:\n{all}");
+}
+
+#[test]
+fn every_rule_and_invariant_is_defined_once_and_every_cited_one_is_defined() {
+    let repository = Repository::read();
+    let mut defined: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for line in repository.prose() {
+        if let Some(id) = definition(line.text) {
+            defined.entry(id).or_default().push(repository.name(line.path).display().to_string());
+        }
+    }
+    assert!(defined.len() > 50, "only {} ids are found", defined.len());
+    let mut faults: Vec<_> = (defined.iter())
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(id, places)| format!("{id} is defined in {}", places.join(", ")))
+        .collect();
+    let letters: BTreeSet<_> = defined.keys().map(|id| &id[..1]).collect();
+    for line in repository.prose() {
+        let (_, outside) = quoted(line.text);
+        for id in outside.into_iter().flat_map(ids) {
+            if letters.contains(&id[..1]) && !defined.contains_key(id) {
+                faults.push(format!("{}:{}: {id}", repository.name(line.path).display(), line.number));
+            }
+        }
+    }
+    expect_none("ids that are defined twice, or not at all", &faults);
+}
+
+/// The ids of a cell, of which two may be the ends of a range: `T1 to T7`.
+fn ids_of_cell(cell: &str) -> Vec<String> {
+    let named: Vec<_> = ids(cell).collect();
+    match (&named[..], cell.contains(" to ")) {
+        (&[first, last], true) => {
+            let [first_number, last_number] = [first, last].map(|id| id[1..].parse::<u8>().unwrap());
+            (first_number..=last_number).map(|number| format!("{}{number}", &first[..1])).collect()
+        }
+        _ => named.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// The table of invariants has each id of the code once, with the file that defines it.
+#[test]
+fn the_table_of_invariants_is_that_of_the_code() {
+    let repository = Repository::read();
+    let of_code: BTreeSet<(String, PathBuf)> = repository
+        .prose()
+        .filter(|line| line.path.extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|line| Some((definition(line.text)?.to_owned(), repository.name(line.path).to_owned())))
+        .collect();
+    let rules = fs::read_to_string(repository.root.join("docs/RULES.md")).unwrap();
+    let rows = rules.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let mut of_table = Vec::new();
+    for (cell, rest) in rows.filter(|(cell, _)| !cell.starts_with('*')) {
+        let Some(path) = quoted(rest).0.first().map(PathBuf::from) else { continue };
+        of_table.extend(ids_of_cell(cell).into_iter().map(|id| (id, path.clone())));
+    }
+    let count = of_table.len();
+    let of_table: BTreeSet<_> = of_table.into_iter().collect();
+    assert_eq!(of_table.len(), count, "an id has two rows");
+    let missing = of_code.difference(&of_table).map(|(id, path)| format!("{id} of {} has no row", path.display()));
+    let surplus = of_table.difference(&of_code).map(|(id, path)| format!("{id} is not defined in {}", path.display()));
+    expect_none("the table of invariants in docs/RULES.md", &missing.chain(surplus).collect::<Vec<_>>());
+}
+
+/// Paths are in backticks, and end with the ending of a file that people write. In place of the path, `…` stands for
+/// the file that the line has named before.
+#[test]
+fn every_path_and_test_that_a_text_names_exists() {
+    const ENDINGS: [&str; 7] = [".rs", ".md", ".toml", ".yml", ".stderr", ".regressions", ".svg"];
+    let repository = Repository::read();
+    let (mut faults, mut count) = (Vec::new(), 0);
+    for line in repository.prose() {
+        let mut last: Option<String> = None;
+        for quoted in quoted(line.text).0 {
+            let (path, test) = quoted.split_once("::").unwrap_or((quoted, ""));
+            let is_path = ENDINGS.iter().any(|ending| path.ends_with(ending) && path != *ending)
+                && !path.contains([' ', '*', '<', '{', '$']);
+            let place = || format!("{}:{}: {quoted}", repository.name(line.path).display(), line.number);
+            if is_path {
+                count += 1;
+                let Some(path) = repository.find(line.path, path) else {
+                    faults.push(place());
+                    continue;
+                };
+                last = if path.is_file() { fs::read_to_string(path).ok() } else { None };
+            } else if path != "…" {
+                continue;
+            }
+            let is_test = !test.is_empty() && test.chars().all(|part| part.is_ascii_alphanumeric() || part == '_');
+            if is_test && !last.as_ref().is_some_and(|text| text.contains(test)) {
+                faults.push(place());
+            }
+        }
+    }
+    assert!(count > 300, "only {count} paths are found");
+    expect_none("what is named, and is not there", &faults);
+}
+
+/// Rows of tables may be wider, and so may words that cannot be parted.
+#[test]
+fn no_comment_is_wider_than_the_code() {
+    let repository = Repository::read();
+    let faults: Vec<_> = repository
+        .prose()
+        .filter(|line| {
+            line.columns > WIDTH && !line.text.trim_start().starts_with('|') && line.text.trim().contains(' ')
+        })
+        .map(|line| format!("{}:{}: {} columns", repository.name(line.path).display(), line.number, line.columns))
+        .collect();
+    expect_none("comments wider than the code", &faults);
+}
