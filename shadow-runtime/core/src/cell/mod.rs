@@ -3,9 +3,9 @@
 //! In: a value, from an accessor. Out: the value, as the field's policy allows. One file per policy.
 //!
 //! - **V1** Only the methods of a cell fill the cell, and each of these methods requires `V: Value` (`value.rs`), which
-//!   is `Send`, `Sync` and `'static`. An empty cell is harmless whatever `V` is. So a cell is `Send` and `Sync` for every
-//!   `V`. Hence a field set is `Send` and `Sync` without bounds of its own, and a value type that is neither gives one
-//!   error, where the declaration names the type.
+//!   is `Send`, `Sync` and `'static`. An empty cell is harmless whatever `V` is. So a cell is `Send` and `Sync` for
+//!   every `V`. Hence a field set is `Send` and `Sync` without bounds of its own, and a value type that is neither
+//!   gives one error, where the declaration names the type.
 //!
 //! A cell does not drop its value by itself: its field set is always ended, cell by cell (`fields/node.rs`), so that
 //! one destructor that panics does not keep the others from running (R5).
