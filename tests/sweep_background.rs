@@ -17,7 +17,7 @@ mod common;
 use common::capture::{self, lines_with};
 use common::spy::{Notes, Spy};
 use common::tally::alone;
-use common::{AtEnd, child, never_hangs, sized};
+use common::{AtEnd, child, fewer, never_hangs, sized};
 
 /// So often that no test has to wait long.
 const OFTEN: Duration = Duration::from_millis(2);
@@ -116,7 +116,7 @@ fn assert_attaches_sweep() {
 fn wait_until_attaches_sweep() {
     wait_until(|| {
         let notes = Notes::default();
-        pass_by(&notes, 1000);
+        pass_by(&notes, fewer(1000, 4));
         registry().sweep();
         notes.all_here()
     });
@@ -164,7 +164,7 @@ fn what_dies_is_dropped_though_nobody_attaches() {
     let _alone = alone();
     let _guard = begin(OFTEN);
     let notes = Notes::default();
-    for hosts in [1, 1, 2, 100, sized(5000)] {
+    for hosts in [1, 1, 2, fewer(100, 10), sized(5000)] {
         let all: Vec<_> = (0..hosts).map(|_| Arc::new(0_u16)).collect();
         for host in &all {
             assert!(host.attach_spy(notes.spy()).is_ok());
@@ -257,15 +257,15 @@ fn guards_nest_and_overlap() {
     let second = begin(Duration::from_secs(3600));
     let third = begin(OFTEN);
     drop(first);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 4));
     wait_for_all(&notes);
     drop(third);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 4));
     assert!(!notes.threads().contains(&thread::current().id()), "one is left");
     let fourth = begin(OFTEN);
     wait_for_all(&notes);
     drop(second);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 4));
     wait_for_all(&notes);
     assert!(!notes.threads().contains(&thread::current().id()));
     drop(fourth);
@@ -278,15 +278,15 @@ fn a_guard_beside_one_by_hand() {
     let notes = Notes::default();
     let by_hand = registry().sweep_by_hand();
     let background = begin(OFTEN);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 4));
     assert!(!notes.threads().contains(&thread::current().id()));
     drop(by_hand);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 4));
     wait_for_all(&notes);
     let by_hand = registry().sweep_by_hand();
     drop(background);
     let runs = notes.runs();
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 4));
     assert_eq!(notes.runs(), runs);
     registry().sweep();
     assert_eq!(notes.runs(), notes.made());
@@ -297,7 +297,7 @@ fn a_guard_beside_one_by_hand() {
 #[test]
 fn a_guard_may_be_dropped_by_a_destructor_that_runs_in_the_background() {
     let _alone = alone();
-    for _ in 0..10 {
+    for _ in 0..fewer(10, 2) {
         let notes = Notes::default();
         let guard = begin(OFTEN);
         let host = Arc::new(0_u32);
@@ -328,14 +328,14 @@ fn any_interval_will_do() {
     let _alone = alone();
     let notes = Notes::default();
     let guard = begin(Duration::ZERO);
-    for _ in 0..10 {
-        pass_by(&notes, 100);
+    for _ in 0..fewer(10, 2) {
+        pass_by(&notes, fewer(100, 4));
         wait_for_all(&notes);
     }
     never_hangs(|| drop(guard));
     for interval in [Duration::from_secs(u64::MAX), Duration::MAX, Duration::from_nanos(1)] {
         let guard = begin(interval);
-        pass_by(&notes, 1000);
+        pass_by(&notes, fewer(1000, 4));
         never_hangs(|| drop(guard));
         assert!(!notes.threads().contains(&thread::current().id()));
         registry().sweep();
@@ -353,9 +353,9 @@ fn of_two_guards_the_shorter_interval_holds() {
     let _long = begin(Duration::from_secs(3600));
     thread::sleep(Duration::from_millis(10));
     let _short = begin(OFTEN);
-    for _ in 0..5 {
+    for _ in 0..fewer(5, 2) {
         let notes = Notes::default();
-        pass_by(&notes, 100);
+        pass_by(&notes, fewer(100, 4));
         wait_for_all(&notes);
     }
 }
@@ -365,8 +365,8 @@ fn sweep_may_be_called_meanwhile() {
     let _alone = alone();
     let _guard = begin(Duration::ZERO);
     let notes = Notes::default();
-    for _ in 0..sized(300) {
-        pass_by(&notes, 10);
+    for _ in 0..fewer(sized(300), 3) {
+        pass_by(&notes, fewer(10, 3));
         registry().sweep();
     }
     wait_for_all(&notes);
@@ -380,9 +380,9 @@ fn guards_may_come_and_go_in_several_threads() {
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    for _ in 0..sized(100) {
+                    for _ in 0..fewer(sized(100), 2) {
                         let guard = begin(OFTEN);
-                        pass_by(&notes, 10);
+                        pass_by(&notes, fewer(10, 3));
                         drop(guard);
                     }
                 });
@@ -411,7 +411,7 @@ fn an_attach_in_a_destructor_in_the_background_runs_none_either() {
     let _guard = begin(OFTEN);
     let notes = Notes::default();
     LEFT.store(sized(3000), Ordering::SeqCst);
-    for _ in 0..100 {
+    for _ in 0..fewer(100, 4) {
         assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_two)).is_ok());
     }
     wait_until(|| LEFT.load(Ordering::SeqCst) == 0 && notes.runs() == notes.made());
@@ -425,9 +425,9 @@ fn an_initialiser_may_wait_for_threads_that_attach() {
     let _alone = alone();
     let _guard = begin(OFTEN);
     let notes = Notes::default();
-    for _ in 0..5 {
+    for _ in 0..fewer(5, 2) {
         let host = Arc::new(0_u32);
-        let strangers: Vec<_> = (0..200).map(Arc::<u32>::new).collect();
+        let strangers: Vec<_> = (0..fewer(200, 5)).map(Arc::<u32>::new).collect();
         for stranger in &strangers {
             assert!(stranger.attach_asks(Asks(Arc::downgrade(&host))).is_ok());
             assert!(stranger.attach_spy(notes.spy()).is_ok());
@@ -480,7 +480,7 @@ fn a_panic_in_the_background_is_logged_with_the_type_of_the_host_and_the_thread_
     for _ in 0..3 {
         assert!(Arc::new(Backstage).attach_throws(Throws).is_ok());
         let notes = Notes::default();
-        pass_by(&notes, 100);
+        pass_by(&notes, fewer(100, 3));
         wait_for_all(&notes);
     }
     wait_until(|| lines_with("Backstage").len() >= 3);

@@ -19,7 +19,7 @@ mod common;
 
 use common::memory::Counting;
 use common::tally::{Body, Held, Random, Tally, alone};
-use common::{never_hangs, sized};
+use common::{fewer, never_hangs, sized};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -101,7 +101,7 @@ fn small(tally: &Tally) {
 #[test]
 fn random_churn() {
     let _alone = alone();
-    for live in [10_000, 100_000].map(sized) {
+    for live in [10_000, 100_000].map(sized).into_iter().take(fewer(2, 1)) {
         let (tally, mut random) = (Tally::new(), Random(9));
         let mut hosts: Vec<_> = (0..live).map(|number| attach(&tally, Arc::new(number), 0)).collect();
         for number in 0..3 * live {
@@ -114,9 +114,9 @@ fn random_churn() {
 #[test]
 fn hosts_that_die_in_the_order_of_their_attaches() {
     let _alone = alone();
-    for beside in [0, 100_000].map(sized) {
+    for beside in [0, fewer(100_000, 70_000)].map(sized) {
         let crowd: Vec<_> = (0..beside).map(|number| attach(&Tally::new(), Arc::new(number), 0)).collect();
-        for life in [1, 10, 100, 1000, 10_000, 100_000].map(sized) {
+        for life in [1, 10, 100, 1000, 10_000, 100_000].map(sized).into_iter().step_by(fewer(1, 4)) {
             registry().sweep();
             let (tally, mut alive) = (Tally::new(), VecDeque::new());
             tally.take_on(isize::try_from(beside).unwrap());
@@ -167,10 +167,10 @@ fn build_lists(tally: &Tally, lists: usize, length: usize, front_to_back: bool) 
 fn lists_that_are_built_and_dropped_again_and_again() {
     let _alone = alone();
     for front_to_back in [false, true] {
-        for length in [4, 16, 32, 64, 1000] {
+        for length in [4, 16, 32, 64, 1000].into_iter().take(fewer(5, 2)) {
             registry().sweep();
             let tally = Tally::new();
-            for _ in 0..sized(50_000).div_ceil(length) {
+            for _ in 0..sized(fewer(50_000, 16_000)).div_ceil(length) {
                 build_lists(&tally, 1, length, front_to_back);
             }
             tally.assert_bounded(&format!("lists of {length}, front to back: {front_to_back}"), 1, 0);
@@ -180,15 +180,16 @@ fn lists_that_are_built_and_dropped_again_and_again() {
 
 #[test]
 fn a_hundred_lists_that_are_built_at_a_time() {
+    const LISTS: usize = fewer(100, 4);
     let _alone = alone();
     for front_to_back in [false, true] {
-        for length in [4, 32] {
+        for length in fewer([4, 32], [2, 4]) {
             registry().sweep();
             let tally = Tally::new();
             for _ in 0..sized(1000).div_ceil(length) {
-                build_lists(&tally, 100, length, front_to_back);
+                build_lists(&tally, LISTS, length, front_to_back);
             }
-            tally.assert_bounded(&format!("100 lists of {length}, front to back: {front_to_back}"), 1, 0);
+            tally.assert_bounded(&format!("{LISTS} lists of {length}, front to back: {front_to_back}"), 1, 0);
         }
     }
 }
@@ -197,23 +198,24 @@ fn a_hundred_lists_that_are_built_at_a_time() {
 /// then all dead at once.
 #[test]
 fn a_chain_of_versions_with_one_slow_reader() {
+    const READ: usize = fewer(100, 4);
     let _alone = alone();
-    for slow in [10, 500] {
+    for slow in fewer([10, 500], [3, 12]) {
         registry().sweep();
         let (tally, mut reader) = (Tally::new(), None);
         let mut newest = Arc::new(0);
-        for version in 0..sized(50_000) {
+        for version in 0..sized(fewer(50_000, 25_000)) {
             let next = Arc::new(0);
             tally.take_on(1);
             assert!(newest.attach_next(Next(Some(next.clone()), tally.body(0))).is_ok());
-            if version == 100 {
+            if version == READ {
                 reader = Some(newest.clone());
             }
             if reader.is_none() {
                 tally.let_go(1);
             }
             newest = next;
-            if version == 100 + slow {
+            if version == READ + slow {
                 tally.let_go(isize::try_from(slow).unwrap() + 1);
                 reader = None;
             }
@@ -225,13 +227,13 @@ fn a_chain_of_versions_with_one_slow_reader() {
 #[test]
 fn chains_that_two_threads_build_in_turn() {
     let _alone = alone();
-    let (tally, length) = (Tally::new(), sized(1000));
+    let (tally, length, chains) = (Tally::new(), fewer(sized(1000), 4), fewer(20, 5));
     let state: Mutex<(usize, Option<Arc<Element>>)> = Mutex::new((0, None));
     let turn = Condvar::new();
     let build = |me: usize| {
         loop {
             let mut state = turn.wait_while(state.lock().unwrap(), |state| state.0 % 2 != me).unwrap();
-            if state.0 >= 20 * length {
+            if state.0 >= chains * length {
                 state.0 += 1;
                 turn.notify_one();
                 return;
@@ -307,9 +309,9 @@ fn a_thread_for_each_request_however_its_initialiser_ends() {
 #[test]
 fn attaches_in_initialisers_only() {
     let _alone = alone();
-    for inside in [1, 3, 40] {
+    for inside in fewer([1, 3, 40], [1, 3, 6]) {
         let tally = Tally::new();
-        for number in 0..sized(30_000) / inside {
+        for number in 0..sized(fewer(30_000, 6000)) / inside {
             let embedding = Embedding::default();
             let initialised = catch_unwind(AssertUnwindSafe(|| {
                 embedding
@@ -329,7 +331,7 @@ fn attaches_in_initialisers_only() {
 
         registry().sweep();
         let tally = Tally::new();
-        for _ in 0..sized(30_000) / inside {
+        for _ in 0..sized(fewer(30_000, 6000)) / inside {
             let host = tally.hold(Arc::new(0_u32));
             host.host.get_or_attach_slot(|| {
                 pass_by(&tally, inside);
@@ -345,9 +347,9 @@ fn attaches_in_initialisers_only() {
 fn attaches_in_closures_of_updates_only() {
     let _alone = alone();
     let (embedding, host) = (Embedding::default(), Arc::new(0_u32));
-    for inside in [1, 3, 40] {
+    for inside in fewer([1, 3, 40], [1, 3, 6]) {
         let tally = Tally::new();
-        for _ in 0..sized(30_000) / inside {
+        for _ in 0..sized(fewer(30_000, 6000)) / inside {
             embedding.update_newest_with(|_| {
                 pass_by(&tally, inside);
                 1
@@ -357,7 +359,7 @@ fn attaches_in_closures_of_updates_only() {
 
         registry().sweep();
         let tally = Tally::new();
-        for _ in 0..sized(30_000) / inside {
+        for _ in 0..sized(fewer(30_000, 6000)) / inside {
             host.update_newest_with(|_| {
                 pass_by(&tally, inside);
                 1
@@ -374,7 +376,7 @@ fn attaches_in_clones_only() {
     let (embedding, host) = (Embedding::default(), Arc::new(0_u32));
     let tally = Tally::new();
     embedding.update_cloned(Cloned(tally.clone()));
-    for _ in 0..sized(10_000) {
+    for _ in 0..sized(fewer(10_000, 3000)) {
         assert!(embedding.cloned().is_some());
     }
     tally.assert_bounded("attaches in clones of an embedded host's value", 1, 0);
@@ -382,7 +384,7 @@ fn attaches_in_clones_only() {
     registry().sweep();
     let tally = Tally::new();
     host.update_cloned(Cloned(tally.clone()));
-    for _ in 0..sized(10_000) {
+    for _ in 0..sized(fewer(10_000, 3000)) {
         assert!(host.cloned().is_some());
     }
     tally.assert_bounded("attaches in clones of an `Arc`'s value", 1, 0);
@@ -416,7 +418,7 @@ fn have_it_run(runs: &AtomicUsize, by_attaches: bool) {
 fn attaches_in_a_destructor_that_an_attach_runs() {
     let _alone = alone();
     let tally = Tally::new();
-    have_it_run(&leave_work(sized(100_000), &tally, small), true);
+    have_it_run(&leave_work(sized(fewer(100_000, 30_000)), &tally, small), true);
     tally.assert_bounded("a queue that a destructor works off in an attach", 1, 0);
 }
 
@@ -424,7 +426,7 @@ fn attaches_in_a_destructor_that_an_attach_runs() {
 fn attaches_in_a_destructor_that_sweep_runs() {
     let _alone = alone();
     let tally = Tally::new();
-    have_it_run(&leave_work(sized(100_000), &tally, small), false);
+    have_it_run(&leave_work(sized(fewer(100_000, 30_000)), &tally, small), false);
     tally.assert_bounded("a queue that a destructor works off in `sweep`", 1, 0);
 }
 
@@ -441,7 +443,7 @@ fn attaches_in_destructors_of_hosts_that_a_destructor_attached() {
     for by_attaches in [true, false] {
         registry().sweep();
         let tally = Tally::new();
-        have_it_run(&leave_work(sized(30_000), &tally, item_that_attaches), by_attaches);
+        have_it_run(&leave_work(sized(fewer(30_000, 8000)), &tally, item_that_attaches), by_attaches);
         tally.assert_bounded(&format!("a queue of items that attach, in attaches: {by_attaches}"), 1, 0);
     }
 }
@@ -460,7 +462,7 @@ fn attaches_in_initialisers_of_a_destructor() {
     for by_attaches in [true, false] {
         registry().sweep();
         let tally = Tally::new();
-        have_it_run(&leave_work(sized(30_000), &tally, item_in_an_initialiser), by_attaches);
+        have_it_run(&leave_work(sized(fewer(30_000, 10_000)), &tally, item_in_an_initialiser), by_attaches);
         tally.assert_bounded(&format!("initialisers in a destructor, in attaches: {by_attaches}"), 1, 0);
     }
 }
@@ -469,7 +471,7 @@ fn attaches_in_initialisers_of_a_destructor() {
 #[test]
 fn threads_of_different_rates() {
     let _alone = alone();
-    let (tally, total) = (Tally::new(), sized(200_000));
+    let (tally, total) = (Tally::new(), sized(fewer(200_000, 40_000)));
     let done = AtomicUsize::new(0);
     let worker = |every: usize, live: usize| {
         let (tally, done) = (&tally, &done);
@@ -510,14 +512,15 @@ fn threads_of_different_rates() {
 /// it.
 #[test]
 fn threads_that_end_in_the_middle() {
+    const LEFT: usize = fewer(200, 3);
     let _alone = alone();
     let (tally, mut random) = (Tally::new(), Random(5));
     let mut left: Vec<Held<usize>> = Vec::new();
     let (sender, receiver) = mpsc::channel();
-    for _ in 0..sized(300) {
+    for _ in 0..fewer(sized(300), 2) {
         thread::scope(|scope| {
             for _ in 0..2 {
-                let (attaches, sender, tally) = (1 + random.below(300), sender.clone(), &tally);
+                let (attaches, sender, tally) = (1 + random.below(fewer(300, 15)), sender.clone(), &tally);
                 scope.spawn(move || {
                     for number in 0..attaches {
                         let host = attach(tally, Arc::new(number), 0);
@@ -529,8 +532,8 @@ fn threads_that_end_in_the_middle() {
             }
         });
         left.extend(receiver.try_iter());
-        while left.len() > 200 {
-            left.swap_remove(random.below(200));
+        while left.len() > LEFT {
+            left.swap_remove(random.below(LEFT));
         }
     }
     tally.assert_bounded("threads that end in the middle", 2, 0);
@@ -545,8 +548,8 @@ thread_local! {
 fn attaches_in_destructors_of_thread_locals() {
     let _alone = alone();
     let tally = Tally::new();
-    let runs = Arc::new(AtomicUsize::new(0));
-    for _ in 0..sized(1000) {
+    let (runs, threads) = (Arc::new(AtomicUsize::new(0)), fewer(sized(1000), 3));
+    for _ in 0..threads {
         thread::scope(|scope| {
             let work = Work { items: 5, tally: tally.clone(), item: small, runs: runs.clone() };
             let ends = scope.spawn(|| {
@@ -557,7 +560,7 @@ fn attaches_in_destructors_of_thread_locals() {
             ends.join().unwrap();
         });
     }
-    assert_eq!(runs.load(Ordering::SeqCst), sized(1000));
+    assert_eq!(runs.load(Ordering::SeqCst), threads);
     tally.assert_bounded("attaches in destructors of thread-locals", 1, 0);
 }
 
@@ -565,7 +568,7 @@ fn attaches_in_destructors_of_thread_locals() {
 fn unsized_hosts() {
     let _alone = alone();
     let (tally, mut random) = (Tally::new(), Random(3));
-    let live = sized(5000);
+    let live = fewer(sized(5000), 3);
     let mut objects: Vec<Held<dyn Debug + Send + Sync>> = Vec::new();
     let mut texts: Vec<Held<str>> = Vec::new();
     let mut slices: Vec<Held<[u16]>> = Vec::new();
@@ -648,7 +651,7 @@ macro_rules! arrays_of {
 
 /// So many hosts, each of another type than the one before, die in random order; then in the order of their attaches.
 fn mix(what: &str, kinds: &[fn(&Tally) -> Any]) {
-    let live = sized(5000);
+    let live = fewer(sized(5000), 3);
     for in_order in [false, true] {
         registry().sweep();
         let (tally, mut random) = (Tally::new(), Random(1));

@@ -12,7 +12,7 @@ mod common;
 
 use common::spy::{Notes, Spy};
 use common::tally::alone;
-use common::{never_hangs, panic_of, sized};
+use common::{fewer, never_hangs, panic_of, sized};
 
 shadow! {
     trait SpyFields<T: Send + Sync + 'static> for Arc<T> { attach spy: Spy; }
@@ -64,7 +64,7 @@ fn attach_everywhere(notes: &Notes) {
         1
     });
     let fails = || {
-        pass_by(notes, 100);
+        pass_by(notes, fewer(100, 3));
         Err(())
     };
     assert!(Embedding::default().get_or_try_attach_slot(fails).is_err());
@@ -78,7 +78,7 @@ fn attach_everywhere(notes: &Notes) {
         }
     });
     // After all of these.
-    pass_by(notes, 100);
+    pass_by(notes, fewer(100, 3));
 }
 
 /// Attaches sweep: what is dead is dropped after a few attaches.
@@ -97,8 +97,9 @@ fn none_runs_in_an_attach_and_all_run_in_sweep() {
     assert_eq!(notes.runs(), 0);
     assert_eq!((registry().sweep(), notes.runs()), (notes.made(), notes.made()));
     assert!(notes.all_here());
-    pass_by(&notes, 100);
-    assert_eq!(registry().sweep(), 100);
+    let hosts = fewer(100, 5);
+    pass_by(&notes, hosts);
+    assert_eq!(registry().sweep(), hosts);
     drop(guard);
     assert_attaches_sweep();
 }
@@ -140,16 +141,16 @@ fn guards_nest_and_overlap() {
     let first = registry().sweep_by_hand();
     let second = registry().sweep_by_hand();
     drop(first);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 3));
     let third = registry().sweep_by_hand();
     drop(third);
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 3));
     assert_eq!(notes.runs(), 0);
     drop(second);
     assert_attaches_sweep();
     let _again: ManualSweep = registry().sweep_by_hand();
     let runs = notes.runs();
-    pass_by(&notes, 1000);
+    pass_by(&notes, fewer(1000, 3));
     assert_eq!(notes.runs(), runs);
 }
 
@@ -164,7 +165,7 @@ fn each_thread_may_have_a_guard() {
                     for _ in 0..sized(500) {
                         let guard = registry().sweep_by_hand();
                         pass_by(&notes, 3);
-                        if notes.made() % 64 == 0 {
+                        if notes.made() % fewer(64, 4) == 0 {
                             registry().sweep();
                         }
                         drop(guard);
@@ -195,7 +196,7 @@ fn an_attach_in_a_destructor_that_sweep_runs_runs_none_either() {
     let _guard = registry().sweep_by_hand();
     let notes = Notes::default();
     LEFT.store(sized(3000), Ordering::SeqCst);
-    for _ in 0..100 {
+    for _ in 0..fewer(100, 4) {
         assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_two)).is_ok());
     }
     never_hangs(|| while registry().sweep() > 0 {});
@@ -207,7 +208,7 @@ fn sweep_raises_what_a_destructor_does() {
     let _alone = alone();
     let _guard = registry().sweep_by_hand();
     assert!(Arc::new(0_u64).attach_throws(Throws).is_ok());
-    pass_by(&Notes::default(), 1000);
+    pass_by(&Notes::default(), fewer(1000, 5));
     assert_eq!(panic_of(|| registry().sweep()), "asked for by hand");
     assert_eq!(registry().sweep(), 0, "all the others have run");
 }
@@ -219,7 +220,7 @@ fn an_initialiser_may_wait_for_threads_that_attach() {
     let _alone = alone();
     let _guard = registry().sweep_by_hand();
     let host = Arc::new(0_u32);
-    let strangers: Vec<_> = (0..500).map(Arc::<u32>::new).collect();
+    let strangers: Vec<_> = (0..fewer(500, 8)).map(Arc::<u32>::new).collect();
     for stranger in &strangers {
         assert!(stranger.attach_asks(Asks(Arc::downgrade(&host))).is_ok());
     }

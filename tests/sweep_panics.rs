@@ -18,7 +18,7 @@ use shadow_runtime::{Shadow, ShadowFields, registry, shadow};
 mod common;
 
 use common::capture::{self, lines_with};
-use common::panic_of;
+use common::{fewer, panic_of, without_backtraces};
 
 /// How many destructors have panicked.
 static PANICKED: AtomicUsize = AtomicUsize::new(0);
@@ -203,6 +203,7 @@ fn sweep_logs_the_first_panic_too_when_its_thread_is_unwinding() {
     }
     struct Shattered;
     let _alone = alone();
+    without_backtraces();
     let all: Vec<_> = (0..3).map(|_| Arc::new(Shattered)).collect();
     assert!(all.iter().all(|host| host.attach_throws(Throws).is_ok()));
     drop(all);
@@ -240,6 +241,7 @@ fn a_panic_at_the_end_of_an_initialiser_is_logged_and_the_initialiser_has_succee
 fn a_panic_at_the_end_of_an_initialiser_that_panics_is_logged_too() {
     struct Chipped;
     let _alone = alone();
+    without_backtraces();
     for number in 0..10_000 {
         if PANICKED.load(Ordering::SeqCst) > 0 {
             break;
@@ -286,7 +288,7 @@ fn a_logger_may_attach_and_sweep() {
     let _alone = alone();
     capture::then(|| {
         if ON.replace(false) {
-            for _ in 0..100 {
+            for _ in 0..fewer(100, 4) {
                 Arc::new(1_u8).slot();
             }
             registry().sweep();

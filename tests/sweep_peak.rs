@@ -11,8 +11,8 @@ use shadow_runtime::shadow;
 mod common;
 
 use common::memory::Counting;
-use common::sized;
 use common::tally::{Body, Held, Random, Tally, alone};
+use common::{fewer, sized};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -89,37 +89,57 @@ fn newer_half(mut hosts: Vec<Held<u64>>) -> Vec<Held<u64>> {
 
 #[test]
 fn all_of_which_died() {
-    after_a_peak("all died", 200_000, 0, all);
+    after_a_peak("all died", fewer(200_000, 70_000), 0, all);
 }
 
 #[test]
 fn half_of_which_died_at_random() {
-    after_a_peak("half died, at random", 100_000, 0, random_half);
+    after_a_peak("half died, at random", fewer(100_000, 20_000), 0, random_half);
 }
 
 #[test]
 fn the_older_half_of_which_died() {
-    after_a_peak("the older half died", 100_000, 0, older_half);
+    after_a_peak("the older half died", fewer(100_000, 20_000), 0, older_half);
 }
 
 #[test]
 fn the_newer_half_of_which_died() {
-    after_a_peak("the newer half died", 100_000, 0, newer_half);
+    after_a_peak("the newer half died", fewer(100_000, 20_000), 0, newer_half);
+}
+
+/// Attaches before the peak, and before the deaths, move the cursor.
+#[test]
+fn the_newer_half_of_which_died_wherever_the_cursor_was() {
+    for hosts in fewer([20_000, 40_000], [20_000, 30_000]).map(sized) {
+        for step in 0..fewer(12, 2) {
+            let _alone = alone();
+            let (tally, others) = (Tally::new(), Tally::new());
+            let pass_by = |attaches| (0..attaches).for_each(|_| drop(attach(&others)));
+            pass_by(step * hosts / 24);
+            let crowd = crowd(&tally, hosts, 0);
+            pass_by(step * hosts / 24);
+            let left = newer_half(crowd);
+            let dead = tally.dead();
+            pass_by(hosts / 2);
+            assert!(tally.dead() <= (dead / 10).max(1000), "step {step}: {} of {dead} are left", tally.dead());
+            drop(left);
+        }
+    }
 }
 
 #[test]
 fn of_a_thread_that_has_ended() {
-    after_a_peak("another thread's", 100_000, 1, all);
+    after_a_peak("another thread's", fewer(100_000, 20_000), 1, all);
 }
 
 #[test]
 fn of_four_threads_that_have_ended() {
-    after_a_peak("four threads'", 100_000, 4, all);
+    after_a_peak("four threads'", fewer(100_000, 20_000), 4, all);
 }
 
 #[test]
 fn of_four_threads_half_of_which_died_at_random() {
-    after_a_peak("four threads', half of which died at random", 100_000, 4, random_half);
+    after_a_peak("four threads', half of which died at random", fewer(100_000, 20_000), 4, random_half);
 }
 
 /// The threads are still there, and attach no more.
@@ -127,7 +147,7 @@ fn of_four_threads_half_of_which_died_at_random() {
 fn of_a_thread_that_waits() {
     let _alone = alone();
     let tally = Tally::new();
-    let hosts = sized(100_000);
+    let hosts = sized(fewer(100_000, 20_000));
     thread::scope(|scope| {
         let (crowds, crowd_of) = mpsc::channel();
         let (end, ended) = mpsc::channel::<()>();

@@ -14,7 +14,7 @@ mod common;
 
 use common::spy::{Notes, Spy, inside, runs_of};
 use common::tally::{Random, alone};
-use common::{forever, never_hangs, sized};
+use common::{fewer, forever, never_hangs, sized};
 
 /// A handful: what one attach may run.
 const HANDFUL: usize = 8;
@@ -81,7 +81,7 @@ struct Embedding {
 const SLOT: raw::Id<usize> = raw::Id::new(1500);
 
 /// More attaches than are put off for a while.
-const MANY: usize = if cfg!(miri) { 100 } else { 5000 };
+const MANY: usize = fewer(5000, 6);
 
 fn attach(notes: &Notes) -> Arc<u16> {
     let host = Arc::new(0);
@@ -285,9 +285,10 @@ fn none_runs_in_a_clone() {
 /// A destructor that asks for a field that is being initialised would panic, and nobody would hear of it.
 #[test]
 fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there() {
+    const STRANGERS: usize = fewer(100, 8);
     let _alone = alone();
     let (host, asked) = (Arc::new(0_u32), Arc::new([const { AtomicUsize::new(0) }; 2]));
-    let strangers: Vec<_> = (0..100).map(Arc::<u32>::new).collect();
+    let strangers: Vec<_> = (0..STRANGERS).map(|_| Arc::new(0_u32)).collect();
     for stranger in &strangers {
         assert!(stranger.attach_asks(Asks { host: Arc::downgrade(&host), asked: asked.clone() }).is_ok());
     }
@@ -300,7 +301,7 @@ fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there
     assert_eq!(*slot, 7);
     registry().sweep();
     let asked = [&asked[0], &asked[1]].map(|count| count.load(Ordering::SeqCst));
-    assert_eq!(asked, [100, 0], "that asked, and that panicked");
+    assert_eq!(asked, [STRANGERS, 0], "that asked, and that panicked");
 }
 
 /// A destructor that updates the field would have the closure called again, and again.
@@ -309,7 +310,7 @@ fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
     let _alone = alone();
     let host = Arc::new(0_u32);
     host.update_newest(0);
-    let strangers: Vec<_> = (0..1000).map(Arc::<u32>::new).collect();
+    let strangers: Vec<_> = (0..fewer(1000, 8)).map(Arc::<u32>::new).collect();
     for stranger in &strangers {
         assert!(stranger.attach_updates(Updates(Arc::downgrade(&host))).is_ok());
     }
@@ -318,7 +319,7 @@ fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
     never_hangs(|| {
         host.update_newest_with(|_| {
             calls += 1;
-            pass_by(&Notes::default(), sized(1000));
+            pass_by(&Notes::default(), fewer(sized(1000), 5));
             calls
         })
     });
@@ -333,7 +334,7 @@ fn most_in_one(attaches: usize, mut attach: impl FnMut()) -> usize {
 #[test]
 fn one_attach_runs_a_handful() {
     let _alone = alone();
-    for life in [1, 10, 100, 1000] {
+    for life in [1, 10, 100, 1000].into_iter().take(fewer(4, 2)) {
         let (notes, mut alive) = (Notes::default(), Vec::new());
         let mut random = Random(3);
         let most = most_in_one(sized(20_000), || {
@@ -352,10 +353,10 @@ fn one_attach_runs_a_handful() {
 #[test]
 fn one_attach_runs_a_handful_after_a_peak() {
     let _alone = alone();
-    for hosts in [100, 600, 5000, 50_000] {
+    for hosts in fewer([100, 600, 5000, 50_000], [1000, 6000, 12_000, 24_000]).map(sized) {
         let notes = Notes::default();
-        drop((0..sized(hosts)).map(|_| attach(&notes)).collect::<Vec<_>>());
-        let most = most_in_one(sized(hosts).max(1000), || drop(attach(&notes)));
+        drop((0..hosts).map(|_| attach(&notes)).collect::<Vec<_>>());
+        let most = most_in_one(hosts.max(fewer(1000, 5)), || drop(attach(&notes)));
         println!("a peak of {hosts}: {most} in one attach");
         assert!((1..=HANDFUL).contains(&most), "a peak of {hosts}: {most} in one attach");
         registry().sweep();
@@ -366,10 +367,10 @@ fn one_attach_runs_a_handful_after_a_peak() {
 #[test]
 fn the_end_of_an_initialiser_runs_a_handful_for_each_attach_in_it() {
     let _alone = alone();
-    for attaches in [0, 1, 10, 100] {
+    for attaches in fewer([0, 1, 10, 100], [0, 1, 2, 5]) {
         let notes = Notes::default();
         drop((0..sized(5000)).map(|_| attach(&notes)).collect::<Vec<_>>());
-        let most = most_in_one(100, || {
+        let most = most_in_one(fewer(100, 3), || {
             Embedding::default().get_or_attach_slot(|| {
                 inside(|| pass_by(&notes, attaches));
                 1
@@ -388,9 +389,9 @@ fn a_read_runs_none() {
     let (notes, host) = (Notes::default(), Arc::new(0_u32));
     host.slot();
     let seen = attach(&Notes::default());
-    drop((0..sized(1000)).map(|_| attach(&notes)).collect::<Vec<_>>());
+    drop((0..fewer(sized(1000), 5)).map(|_| attach(&notes)).collect::<Vec<_>>());
     let (runs, ()) = runs_of(|| {
-        for _ in 0..sized(1000) {
+        for _ in 0..fewer(sized(1000), 5) {
             assert!(host.slot() == &0 && seen.spy().is_some() && host.peek_slot().is_some());
             assert!(host.newest().is_none() && host.asks().is_none());
         }
@@ -417,7 +418,7 @@ fn a_destructor_that_attaches_runs_others_and_these_run_none() {
         let notes = Notes::default();
         LEFT.store(sized(20_000), Ordering::SeqCst);
         // Alive until there are some.
-        let roots: Vec<Arc<u16>> = (0..100)
+        let roots: Vec<Arc<u16>> = (0..fewer(100, 5))
             .map(|_| {
                 let host = Arc::new(0);
                 assert!(host.attach_spy(notes.spy_that(attach_three)).is_ok());
@@ -454,7 +455,7 @@ fn an_initialiser_in_a_destructor_runs_none_either() {
     for by_sweep in [false, true] {
         let notes = Notes::default();
         LEFT.store(sized(5000), Ordering::SeqCst);
-        for _ in 0..300 {
+        for _ in 0..fewer(300, 6) {
             assert!(Arc::new(0_u16).attach_spy(notes.spy_that(attach_in_an_initialiser)).is_ok());
         }
         if by_sweep {

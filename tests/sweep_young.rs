@@ -12,8 +12,8 @@ use shadow_runtime::{registry, shadow};
 mod common;
 
 use common::memory::Counting;
-use common::sized;
 use common::tally::{Body, Held, Tally, alone};
+use common::{fewer, sized};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -56,7 +56,7 @@ fn requests(tally: &Tally, count: usize, life: usize, bytes: usize) {
 #[test]
 fn large_values_that_die_young_cost_little_beside_many_small_ones() {
     let _alone = alone();
-    let crowd = sessions(100_000);
+    let crowd = sessions(fewer(100_000, 20_000));
     let tally = Tally::new();
     requests(&tally, sized(20_000), 16, LARGE);
     let above = tally.most_bytes() - tally.most_live() * isize::try_from(LARGE).unwrap();
@@ -69,7 +69,7 @@ fn large_values_that_die_young_cost_little_beside_many_small_ones() {
 #[test]
 fn large_values_of_several_threads_cost_little_too() {
     let _alone = alone();
-    let crowd = sessions(100_000);
+    let crowd = sessions(fewer(100_000, 20_000));
     let tally = Tally::new();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -85,13 +85,13 @@ fn large_values_of_several_threads_cost_little_too() {
 #[test]
 fn the_dead_are_those_of_about_four_lifetimes() {
     let _alone = alone();
-    for crowd in [0, 100_000] {
+    for crowd in [0, fewer(100_000, 70_000)] {
         registry().sweep();
         let crowd = sessions(crowd);
-        for life in [2, 8, 32, 128, 500] {
+        for life in [2, 8, 32, 128, 500].into_iter().take(fewer(5, 2)) {
             registry().sweep();
             let tally = Tally::new();
-            requests(&tally, sized(50_000), life, 0);
+            requests(&tally, sized(fewer(50_000, 20_000)), life, 0);
             let (dead, bound) = (tally.most_dead(), 4 * isize::try_from(life).unwrap() + FEW);
             println!("lives of {life} attaches beside {}: {dead} dead", crowd.len());
             assert!(dead <= bound, "lives of {life} attaches beside {}: {dead} dead", crowd.len());
@@ -103,7 +103,7 @@ fn the_dead_are_those_of_about_four_lifetimes() {
 #[test]
 fn hosts_that_live_longer_do_not_keep_the_young_ones() {
     let _alone = alone();
-    let crowd = sessions(100_000);
+    let crowd = sessions(fewer(100_000, 20_000));
     let (tally, older) = (Tally::new(), Tally::new());
     let mut alive = VecDeque::new();
     for number in 0..sized(4000) {
@@ -111,7 +111,7 @@ fn hosts_that_live_longer_do_not_keep_the_young_ones() {
         let session = older.hold(Arc::new(0_u32));
         assert!(session.host.attach_body(older.body(4)).is_ok());
         alive.push_back(session);
-        if number % 2 == 0 && alive.len() > 300 {
+        if number % 2 == 0 && alive.len() > fewer(300, 1) {
             alive.pop_front();
         }
     }
