@@ -323,11 +323,11 @@ fn move_young(log: &TryLock<Hosts>, group: &Group) {
     let mut empty = Empty::none();
     loop {
         let mut hosts = log.lock();
-        // One more than the hosts need is for the group.
-        let needed = hosts.young.len().div_ceil(CHUNK) + 1;
         if hosts.is_empty() {
             return;
         }
+        // One more than the hosts need is for the group.
+        let needed = hosts.young.len().div_ceil(CHUNK) + 1;
         if empty.len() >= needed {
             let mut taken = Stack::new();
             hosts.leaving.take().into_iter().for_each(|leaving| taken.push_chunk(leaving));

@@ -8,7 +8,7 @@
 //!
 //! At the end of an attach, the thread appends a new host to a log and looks at the young hosts that are due. A look
 //! checks one strong count. Looks at old hosts accumulate until a batch is due (`LEAST_LOOKS` in `logs.rs`). One attach
-//! ends at most [`MOST_ENDED`] young hosts and as many old hosts; inside of a destructor of a dead host, half as many.
+//! ends at most [`MOST_ENDED`] hosts, and inside of a destructor of a dead host half as many.
 //! The thread ends each dead host before the search for the next. So a pass drops a whole chain of hosts that own one
 //! another through their fields, if the pass has the chain's direction.
 //!
@@ -47,8 +47,8 @@ use crate::side_table::hash;
 use crate::sync::local;
 use crate::{claim, closures, readers};
 
-/// The most young hosts, and the most old hosts, that one attach ends.
-const MOST_ENDED: usize = 4;
+/// The most hosts that one attach ends, of which at most half are young.
+const MOST_ENDED: usize = 8;
 
 /// The looks of a sweep on demand under one acquisition of a lock.
 const SWEEP_LOOKS: usize = 256;
@@ -234,34 +234,35 @@ impl Thread {
 
     #[inline]
     fn end_found(&self, found: logs::Found) {
-        let mut looks = found.looks;
+        let (mut looks, mut ended) = (found.looks, 0);
         if let Some(dead) = found.dead {
+            ended = 1;
             self.end_for_attach(dead.entry);
             if dead.may_be_more {
-                looks += self.end_list();
+                self.end_list(&mut looks, &mut ended);
             }
         }
         if looks > 0 {
-            self.look_at_old(looks);
+            self.look_at_old(looks, ended);
         }
     }
 
-    /// Continues the search after a dead young host. Returns the looks at old hosts that are due.
+    /// Continues the search after a dead young host. Adds the looks at old hosts that are due, and the ended hosts.
     #[cold]
-    fn end_list(&self) -> usize {
-        let mut looks = 0;
-        for _ in 1..self.most_ended() {
+    fn end_list(&self, looks: &mut usize, ended: &mut usize) {
+        while *ended < self.most_ended() / 2 {
             let found = self.with_log(logs::find);
-            looks += found.looks;
+            *looks += found.looks;
             let Some(dead) = found.dead else { break };
+            *ended += 1;
             self.end_for_attach(dead.entry);
         }
-        looks
     }
 
+    /// Makes looks at old hosts, for an attach that has ended some young hosts.
     #[cold]
-    fn look_at_old(&self, mut looks: usize) {
-        let (mut ended, mut passed) = (0, 0);
+    fn look_at_old(&self, mut looks: usize, mut ended: usize) {
+        let mut passed = 0;
         while looks > 0 && passed <= GROUPS && ended < self.most_ended() {
             let group = logs::group(self.group.get());
             match group.try_with(|hosts| hosts.next_dead(&mut looks)).flatten() {
