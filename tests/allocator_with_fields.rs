@@ -213,10 +213,10 @@ fn use_raw(object: *const (), call: usize) {
     }
 }
 
-/// Whether a call of the allocator uses fields: each; under Miri, one of 200.
+/// Whether a call of the allocator uses fields: each; under Miri, the first of a thread, and one of 200.
 fn is_due() -> bool {
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-    cfg!(not(miri)) || CALLS.fetch_add(1, Ordering::Relaxed) % 200 == 0
+    thread_local! { static CALLS: Cell<usize> = const { Cell::new(0) }; }
+    cfg!(not(miri)) || CALLS.replace(CALLS.get() + 1) % 200 == 0
 }
 
 fn run(size: usize) {
@@ -224,9 +224,10 @@ fn run(size: usize) {
     if shadow_runtime::__private::locks_held() != 0 {
         abort("the allocator runs under a lock of the library");
     }
-    if !is_due() || !USES_FIELDS.replace(false) {
+    if !USES_FIELDS.get() || !is_due() {
         return;
     }
+    USES_FIELDS.set(false);
     // An allocator must not unwind.
     let unwinding = AtEnd(|| abort("the allocator panics"));
     use_fields(size);
