@@ -242,6 +242,26 @@ fn every_path_and_test_that_a_text_names_exists() {
     expect_none("what is named, and is not there", &faults);
 }
 
+/// A row names a file, or all files of a folder: `cell/*.rs`.
+#[test]
+fn every_source_file_has_a_row_in_the_table_of_files() {
+    const SOURCES: [&str; 3] = ["shadow-macros/src", "shadow-runtime/src", "shadow-runtime/core/src"];
+    let repository = Repository::read();
+    let architecture = fs::read_to_string(repository.root.join("ARCHITECTURE.md")).unwrap();
+    let cells = architecture.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next());
+    let named: BTreeSet<&str> = cells.flat_map(|cell| quoted(cell).0).collect();
+    let mut faults = Vec::new();
+    for (path, _) in &repository.files {
+        let path = repository.name(path);
+        let Some(file) = SOURCES.iter().find_map(|source| path.strip_prefix(source).ok()) else { continue };
+        let all = file.parent().unwrap().join("*.rs");
+        if ![file, &all].iter().any(|row| row.to_str().is_some_and(|row| named.contains(row))) {
+            faults.push(path.display().to_string());
+        }
+    }
+    expect_none("files without a row in ARCHITECTURE.md", &faults);
+}
+
 /// Rows of tables may be wider, and so may words that cannot be parted.
 #[test]
 fn no_comment_is_wider_than_the_code() {

@@ -38,8 +38,6 @@ pub enum Target {
     Ratio(f64),
     /// Ours is at most this many bytes.
     Bytes(f64),
-    /// There is nothing to measure yet, so it is missed.
-    NotBuilt(f64),
 }
 
 /// One figure.
@@ -108,7 +106,6 @@ impl Check {
         match self.target {
             Target::Ratio(most) => self.ratio().is_some_and(|ratio| ratio <= most),
             Target::Bytes(most) => self.ours().is_some_and(|ours| ours.value <= most),
-            Target::NotBuilt(_) => false,
         }
     }
 
@@ -122,7 +119,6 @@ impl Check {
         let (kind, most) = match self.target {
             Target::Ratio(most) => ("ratio", most),
             Target::Bytes(most) => ("bytes", most),
-            Target::NotBuilt(most) => ("not built", most),
         };
         let mut lines = format!("check\t{kind}\t{most}\t{}\n", self.work);
         for Figure { role, who, unit, value, .. } in &self.figures {
@@ -140,9 +136,8 @@ impl Check {
                 ["check", kind, most, work] => {
                     let most = most.parse().unwrap_or(f64::NAN);
                     let target = match kind {
-                        "ratio" => Target::Ratio(most),
                         "bytes" => Target::Bytes(most),
-                        _ => Target::NotBuilt(most),
+                        _ => Target::Ratio(most),
                     };
                     checks.push(Self::new(work, target, Vec::new()));
                 }
@@ -222,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_check_survives_the_way_between_processes() {
-        let checks = [check(1.25, &[4.0]), Check::new("other", Target::NotBuilt(2.0), Vec::new())];
+        let checks = [check(1.25, &[4.0]), Check::new("other", Target::Bytes(2.0), Vec::new())];
         let lines: String = checks.iter().map(Check::to_lines).collect();
         let arrived: String = Check::from_lines(&lines).iter().map(Check::to_lines).collect();
         assert_eq!(arrived, lines);

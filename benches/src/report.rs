@@ -17,8 +17,7 @@ pub fn lines(row: u8, check: &Check) -> String {
     let (ratio, target) = (ratio(check), target(check.target));
     let verdict = if check.holds() { "holds" } else { "misses" };
     let Some((first, others)) = check.figures.split_first() else {
-        let what = if matches!(check.target, Target::NotBuilt(_)) { "not built yet" } else { "not measured" };
-        return line([&row, &check.work, what, "", "", "", &target, verdict]);
+        return line([&row, &check.work, "not measured", "", "", "", &target, verdict]);
     };
     let (figure, instructions) = (first.to_string(), instructions(first));
     let mut text = line([&row, &check.work, &first.who, &figure, &instructions, &ratio, &target, verdict]);
@@ -54,7 +53,7 @@ fn ratio(check: &Check) -> String {
 /// What has to hold, in words.
 fn target(target: Target) -> String {
     match target {
-        Target::Ratio(most) | Target::NotBuilt(most) => format!("≤ {}", fraction(most, most)),
+        Target::Ratio(most) => format!("≤ {}", fraction(most, most)),
         Target::Bytes(most) => format!("≤ {most:.0} bytes"),
     }
 }

@@ -125,7 +125,6 @@ fn mix(thread: usize, count: usize, percent: usize, read: impl Fn() -> u64, writ
 }
 
 /// Row 12: `get_or_update(copy)`.
-#[cfg(feature = "copy")]
 mod copied {
     use arc_swap::ArcSwap;
     use shadow_runtime::{Shadow, ShadowFields};
@@ -225,19 +224,5 @@ mod copied {
             ],
         );
         Check::new("`get_or_update(copy)` read of 32 bytes", Target::Ratio(2.0), figures)
-    }
-}
-
-/// Row 12, until there is something to measure.
-#[cfg(not(feature = "copy"))]
-mod copied {
-    use crate::check::{Check, Target};
-    use crate::rows::Case;
-
-    pub(super) fn cases(cases: &mut Vec<Case>) {
-        for (what, most) in [("a `u64`", 1.3), ("32 bytes", 2.0)] {
-            let work = format!("`get_or_update(copy)` read of {what}");
-            cases.push(Case::new(12, move |_| vec![Check::new(work.as_str(), Target::NotBuilt(most), Vec::new())]));
-        }
     }
 }
