@@ -1,20 +1,21 @@
-//! The cell of an `attach` field: written once, by whoever is first; a second attach is refused.
+//! The cell of an `attach` field: the first attach writes the value, and later attaches are refused.
 //!
-//! In: a value and the place that attaches it. Out: `&V`, for as long as the cell is borrowed (R1, R8).
+//! In: a value and the source location of its attach, the *place*. Out: `&V`, as long as the cell is borrowed (R1, R8).
+//! Neighbours: `accessor/attach.rs`; `get_or_attach.rs`, the same without places.
 //!
 //! # State
 //!
-//! One word says it all: null, nothing is attached; [`BUSY`], somebody moves a value in; otherwise the place that has
-//! attached the value, for the warning when somebody tries again.
+//! The word `place` is the state of the cell: null, an empty cell; [`BUSY`], a thread is moving a value in; otherwise
+//! the place of the attach, which a refused attach reports.
 //!
-//! - **O1** The value is written once, by the one thread that has taken the word from null to `BUSY`, before it sets
-//!   the place. While the word is a place, the value is there, and is only read, until `&mut` access takes it out.
+//! - **O1** While the cell is shared, only the thread that has taken the word, by CAS, from null to `BUSY` writes the
+//!   value, once, before the store of the place. While the word is a place, the value is initialised and only read,
+//!   until `&mut` access takes the value out.
 //!
-//! *Reader*: load the word (`Acquire`); if it is a place, the value is there as it was written, since the place was
-//! stored with `Release` after it. *Attacher*: exchange null for `BUSY`. `Relaxed` on success: nothing was published
-//! through a null word, and what is published follows with the place. On failure wait while it is `BUSY`, which is as
-//! long as another thread takes to move a value, under no lock and with no code of a user; then it is a place, for
-//! good.
+//! *Reader*: load the word with `Acquire`. If the word is a place, its `Release` store publishes the value. *Attacher*:
+//! CAS null to `BUSY`, `Relaxed` on success: no memory was published through null, and the store of the place publishes
+//! the value later. On failure, wait while the word is `BUSY`: as long as another thread takes to move a value, under
+//! no lock and without user code. Then the word is a place, and stays a place while the cell is shared.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -28,9 +29,9 @@ use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, wait_a_moment};
 use crate::value::Value;
 
-/// Holds one `attach` field of one host.
+/// One `attach` field of one host.
 ///
-/// The value comes first, so that of the first cell of a field set it is next to the kind of the node.
+/// The value is first in memory, so the value of the first cell of a field set is next to the type tag of the node.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 #[repr(C)]
 pub struct Attach<V> {
@@ -40,27 +41,29 @@ pub struct Attach<V> {
 
 type Place = &'static Location<'static>;
 
-/// No place is here: it is not null, and less than the address of anything.
+/// Sentinel: not null, and below the address of any place.
 const BUSY: *mut Location<'static> = ptr::without_provenance_mut(1);
 
-// SAFETY: by V1 (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
-// is `Send`; an empty one holds nothing to send.
+// SAFETY: by V1 (`cell/mod.rs`) only `fill` and `attach` fill the cell. The two methods require `V: Value`, which is
+// `Send`. An empty cell holds no value to send.
 unsafe impl<V> Send for Attach<V> {}
-// SAFETY: as above. By O1 the value is written by one thread before others may see it, which asks for `Send`, and then
-// only read, which asks for `Sync`; every `Value` is both.
+// SAFETY: by V1 a filled cell has a `V: Value`. By O1 one thread writes the value before its publication, which
+// requires `Send`. Then threads only read the value, which requires `Sync`. Every `Value` is `Send` and `Sync`.
 unsafe impl<V> Sync for Attach<V> {}
 
 impl<V> Attach<V> {
-    /// Makes a cell that holds nothing yet, without touching the memory of its value, however large that is.
+    /// Initialises an empty cell. Does not touch the memory of the value, however large.
     ///
     /// # Safety
     ///
-    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    /// `cell` is valid for writes of a `Self`, and aligned.
     #[inline]
     pub unsafe fn init(cell: *mut Self) {
-        // SAFETY: the caller says that there is memory for a cell, of which this is a part.
+        // SAFETY: the caller guarantees that `cell` is valid for writes and aligned, so the place is within an
+        // allocation.
         let place = unsafe { &raw mut (*cell).place };
-        // SAFETY: as above. Any bytes will do for the other part, a `MaybeUninit`.
+        // SAFETY: the pointer is to a part of `cell`, so valid for writes and aligned. The value is a `MaybeUninit`,
+        // and needs no initialisation.
         unsafe { place.write(AtomicPtr::new(ptr::null_mut())) };
     }
 
@@ -70,83 +73,90 @@ impl<V> Attach<V> {
         if self.place.load(Ordering::Acquire) <= BUSY {
             return None;
         }
-        // SAFETY: it is attached, by O1 while `self` is borrowed, and was loaded by `Acquire`.
+        // SAFETY: the word is a place, so by O1 the value is initialised as long as `self` is borrowed. The Acquire
+        // above has synchronised with the Release of the place.
         Some(unsafe { self.ready() })
     }
 
-    /// Attaches `value`, unless another was first. Waits only while another thread moves its value in.
+    /// Attaches `value` to an empty cell. Waits only while another thread moves its value in.
+    ///
+    /// # Errors
+    ///
+    /// If the cell is attached: `value`, with the places of the two attaches.
     pub(crate) fn attach(&self, field: &'static Field, value: V, place: Place) -> Result<&V, AlreadyAttached<V>>
     where
         V: Value,
     {
-        // Relaxed: argued in the header.
+        // Relaxed: no memory was published through null; see the header.
         if self.place.compare_exchange(ptr::null_mut(), BUSY, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return Err(self.refuse(field, value, place));
         }
         let room = self.value.get();
-        // SAFETY: by O1 nobody else writes, and nobody reads yet.
+        // SAFETY: by O1 only the thread that has set `BUSY` writes, and no thread reads before the store of the place.
         unsafe { (*room).write(value) };
-        // Release: pairs with every Acquire load of the word.
+        // Release: publishes the value. Pairs with the Acquire of `get`.
         self.place.store(ptr::from_ref(place).cast_mut(), Ordering::Release);
         field.attached();
-        // What `write` returns is exclusive, and would not be any more: from the store on, others may change the value.
-        // SAFETY: it is attached, by O1 while `self` is borrowed, and by this thread.
+        // From the store on, other threads may use the value, so the exclusive reference that `write` returns is not
+        // valid any more.
+        // SAFETY: this thread has written the value, so by O1 the value is initialised as long as `self` is borrowed.
         Ok(unsafe { self.ready() })
     }
 
     #[cold]
     fn refuse(&self, field: &'static Field, value: V, second: Place) -> AlreadyAttached<V> {
         let first = loop {
-            // Relaxed: the place itself is all that is used, and that is a static.
+            // Relaxed: the value is not read. A place is a constant in static memory.
             let first = self.place.load(Ordering::Relaxed);
             if first != BUSY {
                 break first;
             }
             wait_a_moment();
         };
-        // SAFETY: it is not null any more, and not `BUSY`, so it is a `&'static Location` that `attach` has stored.
+        // SAFETY: the word was neither null, since the CAS has failed, nor `BUSY`. So by O1 the word is a
+        // `&'static Location` that `attach` or `fill` has stored.
         let first = unsafe { &*first };
         AlreadyAttached::refuse(field, value, first, second)
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put
-    /// somewhere.
+    /// Fills an empty cell, which the caller alone owns. The caller counts the attach after the publication of the
+    /// cell.
     #[inline]
     pub(crate) fn fill(&mut self, value: V, place: Place)
     where
         V: Value,
     {
         self.value.get_mut().write(value);
-        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        // Relaxed, here and below: `self` is `&mut`, so no thread races.
         self.place.store(ptr::from_ref(place).cast_mut(), Ordering::Relaxed);
     }
 
-    /// Takes the value out, without counting.
+    /// Takes the value out, without a count.
     pub(crate) fn take_back(&mut self) -> Option<V> {
         self.get()?;
         self.place.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: it was there, by O1, and by the word it is no more.
+        // SAFETY: by O1 the value was initialised. The word is null now, so the value is not read again.
         Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 
-    /// The value, for who knows that the cell is ready: attached.
+    /// The value of a ready cell, without a load of the word.
     ///
     /// # Safety
     ///
-    /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
-    /// `Release` after it.
+    /// The cell is ready: attached as long as the cell is borrowed. This thread has attached the value, or an `Acquire`
+    /// of this thread has synchronised with a `Release` after the attach.
     #[inline]
     pub(crate) unsafe fn ready(&self) -> &V {
-        // SAFETY: by O1 nobody writes to the value while `self` is borrowed.
+        // SAFETY: by O1 no thread writes to the value of an attached cell while `self` is borrowed.
         let value = unsafe { &*self.value.get() };
-        // SAFETY: the caller says that it is there.
+        // SAFETY: the caller guarantees that the cell is attached, so by O1 the value is initialised.
         unsafe { value.assume_init_ref() }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
         self.get()?;
-        // SAFETY: it is there, by O1.
+        // SAFETY: `get` has found a value, so by O1 the value is initialised.
         Some(unsafe { self.value.get_mut().assume_init_mut() })
     }
 
@@ -166,11 +176,11 @@ impl<V> Cell for Attach<V> {
         if self.get().is_none() {
             return;
         }
-        // Relaxed: nobody races, since `self` is `&mut`.
+        // Relaxed: `self` is `&mut`, so no thread races.
         self.place.store(ptr::null_mut(), Ordering::Relaxed);
         field.counts().detached();
         let value = self.value.get_mut().as_mut_ptr();
-        // SAFETY: it was there, by O1, and by the word it is no more.
+        // SAFETY: by O1 the value was initialised. The word is null now, so the value is not used after this drop.
         drop_value(field, value, panics, |value| unsafe { value.drop_in_place() });
     }
 }

@@ -1,18 +1,19 @@
-//! The cell of a `get_or_attach` field: written once, by the initialiser of whoever asks first.
+//! The cell of a `get_or_attach` field: the initialiser of the first request writes the value, once.
 //!
-//! In: the value that an initialiser has made. Out: `&V`, the same for everybody, for as long as the cell is borrowed
-//! (R1, R8).
+//! In: the value that an initialiser has made. Out: `&V`, the same for all threads, as long as the cell is borrowed
+//! (R1, R8). Neighbours: `accessor/get_or_attach.rs`; `attach.rs`, the same with places.
 //!
-//! What runs the initialiser, and keeps others waiting meanwhile, is `accessor/get_or_attach.rs`, by a claim on the
-//! field (`claim.rs`): the cell need not exist before there is a value for it (R6). So nobody finds it busy; but that
-//! the cell is sound does not rest on it.
+//! `accessor/get_or_attach.rs` runs the initialiser, under a claim on the field (`claim.rs`), on which other threads
+//! wait. The cell need not exist before the initialiser returns (R6). By the claim, no thread finds the state `BUSY`;
+//! but the soundness of the cell does not rely on claims.
 //!
-//! - **O2** The value is written once, by the one thread that has taken the state from `EMPTY` to `BUSY`, before it
-//!   sets it to `ATTACHED`. While it is `ATTACHED`, the value is there, and is only read, until `&mut` access takes it
-//!   out.
+//! - **O2** While the cell is shared, only the thread that has taken the state, by CAS, from `EMPTY` to `BUSY` writes
+//!   the value, once, before the store of `ATTACHED`. While the state is `ATTACHED`, the value is initialised and only
+//!   read, until `&mut` access takes the value out.
 //!
-//! *Reader*: load the state (`Acquire`); `ATTACHED` was stored with `Release` after the value. *Writer*: exchange
-//! `EMPTY` for `BUSY`, `Relaxed`: nothing was published through it, and what is published follows with `ATTACHED`.
+//! *Reader*: load the state with `Acquire`; the `Release` store of `ATTACHED` publishes the value. *Writer*: CAS
+//! `EMPTY` to `BUSY`, `Relaxed`: no memory was published through `EMPTY`, and the store of `ATTACHED` publishes the
+//! value later.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -23,9 +24,9 @@ use crate::registry::Field;
 use crate::sync::{AtomicU8, Ordering, wait_a_moment};
 use crate::value::Value;
 
-/// Holds one `get_or_attach` field of one host.
+/// One `get_or_attach` field of one host.
 ///
-/// The value comes first, so that of the first cell of a field set it is next to the kind of the node.
+/// The value is first in memory, so the value of the first cell of a field set is next to the type tag of the node.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 #[repr(C)]
 pub struct GetOrAttach<V> {
@@ -37,24 +38,26 @@ const EMPTY: u8 = 0;
 const BUSY: u8 = 1;
 const ATTACHED: u8 = 2;
 
-// SAFETY: by V1 (`cell/mod.rs`): only `fill` and `attach` fill the cell, and they ask for `V: Value`, which
-// is `Send`; an empty one holds nothing to send.
+// SAFETY: by V1 (`cell/mod.rs`) only `fill` and `attach` fill the cell. The two methods require `V: Value`, which is
+// `Send`. An empty cell holds no value to send.
 unsafe impl<V> Send for GetOrAttach<V> {}
-// SAFETY: as above. By O2 the value is written by one thread before others may see it, which asks for `Send`, and then
-// only read, which asks for `Sync`; every `Value` is both.
+// SAFETY: by V1 a filled cell has a `V: Value`. By O2 one thread writes the value before its publication, which
+// requires `Send`. Then threads only read the value, which requires `Sync`. Every `Value` is `Send` and `Sync`.
 unsafe impl<V> Sync for GetOrAttach<V> {}
 
 impl<V> GetOrAttach<V> {
-    /// Makes a cell that holds nothing yet, without touching the memory of its value, however large that is.
+    /// Initialises an empty cell. Does not touch the memory of the value, however large.
     ///
     /// # Safety
     ///
-    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    /// `cell` is valid for writes of a `Self`, and aligned.
     #[inline]
     pub unsafe fn init(cell: *mut Self) {
-        // SAFETY: the caller says that there is memory for a cell, of which this is a part.
+        // SAFETY: the caller guarantees that `cell` is valid for writes and aligned, so the state is within an
+        // allocation.
         let state = unsafe { &raw mut (*cell).state };
-        // SAFETY: as above. Any bytes will do for the other part, a `MaybeUninit`.
+        // SAFETY: the pointer is to a part of `cell`, so valid for writes and aligned. The value is a `MaybeUninit`,
+        // and needs no initialisation.
         unsafe { state.write(AtomicU8::new(EMPTY)) };
     }
 
@@ -64,28 +67,30 @@ impl<V> GetOrAttach<V> {
         if self.state.load(Ordering::Acquire) != ATTACHED {
             return None;
         }
-        // SAFETY: it is attached, by O2 while `self` is borrowed, and was loaded by `Acquire`.
+        // SAFETY: the state is `ATTACHED`, so by O2 the value is initialised as long as `self` is borrowed. The Acquire
+        // above has synchronised with the Release of `ATTACHED`.
         Some(unsafe { self.ready() })
     }
 
-    /// Attaches `value`, for the one thread that has claimed the field and found it empty. A second value would be
-    /// dropped.
+    /// Attaches `value`. The caller has claimed the field and found the field empty. If the cell is attached in spite
+    /// of the claim, drops `value` and returns the attached value.
     pub(crate) fn attach(&self, field: &'static Field, value: V) -> &V
     where
         V: Value,
     {
-        // Relaxed: argued in the header.
+        // Relaxed: no memory was published through `EMPTY`; see the header.
         if self.state.compare_exchange(EMPTY, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return self.found();
         }
         let room = self.value.get();
-        // SAFETY: by O2 nobody else writes, and nobody reads yet.
+        // SAFETY: by O2 only the thread that has set `BUSY` writes, and no thread reads before the store of `ATTACHED`.
         unsafe { (*room).write(value) };
-        // Release: pairs with every Acquire load of the state.
+        // Release: publishes the value. Pairs with the Acquire of `get`.
         self.state.store(ATTACHED, Ordering::Release);
         field.attached();
-        // What `write` returns is exclusive, and would not be any more: from the store on, others may change the value.
-        // SAFETY: it is attached, by O2 while `self` is borrowed, and by this thread.
+        // From the store on, other threads may use the value, so the exclusive reference that `write` returns is not
+        // valid any more.
+        // SAFETY: this thread has written the value, so by O2 the value is initialised as long as `self` is borrowed.
         unsafe { self.ready() }
     }
 
@@ -99,44 +104,44 @@ impl<V> GetOrAttach<V> {
         }
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put
-    /// somewhere.
+    /// Fills an empty cell, which the caller alone owns. The caller counts the attach after the publication of the
+    /// cell.
     #[inline]
     pub(crate) fn fill(&mut self, value: V)
     where
         V: Value,
     {
         self.value.get_mut().write(value);
-        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        // Relaxed, here and below: `self` is `&mut`, so no thread races.
         self.state.store(ATTACHED, Ordering::Relaxed);
     }
 
-    /// Takes the value out, without counting.
+    /// Takes the value out, without a count.
     pub(crate) fn take_back(&mut self) -> Option<V> {
         self.get()?;
         self.state.store(EMPTY, Ordering::Relaxed);
-        // SAFETY: it was there, by O2, and by the word it is no more.
+        // SAFETY: by O2 the value was initialised. The state is `EMPTY` now, so the value is not read again.
         Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 
-    /// The value, for who knows that the cell is ready: attached.
+    /// The value of a ready cell, without a load of the state.
     ///
     /// # Safety
     ///
-    /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
-    /// `Release` after it.
+    /// The cell is ready: attached as long as the cell is borrowed. This thread has attached the value, or an `Acquire`
+    /// of this thread has synchronised with a `Release` after the attach.
     #[inline]
     pub(crate) unsafe fn ready(&self) -> &V {
-        // SAFETY: by O2 nobody writes to the value while `self` is borrowed.
+        // SAFETY: by O2 no thread writes to the value of an attached cell while `self` is borrowed.
         let value = unsafe { &*self.value.get() };
-        // SAFETY: the caller says that it is there.
+        // SAFETY: the caller guarantees that the cell is attached, so by O2 the value is initialised.
         unsafe { value.assume_init_ref() }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
         self.get()?;
-        // SAFETY: it is there, by O2.
+        // SAFETY: `get` has found a value, so by O2 the value is initialised.
         Some(unsafe { self.value.get_mut().assume_init_mut() })
     }
 
@@ -156,11 +161,11 @@ impl<V> Cell for GetOrAttach<V> {
         if self.get().is_none() {
             return;
         }
-        // Relaxed: nobody races, since `self` is `&mut`.
+        // Relaxed: `self` is `&mut`, so no thread races.
         self.state.store(EMPTY, Ordering::Relaxed);
         field.counts().detached();
         let value = self.value.get_mut().as_mut_ptr();
-        // SAFETY: it was there, by O2, and by the word it is no more.
+        // SAFETY: by O2 the value was initialised. The state is `EMPTY` now, so the value is not used after this drop.
         drop_value(field, value, panics, |value| unsafe { value.drop_in_place() });
     }
 }

@@ -1,63 +1,65 @@
-//! The cell of a `get_or_update` field: replaced by whoever updates last, while others clone what they have found.
+//! The cell of a `get_or_update` field: the last update wins, and reads clone the value under a hazard pointer.
 //!
-//! In: a value, or a closure that makes the next from the last. Out: clones of the value, the old or the new (R2).
-//! Neighbours: `readers/`, the announcements of readers; `readers/node.rs`, the memory of a value;
-//! `readers/retired.rs`, who drops one that is still being cloned.
+//! In: a value, or a closure that makes the next value from the last. Out: clones of the value, the old or the new
+//! (R2). Neighbours: `readers/mod.rs`, hazards; `readers/node.rs`, the memory of a value; `readers/retired.rs`, the
+//! drop of a value that was announced when a writer replaced it; `readers/barrier.rs`, the process-wide barrier.
 //!
-//! A value is in a node on the heap, and the cell's word points to the newest. A read must not write to memory that
-//! other readers write to, nor wait; but it runs `Clone`, which may take its time, and the value must stay until it is
-//! done. So a reader announces the node in a slot of its own, which is a hazard pointer, and a writer that has replaced
-//! a node looks at all slots before it drops it.
+//! A value is in a node on the heap. The cell's word is a tagged pointer to the newest node. Reads must neither contend
+//! for a cache line nor wait for a thread. But a read runs a user's `Clone`, of any duration, and the value must stay
+//! until the end of the clone. So a reader announces the node, as a hazard, in a slot of its own. A writer that has
+//! replaced a node scans the slots before the drop of the node.
 //!
 //! # Reader's path
 //!
-//! Load the word; announce its node; load the word again. If it still points there, the node stays as long as it is
-//! announced. If not, announce what it points to now, and so on. Clone. Withdraw the announcement; load the word again:
-//! if it points elsewhere, the node was replaced meanwhile, and who did that has perhaps left it to the last reader:
-//! see `readers/retired.rs`.
+//! Load the word; announce the node; load the word again. If the word still has the node, the hazard keeps the node. If
+//! not, announce the newer node, and so on. Clone. Withdraw the hazard; load the word again. If the node was replaced
+//! in the meantime, its writer may have retired the node and left the drop to the last reader (`readers/retired.rs`).
 //!
 //! # Writer's path
 //!
-//! Exchange the word. The node that was there is now the writer's, to be dropped by it or by its last reader. Look at
-//! all slots. If nobody has announced the node, its value is the previous one, and is returned. Otherwise wait a moment
-//! and look again, since a clone mostly takes no longer than that; and if that does not help, return a clone of the
-//! value, and retire the node (`readers/retired.rs`). So no writer waits for a reader, either, however long that takes
-//! to clone.
+//! Exchange the word. The previous node then belongs to the writer, until the writer frees or retires the node. Scan
+//! the slots. Without a hazard, return the previous value. With a hazard, spin and scan again, since most clones take
+//! less time than the spin. If the hazard is still there, return a clone of the value, and retire the node
+//! (`readers/retired.rs`). So no writer waits for a reader, however long the reader's clone takes.
 //!
 //! # Why a node is not freed under a reader
 //!
-//! A reader stores its slot, and then loads the word; a writer stores the word, and then loads the slots. One of them
-//! has to see the other: the reader the exchange, so that it tries again, or the writer the announcement. That takes a
-//! fence on both sides, which costs a reader as much as all the rest. So there are two ways, and the word says which:
+//! Announcement and exchange are a store-load (Dekker) race: a reader stores its slot and then loads the word; a writer
+//! stores the word and then loads the slots. Either the reader must see the exchange, and try again, or the writer must
+//! see the hazard. A store-load fence on both sides ensures this, but costs a reader as much as the rest of the read.
+//! So the word selects one of two ways:
 //!
-//! - A *hot* cell was updated not long ago. Its readers and writers have their fences: all four accesses are `SeqCst`,
-//!   and for these there is one order that everybody agrees upon.
-//! - A *cold* cell was read often since its last update. Its readers have none, and a writer that finds the cell cold
-//!   has every thread pass a fence after the exchange (`readers/barrier.rs`), about a microsecond. A reader whose
-//!   announcement comes before that fence is seen by the writer; one whose announcement comes after has its second load
-//!   after it, too, and sees the exchange.
+//! - A *hot* (write-biased) cell was updated recently. Readers and writers have their fences: the four accesses are
+//!   `SeqCst`, and the order of `SeqCst` operations is total.
+//! - A *cold* (read-biased) cell was read often since the last update. Readers have no fence. A writer that replaces a
+//!   cold word issues a process-wide barrier after the exchange (`readers/barrier.rs`, about a microsecond). If a
+//!   reader announces before the barrier, the writer sees the hazard. If a reader announces after the barrier, the
+//!   reader's second load also comes after the barrier, and sees the exchange.
 //!
-//! The low bits of the word are the cell's *heat*: an update sets it to [`HOTTEST`], each of every [`DUE`] reads of a
-//! thread takes one off, and at 0 the cell is cold. So a fence for all is paid for by more than a hundred reads without
-//! one. A cell becomes hot by an update alone. Where the system has no such fence, no cell becomes cold.
+//! The low bits of the word are the *heat*. An update sets the heat to [`HOTTEST`]. Every [`DUE`]-th read of a hot cell
+//! by a slot subtracts one. The cell with heat 0 is cold. So the cost of a barrier is amortised over more than a
+//! hundred reads of hot cells. Only an update makes a cell hot. On a system without the barrier, no cell becomes cold.
 //!
-//! A reader that has announced as for a cold cell must find the word as it was, heat included: the same node, come back
-//! hot, would have a writer that does not look for it. One that has announced as for a hot cell may find it colder: who
-//! replaces it then sees more, not less.
+//! A reader with the light announcement of a cold cell must find the word unchanged, *heat included*: if the same
+//! address is back in a hot word, the writer that replaces this word omits the barrier and could miss the hazard. A
+//! reader with the announcement of a hot cell may find less heat: the barrier of a cold cell's writer only adds order.
 //!
 //! # Orderings
 //!
-//! - **O3** Every exchange of the word that puts a node there is a `Release`, and those that cool it continue it; every
-//!   load of what is used is an `Acquire`: who sees a node sees it as it was made. What a cell is filled with before
-//!   others see it is seen by who sees the field set, which is published by a `Release`.
-//! - **O4** A withdrawal is a `Release`, and the writer's look at it an `Acquire`: what the reader did with the value
-//!   comes before its drop.
-//! - **O5** The order between announcement and second look, and between exchange and look at the slots, as above; and
-//!   the same between withdrawal and last look at the word, for which `readers/retired.rs` has another way.
+//! - **O3** Every exchange that puts a node into the word is a `Release`. An exchange that lowers the heat continues
+//!   the release sequence. Every load of a pointer that is dereferenced is an `Acquire`. So the initialisation of a
+//!   node happens before its use. If the cell is filled before the publication of the field set, the `Release` that
+//!   publishes the field set also publishes the node.
+//! - **O4** A withdrawal is a `Release`, and the load of a writer's scan is an `Acquire`. So a reader's use of the
+//!   value happens before the drop of the value.
+//! - **O5** Announcement and second load, and exchange and scan, are ordered as argued above. So every reader of a node
+//!   is seen by the scan of the node's writer, or does not use the node. Withdrawal and last load of the word are
+//!   ordered as argued in `readers/retired.rs`.
 //!
-//! There is no ABA: a node that is announced, and was in the word after that, is not freed, so its address is not used
-//! again. One that was announced too late may come back, and is then as good as any; but it is used by the pointer that
-//! was loaded after the announcement, since the one before it was perhaps to memory that was freed meanwhile.
+//! *ABA*: a node that is found in the word after its announcement is not freed, so its address is not recycled. A node
+//! that is announced too late may be freed, and its address may come back as a newer node: then the hazard protects the
+//! newer node. The reader uses the pointer of the second load, never the pointer of the first load, which may have the
+//! provenance of freed memory.
 
 use std::mem;
 use std::ptr::{self, NonNull};
@@ -72,38 +74,38 @@ use crate::registry::Field;
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 use crate::value::{Replaceable, Value};
 
-/// Holds one `get_or_update` field of one host.
+/// One `get_or_update` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct GetOrUpdate<V> {
-    /// Null, or a node, with the cell's heat in the low bits.
+    /// Null, or a tagged pointer: a node, with the cell's heat in the low bits.
     word: AtomicPtr<Node<V>>,
     retired: Retired<V>,
 }
 
-/// The heat after an update, and how many reads of one thread take one off.
+/// The heat after an update, and the number of reads by a slot that lower the heat by one.
 const HOTTEST: usize = if cfg!(loom) { 1 } else { 7 };
 const DUE: u32 = if cfg!(loom) { 1 } else { 16 };
 
-/// The bits of a word that are its heat: a node is aligned to more.
+/// The bits of the word with the heat. A node is aligned to 8 bytes, so these bits of its address are 0.
 const HEAT: usize = 7;
 
-// SAFETY: by V1 (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
-// for `V: Value`, which is `Send`; an empty one holds nothing to send.
+// SAFETY: by V1 (`cell/mod.rs`) only `fill`, `update` and `update_with` fill the cell. The three methods require
+// `V: Value`, which is `Send`. An empty cell holds no value to send.
 unsafe impl<V> Send for GetOrUpdate<V> {}
-// SAFETY: as above. Who shares the cell puts values in, clones them while others do, and takes them out again; that
-// asks for `Send + Sync`, which every `Value` is.
+// SAFETY: by V1 a filled cell has a `V: Value`. Threads that share the cell put values in, clone values at the same
+// time, and take values out. So `V` must be `Send + Sync`, and every `Value` is.
 unsafe impl<V> Sync for GetOrUpdate<V> {}
 
-/// A node that this thread has announced, so that it stays; of a word that was read from `cell`.
+/// The hazard of this thread for the node of `word`, which was loaded from `cell`. Withdrawn on drop.
 struct Reading<'cell, V> {
     cell: &'cell GetOrUpdate<V>,
     slot: &'static Slot,
     word: NonNull<Node<V>>,
-    /// Whether another node was announced before, for which somebody may have waited.
+    /// Whether the slot announced an earlier node, which a writer may have retired for this reader to drop.
     has_moved_on: bool,
 }
 
-/// Looks into the list of `cell` when it is dropped, also by a panic.
+/// Calls `Retired::collect` for the list of `cell` on drop, also during unwinding.
 struct Collecting<'cell, V> {
     cell: &'cell GetOrUpdate<V>,
 }
@@ -124,24 +126,24 @@ fn hottest<V>(node: NonNull<Node<V>>) -> *mut Node<V> {
 
 impl<V> GetOrUpdate<V> {
     const_fn! {
-        /// Holds nothing yet.
+        /// An empty cell.
         const fn new() -> Self {
             Self { word: AtomicPtr::new(ptr::null_mut()), retired: Retired::new() }
         }
     }
 
-    /// Makes a cell that holds nothing yet.
+    /// Initialises an empty cell.
     ///
     /// # Safety
     ///
-    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    /// `cell` is valid for writes of a `Self`, and aligned.
     #[inline]
     pub unsafe fn init(cell: *mut Self) {
-        // SAFETY: the caller says so.
+        // SAFETY: the caller guarantees that `cell` is valid for writes and aligned.
         unsafe { cell.write(Self::new()) };
     }
 
-    /// What announcements call it.
+    /// The cell's identity in hazards.
     #[inline]
     fn address(&self) -> usize {
         ptr::from_ref(self).addr()
@@ -159,18 +161,20 @@ impl<V> GetOrUpdate<V> {
         }
     }
 
-    /// The same, for who knows that the cell is ready: attached.
+    /// A clone of the newest value of a ready cell, without the test for an empty cell.
     ///
     /// # Safety
     ///
-    /// It is, and stays so while the cell is borrowed.
+    /// The cell is ready: attached as long as the cell is borrowed. This thread has attached the value, or an `Acquire`
+    /// of this thread has synchronised with a `Release` after the attach.
     #[inline]
     pub(crate) unsafe fn ready(&self) -> V
     where
         V: Replaceable,
     {
         let value = self.get();
-        // SAFETY: the caller says so.
+        // SAFETY: the caller guarantees that the cell is attached, so by coherence no load of the word finds null, and
+        // `get` returns a value.
         unsafe { value.unwrap_unchecked() }
     }
 
@@ -179,11 +183,12 @@ impl<V> GetOrUpdate<V> {
     where
         V: Replaceable,
     {
-        // Dropped last: attaches in the clone have deferred their sweeps.
+        // Dropped last, after the withdrawal: runs the sweeps that attaches inside of the clone have deferred.
         let _sweep_deferred = SweepDeferred;
         let reading = self.read(slot)?;
         let clone = reading.value().duplicate();
-        // While the clone is a local: what is returned already would leak if a destructor panics.
+        // The drop may run destructors, which may panic. The clone is still a local variable then; a clone in the place
+        // of the returned value would leak.
         drop(reading);
         Some(clone)
     }
@@ -197,11 +202,11 @@ impl<V> GetOrUpdate<V> {
         self.get_by(taken.slot())
     }
 
-    /// Finds the newest node, and announces it.
+    /// Finds the newest node, and announces the node.
     #[inline]
     fn read(&self, slot: &'static Slot) -> Option<Reading<'_, V>> {
-        // Relaxed: it is announced, and compared; what is used is loaded after that. Who knows that there is a node
-        // does not find null for all that.
+        // Relaxed: this pointer is announced and compared, and never dereferenced; `announce` loads the pointer for the
+        // use. A caller that has acquired a filled cell does not load null here, by coherence.
         let word = self.word.load(Ordering::Relaxed);
         let word = NonNull::new(word)?;
         match self.announce(slot, word) {
@@ -210,12 +215,12 @@ impl<V> GetOrUpdate<V> {
         }
     }
 
-    /// The same, after an announcement that came too late.
+    /// Continues `read` after an announcement that came too late.
     #[cold]
     fn read_on(&self, slot: &'static Slot, mut word: *mut Node<V>) -> Option<Reading<'_, V>> {
         loop {
             let Some(late) = NonNull::new(word) else {
-                // A shared cell does not become empty, so this is not reached.
+                // Unreachable: a shared cell does not become empty.
                 slot.withdraw();
                 return None;
             };
@@ -226,20 +231,21 @@ impl<V> GetOrUpdate<V> {
         }
     }
 
-    /// Announces the node of a word. Returns the word that is there after that, as an error if its node is another. If
-    /// it is the same by its address, it may still be another that was made in the memory of the first, so the first
-    /// word must not be used any more.
+    /// Announces the node of `word`, and loads the word again. Returns the newer word: as an error if its node differs,
+    /// or if a writer could miss the hazard. The two nodes may have the same address and still differ, if the memory
+    /// was recycled; so the caller must not use `word` afterwards.
     #[inline]
     fn announce(&self, slot: &Slot, word: NonNull<Node<V>>) -> Result<NonNull<Node<V>>, *mut Node<V>> {
         let node = node_of(word.as_ptr());
         let is_hot = heat_of(word.as_ptr()) != 0;
         let again = if is_hot {
             slot.announce(self.address(), node.cast());
-            // SeqCst: O5.
+            // SeqCst: O5. Pairs with the exchange of a writer; by that an Acquire: O3.
             self.word.load(Ordering::SeqCst)
         } else {
             slot.announce_lightly(self.address(), node.cast());
-            // Acquire: O3. It comes after the announcement: O5.
+            // Acquire: O3. Pairs with the exchange of a writer. `barrier::light` and the writer's `barrier::heavy`
+            // order the announcement before this load: O5.
             self.word.load(Ordering::Acquire)
         };
         if node_of(again) != node || (!is_hot && heat_of(again) != 0) {
@@ -248,52 +254,56 @@ impl<V> GetOrUpdate<V> {
         if is_hot && slot.is_due(DUE) {
             self.cool(again);
         }
-        // SAFETY: it has the node of a word that is not null.
+        // SAFETY: the node of `again` has the address of the node of `word`, which is not null.
         Ok(unsafe { NonNull::new_unchecked(again) })
     }
 
-    /// Takes one off the cell's heat, if it is still that of `word`, whose node is announced.
+    /// Lowers the cell's heat by one, if the word is still `word`. The node is announced.
     #[cold]
     fn cool(&self, word: *mut Node<V>) {
         if heat_of(word) != 0 && barrier::is_available() {
             let cooler = word.map_addr(|address| address - 1);
-            // Relaxed: an exchange, so that it continues the Release of the one that has put the node there, if there
-            // was one (O3). For O5 only those count: a SeqCst load that does not find one of them comes before it in
-            // the one order, whatever it finds. On failure others see to it.
+            // Relaxed: as a read-modify-write, this exchange continues the release sequence of the exchange that put
+            // the node there, if there was one (O3). O5 needs `SeqCst` in the exchanges of nodes alone: a `SeqCst` load
+            // of an older word precedes such an exchange in the total order, also if the load reads a word of `cool`.
+            // On failure another thread has lowered the heat, or has updated.
             let _ = self.word.compare_exchange(word, cooler, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when the cell is put
-    /// somewhere.
+    /// Fills an empty cell, which the caller alone owns. The caller counts the attach after the publication of the
+    /// cell.
     pub(crate) fn fill(&mut self, value: V)
     where
         V: Value,
     {
-        // Relaxed, here and below: nobody races, since `self` is `&mut`.
+        // Relaxed, here and below: `self` is `&mut`, so no thread races.
         self.word.store(hottest(Node::make(value)), Ordering::Relaxed);
     }
 
-    /// Takes the value out, without counting.
+    /// Takes the value out, without a count.
     pub(crate) fn take_back(&mut self) -> Option<V> {
         let node = self.take()?;
-        // SAFETY: it is in the word no more, and a reader would borrow the cell.
+        // SAFETY: the node comes from `Node::make`, and `take` has emptied the word. A reader would borrow the cell,
+        // which is borrowed by `&mut`. So this thread alone has the node.
         Some(unsafe { Node::unmake(node) })
     }
 
-    /// Replaces the value and returns the previous one, or a clone of it if somebody is still cloning it.
+    /// Replaces the value. Returns the previous value, or a clone while a reader has announced the node.
     pub(crate) fn update(&self, field: &'static Field, value: V) -> Option<V>
     where
         V: Value + Replaceable,
     {
-        // SeqCst: O3, O5.
+        // SeqCst: O5. Pairs with the second load of a reader. By that a Release of the node and an Acquire of the
+        // previous node: O3.
         let word = self.word.swap(hottest(Node::make(value)), Ordering::SeqCst);
         Self::replaced(field, word);
-        // SAFETY: it was in the word, and no more.
+        // SAFETY: the swap took `word` out of the cell, so this thread has replaced the node, and hands the node over
+        // once.
         NonNull::new(word).map(|word| unsafe { self.hand_over(word) })
     }
 
-    /// Replaces the value by what `next` makes of it; `next` runs again if another update came between.
+    /// Replaces the value by the result of `next`. Runs `next` again after an update by another thread in the meantime.
     pub(crate) fn update_with(&self, field: &'static Field, mut next: impl FnMut(Option<&V>) -> V) -> Option<V>
     where
         V: Value + Replaceable,
@@ -308,22 +318,25 @@ impl<V> GetOrUpdate<V> {
                 let last = last?;
                 let word = NonNull::new(word)?;
                 let collecting = last.end();
-                // SAFETY: it was in the word, and no more.
+                // SAFETY: the CAS took `word` out of the cell, so this thread has replaced the node, and hands the node
+                // over once.
                 let previous = unsafe { self.hand_over(word) };
-                // While the value is a local, as in `get_by`.
+                // The drop may panic, so the previous value is still a local variable, as in `get_by`.
                 drop(collecting);
                 return Some(previous);
             }
-            // Code of the user: what is announced is withdrawn after it, also if it panics. SAFETY: it was put nowhere.
+            // The destructor is user code. The drop of `last` withdraws the hazard afterwards, also during unwinding.
+            // SAFETY: the CAS failed, so the node from `Node::make` was never published, and this thread alone has the
+            // node.
             drop(unsafe { Node::unmake(attempt) });
         }
     }
 
-    /// Puts `next` there if the node is still that of `expected`, however cool it may be now. Returns the word that was
-    /// there.
+    /// Puts `next` into the word if the word has the node of `expected`, with whatever heat. Returns the previous word.
     fn exchange(&self, mut expected: *mut Node<V>, next: *mut Node<V>) -> Option<*mut Node<V>> {
         loop {
-            // SeqCst: O3, O5. Relaxed on failure: the pointer is only compared.
+            // SeqCst: O5. Pairs with the second load of a reader. By that a Release of the node: O3. Relaxed on
+            // failure: the pointer is only compared.
             match self.word.compare_exchange(expected, next, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(word) => return Some(word),
                 Err(found) if !found.is_null() && node_of(found) == node_of(expected) => expected = found,
@@ -332,36 +345,39 @@ impl<V> GetOrUpdate<V> {
         }
     }
 
-    /// The value of a word that was replaced, or a clone of it, if somebody has announced it; then it is retired.
+    /// The value of a replaced word. If a reader has announced the node, returns a clone, and retires the node.
     ///
     /// # Safety
     ///
-    /// This thread has replaced it, and hands it over once.
+    /// This thread has replaced the node of `word`, and hands the node over once.
     unsafe fn hand_over(&self, word: NonNull<Node<V>>) -> V
     where
         V: Replaceable,
     {
-        // O5: a cold cell's readers have no fence of their own.
+        // O5: readers of a cold cell have no fence, so the writer issues the process-wide barrier. `SeqCst` suffices
+        // for a hot cell.
         let is_seen = heat_of(word.as_ptr()) != 0 || barrier::heavy();
         full_fence();
-        // SAFETY: a word without its heat is a node, and not null.
+        // SAFETY: `word` is not null, so `word` without the heat is a pointer to a node.
         let node = unsafe { NonNull::new_unchecked(node_of(word.as_ptr())) };
-        // SAFETY: the caller says that it was replaced, and is this thread's to retire.
+        // SAFETY: the caller guarantees that this thread has replaced the node and may retire the node. By O5 the scan
+        // sees the readers of a hot cell, and of a cold cell after a barrier that has not failed: `is_seen`.
         match unsafe { self.retired.reclaim(self.address(), node, is_seen, |_| true) } {
-            // SAFETY: it is this thread's alone.
+            // SAFETY: the node comes from `Node::make`, and by the result of `reclaim` this thread alone has the node.
             Ok(node) => unsafe { Node::unmake(node) },
             Err(retiring) => retiring.leave(V::duplicate),
         }
     }
 
-    /// Counts an update, before the previous value is handed out by code of the user, which may panic.
+    /// Counts an update. Must precede the handover of the previous value, which runs user code that may panic.
     fn replaced(field: &'static Field, previous: *mut Node<V>) {
         if previous.is_null() { field.attached() } else { field.counts().updated() }
     }
 
     pub(crate) fn get_mut(&mut self) -> Option<&mut V> {
         let mut node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
-        // SAFETY: it is a node, and a reader would borrow the cell.
+        // SAFETY: the word without its heat is a live node. A reader would borrow the cell, which is borrowed by
+        // `&mut`.
         Some(unsafe { node.as_mut() }.value_mut())
     }
 
@@ -371,7 +387,7 @@ impl<V> GetOrUpdate<V> {
         Some(value)
     }
 
-    /// Takes the node out.
+    /// Takes the node out of the word.
     fn take(&mut self) -> Option<NonNull<Node<V>>> {
         let node = NonNull::new(node_of(self.word.load(Ordering::Relaxed)))?;
         self.word.store(ptr::null_mut(), Ordering::Relaxed);
@@ -382,11 +398,13 @@ impl<V> GetOrUpdate<V> {
 impl<'cell, V> Reading<'cell, V> {
     #[inline]
     fn value(&self) -> &V {
-        // SAFETY: a word without its heat is a node; it was announced, and found in the word after that, so it stays.
+        // SAFETY: the word without its heat is a node. By O5 no writer frees the node: `announce` found the node in the
+        // word after the announcement, and the hazard is withdrawn after this borrow.
         unsafe { &*node_of(self.word.as_ptr()) }.value()
     }
 
-    /// Ends it, for who has replaced the node. If another was announced before, what is returned looks into the list.
+    /// Withdraws the hazard for a caller that has replaced the node, so that no load of the word is needed. If the slot
+    /// announced an earlier node, the drop of the result collects the list.
     fn end(self) -> Option<Collecting<'cell, V>> {
         self.slot.withdraw();
         let collecting = self.has_moved_on.then(|| Collecting { cell: self.cell });
@@ -405,7 +423,7 @@ impl<V> Drop for Reading<'_, V> {
     #[inline]
     fn drop(&mut self) {
         self.slot.withdraw();
-        // SeqCst: O5.
+        // SeqCst: pairs with the exchange of a writer, and comes after the withdrawal (O5; E3 of `readers/retired.rs`).
         let now = self.cell.word.load(Ordering::SeqCst);
         if self.has_moved_on || node_of(now) != node_of(self.word.as_ptr()) {
             self.cell.retired.collect(self.cell.address(), |_| true);
@@ -415,14 +433,15 @@ impl<V> Drop for Reading<'_, V> {
 
 impl<V> Cell for GetOrUpdate<V> {
     fn is_attached(&self) -> bool {
-        // Relaxed: nothing is concluded from it.
+        // Relaxed: no access to memory depends on the answer.
         !self.word.load(Ordering::Relaxed).is_null()
     }
 
     fn end(&mut self, field: &'static Field, panics: &mut Panics) {
         if let Some(node) = self.take() {
             field.counts().detached();
-            // SAFETY: it is in the word no more, and a reader would borrow the cell.
+            // SAFETY: the node comes from `Node::make`, and `take` has emptied the word. A reader would borrow the
+            // cell, which is borrowed by `&mut`. So this thread alone has the node.
             panics.contain(field, || unsafe { Node::end(node) });
         }
         self.retired.end(field, panics);
@@ -470,10 +489,11 @@ mod tests {
         assert_eq!(cell.detach(field).as_deref(), Some("2!"));
     }
 
-    /// Reads by the thread's own slot, by another inside of that, and of a value that is replaced meanwhile.
+    /// Reads by the thread's own slot, by a second slot inside of such a read, and of a value that is replaced during
+    /// the clone.
     #[test]
     fn a_thread_is_in_a_clone_while_it_runs_one_and_at_no_other_time() {
-        /// Its clones say whether the thread is in one, and may do something.
+        /// The clone of this value asserts that the thread is in a clone, and then runs a function.
         struct Asking(Option<fn(&Asked)>, Arc<Asked>);
         struct Asked {
             cells: [GetOrUpdate<Asking>; 2],
@@ -506,7 +526,7 @@ mod tests {
             assert_eq!(asked.clones.load(Ordering::Relaxed), 2 * round);
             assert!(!readers::is_in_clone());
         }
-        // The clone replaces the value that it is a clone of, so a writer makes one, too.
+        // The clone replaces the value that is being cloned. So the writer also makes a clone.
         let replace: fn(&Asked) = |asked| {
             let newest = Asking(None, Arc::clone(&asked.cells[1].get().expect("there is one").1));
             mem::forget(asked.cells[0].update(&FIELD, newest));
@@ -519,7 +539,7 @@ mod tests {
         assert!(!readers::is_in_clone());
     }
 
-    /// A read that announces a value, finds it replaced, and goes on to the next, as it is after that.
+    /// A read announces a value, finds the value replaced, and goes on to the next value: the state after these steps.
     #[test]
     fn an_update_that_had_moved_on_collects_what_was_left_to_it() {
         let place = Location::caller();
@@ -544,11 +564,10 @@ mod tests {
         assert_eq!(cell.detach(field), Some(second));
     }
 
-    /// A reader has withdrawn, and is about to look into the list, when somebody updates who has announced nothing
-    /// before.
+    /// A reader has withdrawn, and is about to load the list. Then an update runs that has announced no earlier node.
     #[test]
     fn an_update_leaves_the_list_to_those_who_are_waited_for_and_gets_no_panics_of_what_is_there() {
-        /// Panics when it is dropped, if it is to; its clones do not.
+        /// Panics on drop if the flag is set. The flag of a clone is not set.
         struct Bomb(bool, Arc<()>);
         impl Clone for Bomb {
             fn clone(&self) -> Self {

@@ -1,10 +1,12 @@
-//! The cell of a `get_or_update(copy)` field: replaced by whoever updates last, and read by copying.
+//! The cell of a `get_or_update(copy)` field: the last update wins, and reads copy the value.
 //!
-//! In: a value, or a closure that makes the next from the last. Out: copies of the value, the old or the new (R2).
+//! In: a value, or a closure that makes the next value from the last. Out: copies of the value, the old or the new
+//! (R2). Neighbours: `accessor/get_or_update_copy.rs`; `latch/mod.rs`, the latch.
 //!
-//! The value is in a latch (`latch/mod.rs`), whose readers take no lock, touch no count and wait for nobody. This file
-//! adds what every cell has: the counts, and that code of the user, here the closure of an update, runs under no lock
-//! (R4). A `Copy` type has no destructor, so there is nothing to drop.
+//! A latch holds the value: a seqlock with two copies. Readers take no lock, write to no counter and wait for no thread
+//! (but with the latch of `latch/locked.rs`). This file adds the counters of the field, and the order of user code and
+//! lock: the closure of an update runs under no lock (R4). A `Copy` type has no destructor, so the cell never drops a
+//! value.
 
 use crate::cell::Cell;
 use crate::latch::Latch;
@@ -12,30 +14,31 @@ use crate::panics::Panics;
 use crate::registry::Field;
 use crate::value::{Copied, Value};
 
-/// Holds one `get_or_update(copy)` field of one host.
+/// One `get_or_update(copy)` field of one host.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 pub struct GetOrUpdateCopy<V> {
     value: Latch<V>,
 }
 
-// SAFETY: by V1 (`cell/mod.rs`): only `fill`, `update` and `update_with` fill the cell, and they ask
-// for `V: Value`. A latch owns its value, so it is `Send` for `V: Send`; an empty one holds nothing to send.
+// SAFETY: by V1 (`cell/mod.rs`) only `fill`, `update` and `update_with` fill the cell, and require `V: Value`, which is
+// `Send`. A latch owns its value, so a latch is `Send` for `V: Send`. An empty cell holds no value to send.
 unsafe impl<V> Send for GetOrUpdateCopy<V> {}
-// SAFETY: as above; a latch that is shared takes values in and gives copies out, and handles its memory by its own
-// rules, so it is `Sync` for `V: Send`, which every `Value` is.
+// SAFETY: by V1 a filled cell has a `V: Value`. A shared latch takes values in and gives copies out, and synchronises
+// its memory itself. So a latch is `Sync` for `V: Send`, and every `Value` is `Send`.
 unsafe impl<V> Sync for GetOrUpdateCopy<V> {}
 
 impl<V> GetOrUpdateCopy<V> {
-    /// Makes a cell that holds nothing yet, without touching the memory of its value where the latch allows that.
+    /// Initialises an empty cell. Does not touch the memory of the value, except with the latch of `latch/locked.rs`.
     ///
     /// # Safety
     ///
-    /// `cell` is valid for writes of a `Self`, and aligned for it.
+    /// `cell` is valid for writes of a `Self`, and aligned.
     #[inline]
     pub unsafe fn init(cell: *mut Self) {
-        // SAFETY: the caller says that there is memory for a cell, of which this is a part.
+        // SAFETY: the caller guarantees that `cell` is valid for writes and aligned, so the latch is within an
+        // allocation.
         let value = unsafe { &raw mut (*cell).value };
-        // SAFETY: as above.
+        // SAFETY: the pointer is to a part of `cell`, so valid for writes and aligned.
         unsafe { Latch::init(value) };
     }
 
@@ -48,23 +51,24 @@ impl<V> GetOrUpdateCopy<V> {
         self.value.read().1
     }
 
-    /// The same, for who knows that the cell is ready: updated since it was last borrowed exclusively.
+    /// A copy of the newest value of a ready cell, without the test for an empty cell.
     ///
     /// # Safety
     ///
-    /// It is, and stays so while the cell is borrowed; and what this thread has seen of that was an `Acquire` of a
-    /// `Release` after it.
+    /// The cell is ready: updated since the last exclusive borrow, and ready as long as the cell is borrowed. This
+    /// thread has updated the cell, or an `Acquire` of this thread has synchronised with a `Release` after the update.
     #[inline]
     pub(crate) unsafe fn ready(&self) -> V
     where
         V: Copied,
     {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the latch was replaced since it was empty or borrowed mutably, and this thread has acquired the
+        // update: the caller guarantees so.
         unsafe { self.value.read_ready() }
     }
 
-    /// Attaches `value` to a cell that nobody else has, and that is empty. It is counted when others can see the cell,
-    /// which does not move any more (Q4).
+    /// Fills an empty cell, which the caller alone owns. The caller counts the attach after the publication of the
+    /// cell. The cell must not move afterwards (Q4).
     pub(crate) fn fill(&mut self, value: V)
     where
         V: Value + Copied,
@@ -72,7 +76,7 @@ impl<V> GetOrUpdateCopy<V> {
         self.value.replace(value);
     }
 
-    /// Takes the value out, without counting.
+    /// Takes the value out, without a count.
     pub(crate) fn take_back(&mut self) -> Option<V>
     where
         V: Copied,
@@ -92,7 +96,7 @@ impl<V> GetOrUpdateCopy<V> {
         previous
     }
 
-    /// Replaces the value by what `next` makes of it; `next` runs again if another update came between.
+    /// Replaces the value by the result of `next`. Runs `next` again after an update by another thread in the meantime.
     pub(crate) fn update_with(&self, field: &'static Field, mut next: impl FnMut(Option<&V>) -> V) -> Option<V>
     where
         V: Value + Copied,

@@ -1,19 +1,18 @@
-//! A fence that costs those nothing who pass it often, and those much who need it seldom.
+//! Asymmetric fence: free on the frequent side, [`light`], and a system call on the rare side, [`heavy`].
 //!
-//! In: nothing. Out: [`light`], for the many, which only keeps the compiler from moving memory accesses past it, and
-//! [`heavy`], for the few, which has every thread of the process pass a fence, wherever it is just then. So if one
-//! thread stores A, passes `light` and loads B, and another stores B, passes `heavy` and loads A, one of them sees what
-//! the other has stored: as with two `SeqCst` fences.
+//! Out: [`light`], a compiler fence, which keeps the compiler from reordering memory accesses; and [`heavy`], a
+//! process-wide barrier, by which every thread of the process passes a full fence, wherever the thread is. So the pair
+//! replaces two `SeqCst` fences in a store-load (Dekker) race: if one thread stores A, calls `light` and loads B, and a
+//! second thread stores B, calls `heavy` and loads A, then at least one of the two loads sees the store.
 //!
-//! The kernel does it: `membarrier(2)`, with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14. Liburcu and
-//! Folly's hazard pointers have it from the same call. [`is_available`] is false, and nobody may rely on `light`, on
-//! other systems, without the feature `membarrier`, where the kernel does not offer the commands, and where a sandbox
+//! The kernel executes the barrier: `membarrier(2)` with `MEMBARRIER_CMD_PRIVATE_EXPEDITED`, in Linux since 4.14.
+//! Liburcu and Folly's hazard pointers use the same call. [`is_available`] is false, and callers must not rely on
+//! `light`, on other systems, without the feature `membarrier`, on a kernel without the commands, and in a sandbox that
 //! refuses the call.
 //!
-//! A sandbox may also answer a call that it does not make, with 0, which is what the commands return. So the kernel is
-//! asked first for the mask of its commands, by `MEMBARRIER_CMD_QUERY`, and a mask without both commands is not
-//! believed. A sandbox that kills the process on an unknown call does so at that query: such a program leaves out the
-//! feature.
+//! A sandbox may also skip the call and return 0, as a successful command does. So `MEMBARRIER_CMD_QUERY` first asks
+//! the kernel for the mask of commands, and a mask without the two commands is rejected. A sandbox that kills the
+//! process on an unknown call does so at the query: programs in such a sandbox disable the feature.
 
 #[cfg(all(
     not(loom),
@@ -35,13 +34,13 @@ mod imp {
     use crate::readers::Slot;
     use crate::sync::{AtomicU8, Ordering};
 
-    // The crate that declares these for everybody would be one more to build, for one call.
+    // A dependency on the crate `libc` would be one more crate to build, for one function.
     unsafe extern "C" {
-        /// The C library's, which std links anyhow.
+        /// Of the C library, which std links in any case.
         fn syscall(number: c_long, ...) -> c_long;
     }
 
-    /// The call's number, which each kind of processor has its own list of; none where it is not known here.
+    /// The number of the system call, which depends on the architecture. `None` for other architectures.
     const MEMBARRIER: Option<c_long> = if cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
         Some(324)
     } else if cfg!(target_arch = "x86") {
@@ -66,24 +65,24 @@ mod imp {
     const AVAILABLE: u8 = 1;
     const UNAVAILABLE: u8 = 2;
 
-    /// Whether the process is registered with the kernel. Relaxed: nothing else is concluded from it.
+    /// Whether the process is registered with the kernel. Relaxed in all accesses: the value publishes no other memory.
     static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    /// The kernel's answer: at least 0, or -1 where the call fails.
+    /// The kernel's answer: at least 0, or -1 if the call fails.
     fn membarrier(command: c_int) -> c_long {
         let Some(number) = MEMBARRIER else { return -1 };
-        // SAFETY: `syscall` is declared as the C library declares it, and this call has these three arguments and
-        // touches no memory of the process. A kernel that does not know the number returns an error.
+        // SAFETY: `syscall` is declared as in the C library. This call passes the three arguments of `membarrier`, and
+        // touches no memory of the process. A kernel without this number returns an error.
         unsafe { syscall(number, command, 0 as c_int, 0 as c_int) }
     }
 
-    /// Whether the answer to [`QUERY`] is a mask that has both commands.
+    /// Whether the answer to [`QUERY`] is a mask with both commands.
     fn offers(answer: c_long) -> bool {
         let both = c_long::from(PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED);
         answer > 0 && answer & both == both
     }
 
-    /// Whether `light` and `heavy` are a pair. Asks the kernel once.
+    /// Whether `light` and `heavy` work as a pair. The first call asks the kernel.
     #[inline]
     pub(crate) fn is_available() -> bool {
         match STATE.load(Ordering::Relaxed) {
@@ -96,7 +95,7 @@ mod imp {
     fn register() -> bool {
         let registered = offers(membarrier(QUERY)) && membarrier(REGISTER_PRIVATE_EXPEDITED) == 0;
         let state = if registered { AVAILABLE } else { UNAVAILABLE };
-        // Another thread may have found out more meanwhile: that the fence itself fails.
+        // On failure, another thread has registered the process, or has learned that the barrier itself fails.
         match STATE.compare_exchange(UNKNOWN, state, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => registered,
             Err(state) => state == AVAILABLE,
@@ -108,7 +107,8 @@ mod imp {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Returns whether it was one: a sandbox may have been closed since the process was registered.
+    /// Executes the barrier. Returns false if the kernel has refused the call: a sandbox may have been closed since the
+    /// registration.
     #[cold]
     pub(crate) fn heavy() -> bool {
         let done = membarrier(PRIVATE_EXPEDITED) == 0;
@@ -138,7 +138,7 @@ mod imp {
 
         #[test]
         fn there_is_a_fence_for_all_from_when_it_is_asked_for() {
-            // No other test has asked in a process of its own.
+            // In a process of its own, no other test has asked the kernel.
             if !is_alone(NAME) {
                 return;
             }
@@ -153,10 +153,9 @@ mod imp {
     }
 }
 
-/// For models, which have no such call. A slot has a word for it, which its thread exchanges where it passes `light`,
-/// and `heavy` exchanges those of all slots: of one that passes `light` and one that passes `heavy`, one has happened
-/// before the other. Nothing else is ordered by it: not two that pass `light`, nor one that passes `light` and one that
-/// has a fence of its own.
+/// The model of the pair, since loom has no process-wide barrier. A slot has a counter. `light` increments the counter
+/// of its own slot, and `heavy` increments the counters of all slots, with `AcqRel`. So of a `light` and a `heavy`, one
+/// happens before the other. The counters order no further pairs: not two calls of `light`, nor a `light` and a fence.
 #[cfg(loom)]
 mod modelled {
     use std::cell::Cell;
@@ -165,11 +164,11 @@ mod modelled {
     use crate::sync::{Ordering, fence};
 
     thread_local! {
-        /// Of the thread that runs a model with all of its threads.
+        /// Of the thread that runs a model, which also runs all threads of the model.
         static IS_AVAILABLE: Cell<bool> = const { Cell::new(true) };
     }
 
-    /// From now on there is no such fence in the models of this thread.
+    /// Models of this thread have no barrier from now on.
     pub(in crate::readers) fn forbid() {
         IS_AVAILABLE.set(false);
     }
@@ -178,7 +177,7 @@ mod modelled {
         IS_AVAILABLE.get()
     }
 
-    /// Nobody relies on it if there is no `heavy`.
+    /// Does nothing without the barrier: no caller relies on `light` then.
     pub(crate) fn light(slot: &Slot) {
         if is_available() {
             slot.passed.fetch_add(1, Ordering::AcqRel);
@@ -203,7 +202,7 @@ mod absent {
         false
     }
 
-    /// Nobody relies on it.
+    /// Does nothing: no caller relies on `light` without the barrier.
     pub(crate) fn light(_: &Slot) {}
 
     pub(crate) fn heavy() -> bool {

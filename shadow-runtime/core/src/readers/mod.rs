@@ -4,7 +4,7 @@
 //! Pointers", IEEE TPDS 15/6, 2004) in slots of single threads, so readers write to no shared memory. Neighbours:
 //! `cell/get_or_update.rs` and `raw/newest.rs`, which argue the protocol of a hazard; `barrier.rs`, the process-wide
 //! barrier in place of a reader's fence; `node.rs`, the memory of a value; `retired.rs`, the drop of a value that was
-//! announced when a writer replaced it.
+//! announced when a writer replaced the value.
 //!
 //! # Slots
 //!
@@ -13,11 +13,11 @@
 //! for each slot of the peak, the most threads and nested reads at one time, and for one more.
 //!
 //! A slot has a node, null without a hazard, and the node's cell. Cells recycle nodes, so a slow reader of one cell may
-//! announce a node of another cell, until its second look. The cell in the slot tells the two apart, and no writer
-//! waits for such a reader. A reader stores the cell before the node, both with `Release`. A scan that acquires the
-//! node sees this cell or a newer cell; with a newer cell, the reader is done with the node. For the same reason the
-//! cell is stored with `Release` and loaded with `Acquire`: a scan that sees the newer cell also sees the withdrawal
-//! before. The scan's second look at the node then rejects a cell that is right for another node.
+//! announce a node of another cell, until the reader's second look. The cell in the slot tells the two apart, and no
+//! writer waits for such a reader. A reader stores the cell before the node, both with `Release`. A scan that acquires
+//! the node sees this cell or a newer cell; with a newer cell, the reader is done with the node. For the same reason
+//! the cell is stored with `Release` and loaded with `Acquire`: a scan that sees the newer cell also sees the
+//! withdrawal before. The scan's second look at the node then rejects a cell that is right for another node.
 //!
 //! # The scan list
 //!
@@ -38,13 +38,14 @@
 //!
 //! *Bound*: a scan visits the slots in use, and at most [`MOST_VACANT`] vacant slots, from the second scan after slots
 //! were given back, in any order. (A thread that stops inside of `unlink_vacant`, or is missing in the child of a
-//! `fork`, suspends the bound, and nothing else.)
+//! `fork`, suspends the bound, but does no other harm.)
 //!
 //! # Why a scan misses no hazard
 //!
 //! - **H1** An owned slot is in the scan list, from before the owner's first hazard until after the last.
-//! - **H2** Only the holder of the flag unlinks, only slots that it owns, and never the first of the list. So only the
-//!   holder of the flag writes links of slots in the list; the pusher of a slot writes the slot's link before the push.
+//! - **H2** Only the holder of the flag unlinks, only slots that the holder owns, and never the first of the list. So
+//!   only the holder of the flag writes links of slots in the list; the pusher of a slot writes the slot's link before
+//!   the push.
 //! - **H3** Number the pushes by the modification order of `SCANNED`; a slot has the number of its last push. A link
 //!   leads to the highest lower number that was in the list when the link was written.
 //!
@@ -74,19 +75,20 @@ use std::{iter, ptr};
 
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence, full_fence, local, shared};
 
-/// The announcement of one read. It has cache lines of its own, since its thread writes to it at every read.
+/// A slot for the hazard of one read at a time. Aligned to two cache lines against false sharing, since every read
+/// writes to its slot.
 #[repr(align(128))]
 pub(crate) struct Slot {
     node: AtomicPtr<()>,
     cell: AtomicUsize,
-    /// How many reads of hot cells there were by this slot, for [`is_due`](Self::is_due).
+    /// The count of reads of hot cells by this slot, for [`is_due`](Self::is_due).
     reads: AtomicU32,
     /// [`OWNED`], [`VACANT`] or [`UNLINKED`].
     state: AtomicU8,
-    /// Stands for what a model checker has no word for: see `barrier.rs`.
+    /// Models the process-wide barrier, for which loom has no operation: see `barrier.rs`.
     #[cfg(loom)]
     passed: AtomicU32,
-    /// The slot that was made before this one. Never changes after the push to the list of all slots.
+    /// The slot that was made before this slot. Never changes after the push to the list of all slots.
     older: AtomicPtr<Slot>,
     /// The next slot of the scan list.
     next: AtomicPtr<Slot>,
@@ -96,11 +98,11 @@ const OWNED: u8 = 0;
 const VACANT: u8 = 1;
 const UNLINKED: u8 = 2;
 
-/// How many vacant slots stay in the scan list: nested reads take and give back a few slots all the time.
+/// The most vacant slots that stay in the scan list: nested reads take and give back a few slots all the time.
 const MOST_VACANT: usize = if cfg!(loom) { 0 } else { 8 };
 
 shared! {
-    /// All slots: the one that was made last.
+    /// The list of all slots: the slot that was made last.
     static LAST: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
 }
 
@@ -115,16 +117,16 @@ shared! {
 }
 
 local! {
-    /// This thread's slot. It has no destructor, so reading need not ask whether it is still there.
+    /// This thread's slot. Without a destructor, so that a read need not test for a destroyed thread-local.
     static OWN: Cell<Option<&'static Slot>> = Cell::new(None);
 
-    /// The same, given back when the thread ends.
+    /// The same slot, with a destructor that gives the slot back at the end of the thread.
     static KEPT: Kept = Kept(Cell::new(None));
 
-    /// Whether this thread is in [`keep`].
+    /// Whether this thread is in [`keep`], which calls the allocator.
     static KEEPING: Cell<bool> = Cell::new(false);
 
-    /// How many clones this thread is running that its own slot does not show.
+    /// The number of running clones of this thread that the thread's own slot does not show.
     static UNSHOWN: Cell<usize> = Cell::new(0);
 }
 
@@ -134,28 +136,28 @@ struct Kept(Cell<Option<&'static Slot>>);
 /// A slot of one read.
 pub(crate) struct Taken {
     slot: &'static Slot,
-    /// `None` if it is the thread's own slot.
+    /// `None` for the thread's own slot.
     unshown: Option<Unshown>,
 }
 
-/// A clone that the thread's own slot does not show, for as long as this is there: see [`is_in_clone`].
+/// Counts a running clone that the thread's own slot does not show, until the drop: see [`is_in_clone`].
 struct Unshown(());
 
-/// This thread's slot, if it has one that is not in use.
+/// This thread's slot, if the thread has a slot and no read uses the slot.
 #[inline]
 pub(crate) fn own() -> Option<&'static Slot> {
-    // Where thread-locals are emulated, this one may be gone at the end of a thread.
+    // An emulated thread-local may be destroyed before the end of the thread.
     let slot = OWN.try_with(Cell::get).ok().flatten()?;
-    // Relaxed: only this thread stores there.
+    // Relaxed: only this thread stores to the node.
     slot.node.load(Ordering::Relaxed).is_null().then_some(slot)
 }
 
-/// A slot, whichever.
+/// The thread's own slot, or a second slot while the own slot is in use.
 pub(crate) fn any() -> Taken {
     own().map_or_else(take, |slot| Taken { slot, unshown: None })
 }
 
-/// A slot for a thread that has none, or whose own is in use.
+/// A slot for a thread without a slot, or with its own slot in use.
 #[cold]
 pub(crate) fn take() -> Taken {
     let slot = take_slot();
@@ -163,47 +165,48 @@ pub(crate) fn take() -> Taken {
     Taken { slot, unshown: (!is_own).then(Unshown::begin) }
 }
 
-/// Makes `slot` the thread's own until the thread ends, if it has none, and returns whether it is.
+/// Makes `slot` the thread's own until the end of the thread, if the thread has none. Returns whether `slot` is the
+/// thread's own.
 fn keep(slot: &'static Slot) -> bool {
-    // The registration of the destructor of `KEPT` may allocate, and an allocator may read: then that read takes
-    // another slot.
+    // The registration of the destructor of `KEPT` may allocate, and an allocator may read a field: then this inner
+    // read takes a second slot.
     if KEEPING.try_with(|keeping| keeping.replace(true)).unwrap_or(true) {
         return false;
     }
-    // Fails from when the thread's slot is given back, at the end of the thread.
+    // Fails at the end of the thread, from the destructor of `KEPT` on.
     let is_own = KEPT.try_with(|kept| kept.keep(slot)).unwrap_or(false);
     let _ = KEEPING.try_with(|keeping| keeping.set(false));
     is_own
 }
 
-/// Whether this thread is running a user's `Clone` that the library has called, or a closure that has a reference to a
-/// value.
+/// Whether this thread is inside of a user's `Clone` that the library has called, or of a closure that has a reference
+/// to a value.
 ///
-/// The hazard of the thread's own slot says so for most reads, which do nothing for this. [`Unshown`] counts the rest:
-/// a read by another slot, and the clone that a writer makes of a value that it retires.
+/// The hazard of the thread's own slot shows most such reads, at no cost. [`Unshown`] counts the rest: reads by a
+/// second slot, and the clone that a writer makes of a value before the writer retires its node.
 #[inline]
 pub(crate) fn is_in_clone() -> bool {
-    // Relaxed: only this thread stores there.
+    // Relaxed: only this thread stores to the node.
     let is_in_use = |slot: &Slot| !slot.node.load(Ordering::Relaxed).is_null();
-    // Where thread-locals are emulated, these may be gone at the end of a thread.
+    // An emulated thread-local may be destroyed before the end of the thread.
     OWN.try_with(Cell::get).ok().flatten().is_some_and(is_in_use) || UNSHOWN.try_with(Cell::get).unwrap_or(0) > 0
 }
 
 /// Whether a reader of `cell` may be using `node`.
 ///
-/// The caller has made sure that announcements are seen that count; see `cell/get_or_update.rs`.
+/// The caller must have ordered this scan after the hazards that count; see `cell/get_or_update.rs`.
 #[inline]
 pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
     let mut vacant = 0;
     for slot in scanned() {
-        // SeqCst, and by that Acquire: pairs with the Release of all kinds of `announce`, so that the cell is seen; and
-        // with that of `withdraw`, so that what the reader did has happened before.
+        // SeqCst, and by that Acquire. Pairs with the Release of the `announce` methods, so that the cell is seen, and
+        // with the Release of `withdraw`, so that the reader's use of the value happens before the caller's drop.
         let has_node = || slot.node.load(Ordering::SeqCst) == node;
-        // Acquire: pairs with the Release of all kinds of `announce`, as a withdrawal does. See the header.
+        // Acquire: pairs with the Release of `tell`, so that the withdrawal before is seen. See the header.
         if has_node() && slot.cell.load(Ordering::Acquire) == cell && has_node() {
             return true;
         }
-        // Adds 1 for a vacant slot, and 2 for one that is being unlinked just now.
+        // Adds 1 for a vacant slot, and 2 for a slot that is unlinked at this moment.
         vacant += usize::from(slot.state_hint());
     }
     if vacant > MOST_VACANT {
@@ -214,26 +217,27 @@ pub(crate) fn is_announced(cell: usize, node: *mut ()) -> bool {
 
 /// The slots that a scan visits.
 fn scanned() -> impl Iterator<Item = &'static Slot> {
-    // SeqCst: the push of the slot of each hazard that counts is seen. By that an Acquire, as the loads of links: pairs
-    // with the Release of `push` and of `unlink_vacant`.
+    // SeqCst: for each hazard that counts, the push of the slot is seen. By that an Acquire, as are the loads of links:
+    // pairs with the Release of `push` and of `unlink_vacant`.
     iter::successors(at(SCANNED.load(Ordering::SeqCst)), |slot| at(slot.next.load(Ordering::Acquire)))
 }
 
-/// Every slot, from `last` to the first that was made.
+/// The list of all slots, from `last` to the first slot that was made.
 fn slots(last: *mut Slot) -> impl Iterator<Item = &'static Slot> {
-    // Relaxed: never changes.
+    // Relaxed: the link never changes after the push of the slot, which the load of `last` has acquired.
     iter::successors(at(last), |slot| at(slot.older.load(Ordering::Relaxed)))
 }
 
-/// What a list points to.
+/// The slot at a pointer of a list.
 fn at(slot: *mut Slot) -> Option<&'static Slot> {
     // SAFETY: every pointer in the lists is null or comes from `make_slot`, which leaks the slot. The caller has loaded
-    // the pointer with Acquire, or from an older slot's immutable link, so the slot is seen as `make_slot` has made it.
+    // the pointer with Acquire, or from an older slot's immutable link, so the initialisation by `make_slot` happens
+    // before.
     unsafe { slot.as_ref() }
 }
 
-/// The slots in use, for a model's [`barrier::heavy`]. It begins with an exchange, so a slot that is pushed later sees
-/// what came before.
+/// The slots in use, for loom's [`barrier::heavy`]. Begins with a read-modify-write, so that a later push acquires the
+/// accesses before.
 #[cfg(loom)]
 fn all_slots() -> impl Iterator<Item = &'static Slot> {
     let first = SCANNED.fetch_update(Ordering::AcqRel, Ordering::Acquire, Some);
@@ -242,7 +246,7 @@ fn all_slots() -> impl Iterator<Item = &'static Slot> {
 }
 
 impl Slot {
-    /// Announces, for a cell whose writers pass [`barrier::heavy`] before they look.
+    /// Announces `node` of a cell with writers that call [`barrier::heavy`] between exchange and scan.
     #[inline]
     pub(crate) fn announce_lightly(&self, cell: usize, node: *mut ()) {
         self.tell(cell);
@@ -250,7 +254,8 @@ impl Slot {
         barrier::light(self);
     }
 
-    /// Announces, and orders that before the loads that follow, by `SeqCst` in all of them.
+    /// Announces `node`, and orders the announcement before later `SeqCst` loads. The writer's exchange and scan must
+    /// be `SeqCst`, too.
     #[inline]
     pub(crate) fn announce(&self, cell: usize, node: *mut ()) {
         self.tell(cell);
@@ -258,8 +263,8 @@ impl Slot {
         full_fence();
     }
 
-    /// Announces, and orders that before all that follows, of whatever ordering, for a writer that has a `SeqCst` fence
-    /// between its stores and its look.
+    /// Announces `node`, and orders the announcement before later loads of any ordering, for a writer with a `SeqCst`
+    /// fence between its stores and its scan.
     #[inline]
     pub(crate) fn announce_by_fence(&self, cell: usize, node: *mut ()) {
         self.tell(cell);
@@ -267,16 +272,16 @@ impl Slot {
         fence(Ordering::SeqCst);
     }
 
-    /// Says of what cell the next announcement is.
+    /// Stores the cell of the next announcement.
     #[inline]
     fn tell(&self, cell: usize) {
-        // Release: after the last withdrawal, and what the reader did before that. Pairs with the Acquire of
-        // `is_announced`.
+        // Release: after the last withdrawal, and the reader's use of the value before the withdrawal. Pairs with the
+        // Acquire of `is_announced`.
         self.cell.store(cell, Ordering::Release);
     }
 
-    /// Ends an announcement, and orders that before `SeqCst` loads, for who passes [`barrier::heavy`] between its
-    /// stores and its look, if there is that, and else has `SeqCst` there, too.
+    /// Ends an announcement, and orders the withdrawal before later `SeqCst` loads. The writer calls [`barrier::heavy`]
+    /// between its stores and its scan if the barrier is available, and otherwise uses `SeqCst` for stores and scan.
     #[inline]
     pub(crate) fn withdraw(&self) {
         if barrier::is_available() {
@@ -288,10 +293,10 @@ impl Slot {
         }
     }
 
-    /// Counts a read, and says whether this is one of `every`.
+    /// Counts a read, and returns whether the count is a multiple of `every`.
     #[inline]
     pub(crate) fn is_due(&self, every: u32) -> bool {
-        // Relaxed: only the thread that has the slot counts.
+        // Relaxed: only the owner of the slot counts.
         let reads = self.reads.load(Ordering::Relaxed).wrapping_add(1);
         self.reads.store(reads, Ordering::Relaxed);
         reads % every == 0
@@ -305,7 +310,8 @@ impl Slot {
     /// The state, as a hint.
     #[inline]
     fn state_hint(&self) -> u8 {
-        // Most models have enough to do without: one load more of each slot makes each of them run many times as often.
+        // Under loom, one more load for each slot would multiply the interleavings of every model, so most models do
+        // without.
         #[cfg(loom)]
         if !modelled::slots_are_unlinked() {
             return OWNED;
@@ -315,20 +321,22 @@ impl Slot {
 
     /// Owns the slot if its state is `state`.
     fn own(&self, state: u8) -> bool {
-        // Acquire: what earlier owners did happens before.
+        // Acquire: the work of earlier owners happens before. Pairs with the Release of `give_back` and of
+        // `unlink_vacant`.
         self.state.compare_exchange(state, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Puts an owned slot, which is not in the scan list, to its front.
+    /// Pushes an owned slot to the front of the scan list. The slot is not in the list.
     fn push(&'static self) {
-        // Relaxed, here and below: the exchange that succeeds says what the first one is.
+        // Relaxed, here and below: the successful compare-and-swap validates the first slot.
         let mut first = SCANNED.load(Ordering::Relaxed);
         loop {
-            // Release: for a scan that is here since the slot's last push. See the header: why a scan ends.
+            // Release: for a scan that has been at this slot since the slot's last push. See the header: why a scan
+            // ends.
             self.next.store(first, Ordering::Release);
             let new = ptr::from_ref(self).cast_mut();
-            // SeqCst: before any hazard in the slot, for `scanned`. As an AcqRel, it releases the slot and its link,
-            // and continues the Release of the first slot's push.
+            // SeqCst: before any hazard in the slot; pairs with the load of `scanned`. By that an AcqRel, which
+            // releases the slot and its link, and continues the Release of the first slot's push.
             match SCANNED.compare_exchange(first, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(newer) => first = newer,
@@ -337,11 +345,11 @@ impl Slot {
     }
 }
 
-/// Owns a slot without an owner, or makes one.
+/// Owns a slot without an owner, or makes a slot.
 fn take_slot() -> &'static Slot {
     // Acquire: pairs with the Release of `make_slot`.
     for slot in slots(LAST.load(Ordering::Acquire)) {
-        // Relaxed: a look that spares the cache lines of owned slots.
+        // Relaxed: a test without a write, which leaves the cache lines of owned slots shared.
         match slot.state.load(Ordering::Relaxed) {
             VACANT if slot.own(VACANT) => return slot,
             UNLINKED if slot.own(UNLINKED) => {
@@ -366,12 +374,13 @@ fn make_slot() -> &'static Slot {
         next: AtomicPtr::new(ptr::null_mut()),
     }));
     slot.push();
-    // Relaxed, here and below: the exchange that succeeds says what the last one is.
+    // Relaxed, here and below: the successful compare-and-swap validates the last slot.
     let mut last = LAST.load(Ordering::Relaxed);
     loop {
         slot.older.store(last, Ordering::Relaxed);
         let new = ptr::from_ref(slot).cast_mut();
-        // Release: of the slot and its link; slots before it were released by exchanges that this one continues.
+        // Release: of the slot and its link, for the Acquire of `take_slot`. This compare-and-swap continues the
+        // release sequences of earlier slots.
         match LAST.compare_exchange(last, new, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => return slot,
             Err(newer) => last = newer,
@@ -379,24 +388,24 @@ fn make_slot() -> &'static Slot {
     }
 }
 
-/// Unlinks all vacant slots of the scan list but the first slot, unless another thread does so.
+/// Unlinks all vacant slots of the scan list but the first slot, unless another thread already does so.
 #[cold]
 fn unlink_vacant() {
-    // Acquire: pairs with the Release below, so that links are those of the last holder, or later.
+    // Acquire: pairs with the Release at the end, so that links are those of the last holder, or later.
     if UNLINKING.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return;
     }
-    // Acquire: pairs with the push of that slot, and by that with all pushes before.
+    // Acquire: pairs with the push of the first slot, and so with all pushes before.
     let mut before = at(SCANNED.load(Ordering::Acquire));
     while let Some(slot) = before {
         // Relaxed, here and below: a link was written before a push that this thread has acquired, or under the flag
         // (H2).
         let Some(next) = at(slot.next.load(Ordering::Relaxed)) else { break };
         if next.state_hint() == VACANT && next.own(VACANT) {
-            // By H2 nobody else writes to either link. Release: of what the slot's readers did, and of what it links
-            // to.
+            // By H2 no other thread writes to either link. Release: of the work of the slot's readers, and of the slot
+            // that is next; pairs with the Acquire of `scanned`.
             slot.next.store(next.next.load(Ordering::Relaxed), Ordering::Release);
-            // Release: before the slot's next push.
+            // Release: before the slot's next push; pairs with the Acquire of `own`.
             next.state.store(UNLINKED, Ordering::Release);
         } else {
             before = Some(next);
@@ -406,7 +415,7 @@ fn unlink_vacant() {
 }
 
 impl Kept {
-    /// Makes `slot` the thread's own, if it has none yet, and returns whether it is.
+    /// Makes `slot` the thread's own, if the thread has none. Returns whether `slot` is the thread's own.
     fn keep(&self, slot: &'static Slot) -> bool {
         let is_first = self.0.get().is_none();
         if is_first {
@@ -468,7 +477,7 @@ mod tests {
 
     const CELL: usize = 8;
 
-    /// A node that is told apart by its address, and is not looked at.
+    /// A node with an address that tells nodes apart. No test dereferences the node.
     fn node(number: usize) -> *mut () {
         ptr::without_provenance_mut(8 * number)
     }
@@ -530,11 +539,11 @@ mod tests {
             });
             thread.join().expect("it holds");
         }
-        // Those of the other tests, which run at the same time.
+        // The tests that run at the same time make slots, too.
         assert!(count() < before + 20, "{} more slots", count() - before);
     }
 
-    /// Runs the test of this name alone in a process, and returns whether this is that process.
+    /// Runs the test `name` alone in a process. Returns whether this process is that process.
     #[cfg(not(miri))]
     pub(in crate::readers) fn is_alone(name: &str) -> bool {
         const IS_ALONE: &str = "SHADOW_TEST_IS_ALONE";
@@ -548,7 +557,7 @@ mod tests {
         false
     }
 
-    /// How many slots a scan visits, from the second one on.
+    /// The number of slots that a scan visits, from the second scan on.
     #[cfg(not(miri))]
     fn visited() -> usize {
         assert!(!is_announced(CELL, node(1)));

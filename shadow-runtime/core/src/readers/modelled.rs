@@ -1,6 +1,6 @@
-//! Announcements by themselves, for the models of `tests/loom_readers.rs`.
+//! Hazards without cells, for the models of `tests/loom_readers.rs`.
 //!
-//! In: cells and nodes that are numbers. Out: whether a node is announced. It is compiled under a model checker only.
+//! In: cells and nodes, as numbers. Out: whether a node is announced. Compiled under loom only.
 #![allow(
     missing_debug_implementations,
     missing_docs,
@@ -14,18 +14,19 @@ use std::ptr;
 
 use super::{Taken, Unshown, barrier};
 
-/// How an announcement is made.
+/// The kind of an announcement.
 #[derive(Clone, Copy)]
 pub enum Way {
-    /// Of a cold cell.
+    /// For a cold cell.
     Lightly,
-    /// Of a hot one.
+    /// For a hot cell.
     AtOnce,
-    /// Of a table of `raw`.
+    /// For a table of `raw`.
     ByFence,
 }
 
-/// A slot of one read, given back on drop. No thread keeps the slot: a model's thread ends before its locals do.
+/// A slot of one read, given back on drop. No thread keeps the slot: a model's thread ends before the destructors of
+/// its thread-locals.
 pub struct Reader(Taken);
 
 impl Default for Reader {
@@ -50,11 +51,11 @@ impl Reader {
 }
 
 thread_local! {
-    /// Of the thread that runs a model with all of its threads.
+    /// Of the thread that runs a model, which also runs all threads of the model.
     static UNLINKS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on scans unlink vacant slots in the models of this thread.
+/// Scans unlink vacant slots in models of this thread from now on.
 pub fn unlink_slots() {
     UNLINKS.set(true);
 }
@@ -63,7 +64,7 @@ pub(super) fn slots_are_unlinked() -> bool {
     UNLINKS.get()
 }
 
-/// How many slots a scan visits.
+/// The number of slots that a scan visits.
 pub fn scanned() -> usize {
     super::scanned().count()
 }
@@ -72,12 +73,12 @@ pub fn is_announced(cell: usize, node: usize) -> bool {
     super::is_announced(cell, ptr::without_provenance_mut(node))
 }
 
-/// From now on no system in the models of this thread has a fence for all.
+/// Models of this thread have no process-wide barrier from now on.
 pub fn forbid_barrier() {
     barrier::forbid();
 }
 
-/// The fence that a writer has before it looks.
+/// The fence of a writer before the scan.
 pub fn fence(way: Way) {
     match way {
         Way::Lightly => assert!(barrier::heavy()),

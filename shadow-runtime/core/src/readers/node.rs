@@ -1,8 +1,7 @@
-//! The memory of one value that is replaced.
+//! The heap memory of one value that is replaced.
 //!
-//! In: a value. Out: a node, which a cell, a table of `raw`, or the list of what is retired has. Neighbours:
-//! `retired.rs`, the list; `spare.rs`, the memory of the node that a thread has taken apart last, which the next node
-//! has again.
+//! In: a value. Out: a node, owned by a cell, a table of `raw`, or a list of retired nodes. Neighbours: `retired.rs`,
+//! the list; `spare.rs`, the thread-local cache of the last freed node's memory, for the next node.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -10,15 +9,15 @@ use std::ptr::{self, NonNull};
 use crate::readers::spare;
 use crate::sync::{AtomicPtr, Ordering};
 
-/// A value on the heap.
+/// A value on the heap. The alignment of 8 leaves the low three bits of a pointer to a node for tags.
 #[repr(C, align(8))]
 pub(crate) struct Node<V> {
     value: V,
-    /// In the list: the next node, and in the low bit whether this one's readers are not seen.
+    /// In a list of retired nodes: the next node, and in the low bit [`UNSEEN`].
     next: AtomicPtr<Node<V>>,
 }
 
-/// The bit of a link that says that it is never known whether somebody has announced the node.
+/// The low bit of a link: scans may miss hazards of this node, so the node is never known to be unused.
 const UNSEEN: usize = 1;
 
 impl<V> Node<V> {
@@ -29,28 +28,29 @@ impl<V> Node<V> {
         NonNull::from(Box::leak(memory)).cast()
     }
 
-    /// Takes a node apart: gives its value out, and keeps its memory for the next of this thread, or frees it.
+    /// Frees a node: returns the value, and caches the memory for the next node of this thread, or frees the memory.
     ///
     /// # Safety
     ///
-    /// It comes from [`make`](Self::make), and nobody else has it.
+    /// `node` comes from [`make`](Self::make), and the caller alone has the node.
     #[inline]
     pub(crate) unsafe fn unmake(node: NonNull<Self>) -> V {
-        // SAFETY: it was made of a `Box`; the caller says that it is nobody else's.
+        // SAFETY: `make` has allocated the node by `Box`, and the caller guarantees exclusive ownership.
         let memory = unsafe { Box::from_raw(node.cast::<MaybeUninit<Self>>().as_ptr()) };
-        // SAFETY: `make` has written it, and from here on there is nothing in the memory.
+        // SAFETY: `make` has initialised the memory. From here on the memory counts as uninitialised, so no value is
+        // dropped twice.
         let node = unsafe { memory.assume_init_read() };
         spare::keep(memory);
         node.value
     }
 
-    /// Drops a node, and its value where it is.
+    /// Frees a node, and drops the value in place.
     ///
     /// # Safety
     ///
-    /// It comes from [`make`](Self::make), and nobody else has it.
+    /// `node` comes from [`make`](Self::make), and the caller alone has the node.
     pub(crate) unsafe fn end(node: NonNull<Self>) {
-        // SAFETY: it was made of a `Box`; the caller says that it is nobody else's.
+        // SAFETY: `make` has allocated the node by `Box`, and the caller guarantees exclusive ownership.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 
@@ -63,11 +63,11 @@ impl<V> Node<V> {
         &mut self.value
     }
 
-    /// What comes after it in the list, and whether its readers are seen.
+    /// The next node of the list, and whether scans see the hazards of this node.
     pub(super) fn link(&self) -> (*mut Self, bool) {
-        // Relaxed, here and below: who has the list has its nodes.
+        // Relaxed, here and below: the owner of a list owns its nodes, and list operations publish the links.
         let link = self.next.load(Ordering::Relaxed);
-        // Not the pointer that was stored: see `put` of `retired.rs`.
+        // The stored pointer may have the wrong provenance: see `put` of `retired.rs`.
         (ptr::with_exposed_provenance_mut(link.addr() & !UNSEEN), link.addr() & UNSEEN == 0)
     }
 

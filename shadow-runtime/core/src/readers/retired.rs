@@ -1,30 +1,34 @@
-//! Who drops a value that was still in use when it was replaced.
+//! The drop of a value that a reader had announced when a writer replaced the value.
 //!
-//! In: nodes that a writer has replaced. Out: the value of one that nobody has announced; of others their end, by
-//! whoever is the last to have one. Neighbours: `node.rs`, one node; `cell/get_or_update.rs` and `raw/newest.rs`, whose
-//! headers say how announcements are seen; what is called a cell here is a table of the latter, too.
+//! In: nodes that a writer has replaced. Out: the value of a node without a hazard. A node with a hazard is dropped by
+//! its last reader, or by the writer if this reader withdraws in the meantime. Neighbours: `node.rs`, one node;
+//! `cell/get_or_update.rs` and `raw/newest.rs`, which argue the visibility of hazards. In this file, a table of
+//! `raw/newest.rs` is a cell, too.
 //!
-//! A writer that finds its node announced clones the value, puts the node into the cell's list, and looks again. A
-//! reader that finds, after its withdrawal, that its node was replaced, looks into the list; it drops what nobody
-//! announces any more, and puts the rest back.
+//! A writer that finds a hazard for its node clones the value, pushes the node to the cell's list of retired nodes, and
+//! scans the slots again. A reader that finds its node replaced, after the withdrawal, takes the list, reclaims the
+//! nodes without a hazard, and pushes the rest again.
 //!
-//! - **E1** A node in the list was replaced, and belongs to the list alone. Who takes the list takes all of it.
-//! - **E2** No reader announces it anew and keeps it; so once it was seen not to be announced, nobody uses it.
-//! - **E3** Whoever leaves it in the list has put it there, and has seen it announced after that. So the reader that
-//!   had announced it has yet to withdraw, and will look into the list.
+//! - **E1** A retired node was replaced, and belongs to the list alone. A thread that takes the list takes the whole
+//!   list.
+//! - **E2** No reader announces a retired node anew and keeps the node. So after a scan without a hazard for the node,
+//!   no reader uses the node.
+//! - **E3** A thread that leaves a node in the list has pushed the node, and has seen a hazard for the node afterwards.
+//!   So the reader with this hazard has yet to withdraw, and will load the list.
 //!
-//! For E3, whoever puts a node there and then looks at the slots, and a reader that withdraws and then looks at the
-//! word and into the list, must not miss one another. Every read withdraws, and a node is put there seldom; so a reader
-//! has no fence between the two, and who puts a node there has every thread pass one (`barrier.rs`), about a
-//! microsecond. A reader whose withdrawal comes before that is seen to have withdrawn; one whose withdrawal comes after
-//! looks after it, too. Where the system has no such fence, all four are `SeqCst`. So what is retired stays for as long
-//! as a reader uses it, and no longer, whether the field is updated again or not; the list is as long as there are such
-//! readers at the most.
+//! E3 is a store-load (Dekker) race: a writer pushes, and then scans the slots; a reader withdraws, and then loads the
+//! word and the list. Every read withdraws, but a push is rare. So a reader has no fence there, and a push pays with a
+//! process-wide barrier (`barrier.rs`, about a microsecond). If a reader withdraws before the barrier, the scan sees
+//! the withdrawal. If a reader withdraws after the barrier, the reader's loads also come after the barrier, and see the
+//! list. On a system without the barrier, the four accesses are `SeqCst`. So a retired node stays as long as a reader
+//! uses the node, and no longer, with or without a later update. And the list has at most as many nodes as there are
+//! such readers.
 //!
-//! The system may cease to have the fence for all, by a sandbox that is closed too late. What was replaced in a cell
-//! that was cold then is never known not to be in use. It stays in the list for as long as the field is attached to its
-//! host, and its link says so; there is one such node for each cell, since none becomes cold any more. And what is put
-//! into a list just then may be missed by its last reader; it stays until somebody else looks into that list.
+//! *Limits*: the barrier may cease to be available, if a sandbox is closed after the first use. Then no scan proves
+//! that a node is unused if the node was replaced in a cold cell. Such a node stays in the list until the end of the
+//! cell; the low bit of the node's link says so. A cell has at most one such node, since no cell becomes cold any more
+//! (a thread inside of `cool` at that moment may add one). And the last reader of a node may miss a push at that
+//! moment; then the node stays until the next thread takes the list.
 
 use std::any::type_name;
 use std::fmt::Display;
@@ -36,18 +40,17 @@ use crate::readers::node::Node;
 use crate::readers::{self, Unshown, barrier};
 use crate::sync::{AtomicPtr, Ordering, const_fn, full_fence};
 
-/// How many steps a writer waits whose node is announced, before it looks again: about three microseconds, more where a
-/// step takes longer. To clone something small takes less; the rest is for the other to get on, which finds its cache
-/// lines where they are as long as this one keeps away. With an eighth of it, two threads that read and write the same
-/// field take nearly twice as long.
+/// The spin of a writer before the second scan, in steps: about three microseconds, more on processors with a slow
+/// step. The clone of a small value takes less time. During the rest of the spin, the reader keeps its cache lines, and
+/// gets on. With an eighth of this spin, two threads that read and write the same field take nearly twice as long.
 const PATIENCE: usize = 512;
 
-/// Nodes that were replaced while they were announced.
+/// The list of retired nodes: a stack of nodes that were replaced while a reader had announced the node.
 pub(crate) struct Retired<V> {
     first: AtomicPtr<Node<V>>,
 }
 
-/// A node that is retired when this is dropped.
+/// A node with a hazard, which is retired on drop.
 pub(crate) struct Retiring<'cell, V, F: Fn(&V) -> bool> {
     retired: &'cell Retired<V>,
     cell: usize,
@@ -63,20 +66,21 @@ impl<V> Retired<V> {
         }
     }
 
-    /// Whether there is nothing in the list.
+    /// Whether the list is empty.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        // SeqCst: after the withdrawal, E3. Who goes on to use what is there takes it, which is an Acquire.
+        // SeqCst: after the withdrawal; pairs with the CAS of `put` (E3). No node is used by this load: `take` acquires
+        // the nodes.
         self.first.load(Ordering::SeqCst).is_null()
     }
 
-    /// A node of `cell`, which is where this list is, once it is the caller's alone. If somebody has announced it, it
-    /// is retired when the error is dropped; `is_own` is as in [`collect`](Self::collect).
+    /// Returns `node` once the caller alone has the node. While a reader has announced the node, returns an error,
+    /// which retires the node on drop. `cell` is the cell of this list; `is_own` is as in [`collect`](Self::collect).
     ///
     /// # Safety
     ///
-    /// It was replaced, and is the caller's to retire. If `is_seen`, whoever has it announced, or will and keeps it, is
-    /// seen from now on.
+    /// `node` was replaced in `cell`, and the caller may retire the node. If `is_seen`, scans from now on see the
+    /// hazard of every reader that uses the node, now or later.
     pub(crate) unsafe fn reclaim<F: Fn(&V) -> bool>(
         &self,
         cell: usize,
@@ -85,33 +89,35 @@ impl<V> Retired<V> {
         is_own: F,
     ) -> Result<NonNull<Node<V>>, Retiring<'_, V, F>> {
         let is_free = || !is_announced(cell, node);
-        // A model need not run a second look, which is the same again.
+        // Under loom, the second scan would only repeat the first scan.
         if is_seen && (is_free() || (!cfg!(loom) && wait_and(is_free))) {
-            // By O5 no reader has it.
+            // By O5 of `cell/get_or_update.rs`, or J2 of `raw/newest.rs`, no reader uses the node.
             return Ok(node);
         }
         Err(Retiring { retired: self, cell, node, is_seen, is_own })
     }
 
-    /// Puts nodes into the list, and returns whether one of them can be dropped now (E3).
+    /// Pushes nodes to the list. Returns whether one of the nodes can be reclaimed now (E3).
     ///
     /// # Safety
     ///
-    /// They are the caller's, by E1.
+    /// The nodes are retired nodes of the caller, by E1: replaced in `cell`, and in no list.
     unsafe fn put(&self, cell: usize, nodes: &[(NonNull<Node<V>>, bool)]) -> bool {
         if nodes.is_empty() {
             return false;
         }
         for &(node, is_seen) in nodes {
-            // The one that is put after it may have seen, as the first, another node in the same memory that has gone
-            // meanwhile: its exchange succeeds, and its link has the address of this one, but is no pointer to it.
+            // ABA: a later pusher may have loaded, as `first`, the pointer to a freed node at the same address. The CAS
+            // of this pusher succeeds, and its link has the address of `node` with the provenance of the freed node. So
+            // the provenance of `node` is exposed here, and `Node::link` recovers a pointer to `node` from the address.
             let _ = node.as_ptr().expose_provenance();
-            // Relaxed: the exchange that succeeds says what the first is.
+            // Relaxed: the CAS validates the pointer.
             let mut first = self.first.load(Ordering::Relaxed);
             loop {
-                // SAFETY: the caller says that it is the caller's until it is in the list.
+                // SAFETY: the caller guarantees that the node is in no list, so the node is live until the CAS below.
                 unsafe { node.as_ref() }.set_link(first, is_seen);
-                // SeqCst: before the look at the slots, E3; and a Release of the link.
+                // SeqCst: before the scan; pairs with the loads of the list by readers (E3). By that a Release of the
+                // node and the link, for the Acquire of `take`.
                 match self.first.compare_exchange(first, node.as_ptr(), Ordering::SeqCst, Ordering::Relaxed) {
                     Ok(_) => break,
                     Err(newer) => first = newer,
@@ -119,20 +125,20 @@ impl<V> Retired<V> {
             }
         }
         if barrier::is_available() {
-            // E3. What follows if it fails is in the header.
+            // Pairs with `barrier::light` of `Slot::withdraw` (E3). For a failure see *Limits* in the header.
             let _ = barrier::heavy();
         }
         full_fence();
-        // The nodes are not touched any more: they may be gone.
+        // No access to the nodes from here on, but by address: another thread may have reclaimed the nodes.
         nodes.iter().any(|&(node, is_seen)| is_seen && !is_announced(cell, node))
     }
 
-    /// Drops the nodes that nobody uses any more.
+    /// Reclaims the retired nodes without a hazard.
     ///
     /// # Panics
     ///
-    /// If destructors of values that are the caller's own do: the first panic is raised again after all of them have
-    /// run. Panics of others' destructors are discarded (R5).
+    /// If destructors of the caller's own values do: the first panic is raised again after the last destructor has run.
+    /// Panics of destructors of foreign values are discarded (R5).
     #[cold]
     pub(crate) fn collect(&self, cell: usize, is_own: impl Fn(&V) -> bool) {
         if self.is_empty() {
@@ -143,13 +149,13 @@ impl<V> Retired<V> {
         loop {
             let (kept, gone): (Vec<_>, Vec<_>) =
                 self.take().partition(|(node, is_seen)| !is_seen || is_announced(cell, *node));
-            // SAFETY: they were in the list, and were taken, by E1.
+            // SAFETY: by E1 `take` has moved the nodes from the list to this thread.
             let again = unsafe { self.put(cell, &kept) };
             for (node, _) in gone {
-                // SAFETY: they were taken, by E1, and by E2 nobody uses them.
+                // SAFETY: by E1 this thread alone has the node, which comes from `take`. By E2 no reader uses the node.
                 let is_own = is_own(unsafe { node.as_ref() }.value());
                 let panics = if is_own { &mut own } else { &mut others };
-                // SAFETY: as above.
+                // SAFETY: by E1 and E2 this thread alone has the node, and `Node::make` has made every node of a list.
                 panics.contain(whose, || unsafe { Node::end(node) });
             }
             if !again {
@@ -160,29 +166,30 @@ impl<V> Retired<V> {
         own.raise();
     }
 
-    /// Takes all nodes out, which are the caller's then.
+    /// Takes the whole list. The nodes then belong to the caller.
     fn take(&self) -> impl Iterator<Item = (NonNull<Node<V>>, bool)> {
-        // SeqCst: as in `collect`; and an Acquire of the links.
+        // SeqCst: as in `is_empty`. By that an Acquire of the nodes and links: pairs with the Release of `put`.
         let mut next = self.first.swap(ptr::null_mut(), Ordering::SeqCst);
         std::iter::from_fn(move || {
             let node = NonNull::new(next)?;
-            // SAFETY: by E1 it is there, and is now the caller's.
+            // SAFETY: by E1 the node is live and belongs to this thread since the swap.
             let (following, is_seen) = unsafe { node.as_ref() }.link();
             next = following;
             Some((node, is_seen))
         })
     }
 
-    /// Drops all nodes. Nobody else has the cell, so nobody uses them.
+    /// Drops all nodes of a cell that the caller alone has, so that no reader uses the nodes.
     pub(crate) fn end(&mut self, whose: &dyn Display, panics: &mut Panics) {
         for (node, _) in self.take() {
-            // SAFETY: they were taken, by E1, and a reader would borrow the cell.
+            // SAFETY: by E1 this thread alone has the node, which comes from `Node::make`. A reader would borrow the
+            // cell, which is borrowed by `&mut`.
             panics.contain(whose, || unsafe { Node::end(node) });
         }
     }
 }
 
-/// Waits for [`PATIENCE`], and then looks again.
+/// Spins for [`PATIENCE`] steps, and then runs `is_free`.
 #[cold]
 fn wait_and(is_free: impl Fn() -> bool) -> bool {
     (0..PATIENCE).for_each(|_| hint::spin_loop());
@@ -194,13 +201,13 @@ fn is_announced<V>(cell: usize, node: NonNull<Node<V>>) -> bool {
 }
 
 impl<V, F: Fn(&V) -> bool> Retiring<'_, V, F> {
-    /// Lets `look` have the value, and then retires the node, also if that panics.
+    /// Calls `look` with the value, and then retires the node, also during unwinding.
     pub(crate) fn leave<R>(self, look: impl FnOnce(&V) -> R) -> R {
         let unshown = Unshown::begin();
-        // SAFETY: it is this one's until it is dropped.
+        // SAFETY: `reclaim` has left the node to this `Retiring`, so the node is live until the drop below.
         let seen = look(unsafe { self.node.as_ref() }.value());
         drop(unshown);
-        // While that is a local, since this may run destructors.
+        // The drop may run destructors, which may panic, so the result is still a local variable.
         drop(self);
         seen
     }
@@ -208,7 +215,8 @@ impl<V, F: Fn(&V) -> bool> Retiring<'_, V, F> {
 
 impl<V, F: Fn(&V) -> bool> Drop for Retiring<'_, V, F> {
     fn drop(&mut self) {
-        // SAFETY: who made this says that the node was replaced, and may be retired.
+        // SAFETY: the caller of `reclaim` has guaranteed that the node was replaced and may be retired. The node is in
+        // no list.
         if unsafe { self.retired.put(self.cell, &[(self.node, self.is_seen)]) } {
             self.retired.collect(self.cell, &self.is_own);
         }
@@ -224,7 +232,7 @@ mod tests {
 
     const CELL: usize = 8;
 
-    /// A value that is counted as long as it is there.
+    /// A value with a counter of the values that are alive.
     type Counted = Arc<()>;
 
     fn there_are(count: &Counted) -> usize {
@@ -238,10 +246,10 @@ mod tests {
         (node, taken)
     }
 
-    /// Retires a node that is announced, and returns by whom.
+    /// Retires a node with a hazard, and returns the reader.
     fn retire(retired: &Retired<Counted>, count: &Counted, is_seen: bool) -> Taken {
         let (node, taken) = announced(count);
-        // SAFETY: it is no cell's, and nobody reads its value.
+        // SAFETY: the node is in no cell, and no reader uses the value.
         match unsafe { retired.reclaim(CELL, node, is_seen, |_| true) } {
             Ok(_) => panic!("it is announced"),
             Err(retiring) => retiring.leave(|value| assert!(Arc::ptr_eq(value, count))),
@@ -253,9 +261,9 @@ mod tests {
     fn what_nobody_has_announced_is_given_back_at_once() {
         let (retired, count) = (Retired::new(), Counted::default());
         let node = Node::make(Arc::clone(&count));
-        // SAFETY: it is no cell's.
+        // SAFETY: the node is in no cell.
         let Ok(node) = (unsafe { retired.reclaim(CELL, node, true, |_| true) }) else { panic!("it is free") };
-        // SAFETY: nobody else has it.
+        // SAFETY: this thread alone has the node, which comes from `Node::make`.
         drop(unsafe { Node::unmake(node) });
         assert_eq!(there_are(&count), 0);
         assert!(retired.is_empty());
@@ -280,7 +288,7 @@ mod tests {
     fn what_is_withdrawn_before_it_is_in_the_list_is_dropped_by_who_puts_it_there() {
         let (retired, count) = (Retired::new(), Counted::default());
         let (node, taken) = announced(&count);
-        // SAFETY: it is no cell's, and nobody reads its value.
+        // SAFETY: the node is in no cell, and no reader uses the value.
         let retiring = unsafe { retired.reclaim(CELL, node, true, |_| true) };
         taken.slot().withdraw();
         assert_eq!(there_are(&count), 1);
@@ -299,7 +307,7 @@ mod tests {
         assert_eq!(there_are(&count), 6);
         let kept: Vec<_> = retired.take().collect();
         assert_eq!(kept.iter().filter(|(_, is_seen)| *is_seen).count(), 4);
-        // SAFETY: they were just taken out.
+        // SAFETY: by E1 the nodes belong to this thread since `take`.
         unsafe { retired.put(CELL, &kept) };
         for reader in &readers {
             reader.slot().withdraw();

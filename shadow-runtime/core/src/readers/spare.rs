@@ -1,16 +1,18 @@
-//! The memory of the last small node that a thread has taken apart, for the next that it makes.
+//! A thread-local cache of node memory: the memory of the last small node that the thread has freed, for its next node.
 //!
-//! In: the memory of a node that is nobody's any more. Out: the same, for another node of that size. Neighbour:
+//! In: the memory of a node, owned by the caller. Out: the same memory, for a new node of the same size. Neighbour:
 //! `node.rs`.
 //!
-//! Who updates a field makes a node, puts it where another was, and has that one to free: memory of the same size,
-//! still in its cache. So it needs no allocator in between, which for a small value takes longer than all the rest, and
-//! longer still where several threads update one field, since then each frees what another has allocated.
+//! An update allocates a node, and frees the node that was replaced, of the same size and still in the processor's
+//! cache. With this cache an update calls no allocator, which for a small value takes longer than the rest of the
+//! update, and even longer if several threads update one field, since a thread then frees memory that a different
+//! thread has allocated.
 //!
-//! A thread keeps one [`Block`], and frees it when it ends. What is larger, or aligned in another way, is allocated and
-//! freed each time. That a thread is to free something at its end may itself be something that allocates, and an
-//! allocator may update fields, as it may where it frees: meanwhile nothing is kept, and nothing of this is half done.
-//! Nor is anything kept after that, in what the thread's other locals drop at its end.
+//! A thread caches one [`Block`], and frees the block at the end of the thread. Larger nodes, and nodes of a different
+//! alignment, always use the allocator. The registration of the destructor for the end of the thread may allocate, and
+//! an allocator may update fields, both at an allocation and at a deallocation. During the registration the cache is
+//! disabled, and a block is freed only when the cache is consistent, so reentrant calls are harmless. The cache is also
+//! disabled from the destructor on, when the destructors of other thread-locals may still update fields.
 
 use std::alloc::{Layout, dealloc};
 use std::cell::Cell;
@@ -19,29 +21,29 @@ use std::ptr::NonNull;
 
 use crate::sync::local;
 
-/// How large the memory is that is kept: that of a node of a few words.
+/// The largest size of a cached block: a node with a value of a few words.
 const MOST: usize = 64;
 
-/// How it is aligned.
+/// The alignment of a cached block.
 const ALIGN: usize = 8;
 
-/// Memory with nothing in it.
+/// Uninitialised memory.
 ///
-/// - **S1** It was allocated by `Box`, for something of this size, which is not 0, and of the alignment [`ALIGN`]. It
-///   is nobody else's.
+/// - **S1** `Box` has allocated the memory for a type of this size, which is not 0, and of the alignment [`ALIGN`]. The
+///   block has exclusive ownership of the memory.
 struct Block {
     memory: NonNull<u8>,
     size: usize,
 }
 
 impl Block {
-    /// Whether a `T` has such memory, and little of it. Under a model checker none has: models have memory of their
-    /// own, which comes back at once.
+    /// Whether the memory of a `T` is cached: small, and of the alignment [`ALIGN`]. Never under loom, where models
+    /// have their own allocator, which recycles memory at once.
     const fn is_for<T>() -> bool {
         !cfg!(loom) && 0 < size_of::<T>() && size_of::<T>() <= MOST && align_of::<T>() == ALIGN
     }
 
-    /// Frees it, if it is not for a `T`.
+    /// The block of `memory`. If the memory of a `T` is not cached, frees `memory` and returns `None`.
     #[inline]
     fn of<T>(memory: Box<MaybeUninit<T>>) -> Option<Self> {
         if const { Self::is_for::<T>() } {
@@ -56,42 +58,45 @@ impl Drop for Block {
     #[cold]
     fn drop(&mut self) {
         let layout = Layout::from_size_align(self.size, ALIGN).expect("something was allocated by it");
-        // SAFETY: by S1.
+        // SAFETY: by S1 the memory was allocated by `Box`, with the global allocator and this layout, and has no other
+        // owner.
         unsafe { dealloc(self.memory.as_ptr(), layout) };
     }
 }
 
 struct Spare {
     block: Cell<Option<Block>>,
-    /// Whether it is freed when the thread ends; `None` as long as nobody has asked for that.
+    /// Whether a destructor is registered that frees the block at the end of the thread. `None` before the first
+    /// attempt.
     is_freed: Cell<Option<bool>>,
 }
 
-/// Frees it when it is dropped.
+/// Frees the cached block on drop, and disables the cache.
 struct End;
 
 local! {
-    /// It has no destructor, so an update need not ask whether it is still there.
+    /// Without a destructor, so that an update need not test for a destroyed thread-local.
     static SPARE: ManuallyDrop<Spare> =
         ManuallyDrop::new(Spare { block: Cell::new(None), is_freed: Cell::new(None) });
 
     static END: End = End;
 }
 
-/// The memory that this thread has, if it is that of a `T`.
+/// The cached memory of this thread, if the memory has the layout of a `T`.
 #[inline]
 pub(super) fn take<T>() -> Option<Box<MaybeUninit<T>>> {
     if !const { Block::is_for::<T>() } {
         return None;
     }
-    // Where thread-locals are emulated, this one may be gone at the end of a thread.
+    // An emulated thread-local may be destroyed before the end of the thread.
     let block = SPARE.try_with(|spare| spare.take(size_of::<T>())).ok().flatten()?;
     let memory = ManuallyDrop::new(block).memory.cast();
-    // SAFETY: by S1 it was allocated by `Box` for what has the size and the alignment of a `T`, and is nobody else's.
+    // SAFETY: by S1 `Box` has allocated the memory with the size and the alignment of a `T`, and the memory has no
+    // other owner.
     Some(unsafe { Box::from_raw(memory.as_ptr()) })
 }
 
-/// Keeps the memory of a `T` for this thread, instead of what it had, or frees it.
+/// Caches the memory of a `T` for this thread, and frees the block that was cached before. Or frees `memory`.
 #[inline]
 pub(super) fn keep<T>(memory: Box<MaybeUninit<T>>) {
     if let Some(block) = Block::of(memory) {
@@ -113,12 +118,13 @@ impl Spare {
     #[inline]
     fn keep(&self, block: Block) {
         if self.is_freed.get() == Some(true) || self.begin() {
-            // What was there before is dropped when all is done, since that may come back here.
+            // The drop of the old block may reenter this function, so the new block is already in the cell.
             drop(self.block.replace(Some(block)));
         }
     }
 
-    /// Has the thread free what is kept when it ends, unless it is about to do so, or has ended.
+    /// Registers the destructor for the end of the thread. Returns false during the registration, from the destructor
+    /// on, and after a failed registration.
     #[cold]
     fn begin(&self) -> bool {
         if self.is_freed.get().is_none() {
