@@ -1,25 +1,25 @@
-//! The latch where nothing is known of how to make a value's bytes readable as words: a value behind a lock.
+//! Fallback latch behind a mutex, for targets without the inline assembly of `sequence/words.rs`.
 
 use crate::sync::{Mutex, lock};
 use crate::value::Copied;
 
-/// A value, and how often it was replaced.
+/// A value with the number of its updates, behind a mutex.
 pub(crate) struct Latch<V> {
     value: Mutex<(u64, Option<V>)>,
 }
 
 impl<V> Latch<V> {
-    /// Makes a latch without a value.
+    /// Initialises an empty latch.
     ///
     /// # Safety
     ///
     /// `latch` is valid for writes of a `Self`, and aligned for it.
     pub(crate) unsafe fn init(latch: *mut Self) {
-        // SAFETY: the caller says so.
+        // SAFETY: `latch` is valid for writes and aligned, as this function requires.
         unsafe { latch.write(Self { value: Mutex::new((0, None)) }) };
     }
 
-    /// The newest value, and its version.
+    /// Returns the newest value and its version. Locks the mutex.
     pub(crate) fn read(&self) -> (u64, Option<V>)
     where
         V: Copied,
@@ -28,11 +28,15 @@ impl<V> Latch<V> {
         (value.0, value.1.as_ref().map(V::copied))
     }
 
-    /// The newest value, for who knows that there is one.
+    /// Returns the newest value, when the caller knows that the latch has a value. Locks the mutex.
     ///
     /// # Safety
     ///
-    /// As the other latch asks; here it would panic.
+    /// The value was attached, as the seqlock of `sequence.rs` requires. In this latch an empty latch causes a panic.
+    ///
+    /// # Panics
+    ///
+    /// If the latch is empty.
     pub(crate) unsafe fn read_ready(&self) -> V
     where
         V: Copied,
@@ -40,7 +44,7 @@ impl<V> Latch<V> {
         self.read().1.expect("the caller knows that there is one")
     }
 
-    /// Replaces the value and returns the previous one.
+    /// Replaces the value and returns the previous value. Locks the mutex.
     pub(crate) fn replace(&self, next: V) -> Option<V>
     where
         V: Copied,
@@ -50,7 +54,7 @@ impl<V> Latch<V> {
         value.1.replace(next)
     }
 
-    /// Replaces the value, unless it is no longer the one of that version.
+    /// Replaces the value, unless an update came after `version`. Returns whether the value was replaced.
     pub(crate) fn replace_version(&self, version: u64, next: V) -> bool
     where
         V: Copied,

@@ -1,11 +1,12 @@
-//! A small value that is replaced while others copy it.
+//! A container of a small `Copy` value: a writer replaces the value while readers copy it.
 //!
-//! In: values that are `Copy`. Out: copies of the newest, each whole. Neighbour: `cell/get_or_update_copy.rs`.
+//! In: values that are `Copy`. Out: copies of the newest value, never torn. Neighbour: `cell/get_or_update_copy.rs`,
+//! the cell that contains a latch.
 //!
-//! Where this crate knows how to make a value's bytes readable as words (`sequence/words.rs`), the latch is the one of
-//! `sequence.rs`, whose readers take no lock, touch no count, and never wait for a writer; under Miri it is the same
-//! one, with words of another kind. On all other targets it is the one of `locked.rs`: the same methods, and the same
-//! results, behind a lock.
+//! On targets with the inline assembly that makes a value's bytes readable as words (`sequence/words.rs`), the latch is
+//! the seqlock of `sequence.rs`: readers take no lock, touch no reference count, and never wait for a writer. Miri runs
+//! the same seqlock, with another kind of word. On other targets the latch is the mutex of `locked.rs`, with the same
+//! methods and the same results.
 
 #[cfg_attr(
     not(any(

@@ -1,59 +1,63 @@
-//! The latch whose readers never wait: a writer that is stopped anywhere keeps no reader from reading.
+//! A seqlock with two copies of the value: readers take no lock and never wait, even if a writer stops midway.
 //!
-//! In: values that are `Copy`. Out: copies of the newest, each whole. Neighbours: `sequence/words.rs`, which has the
-//! memory that is read while it is written; `locked.rs`, which stands in for this file where that cannot be.
+//! In: values that are `Copy`. Out: copies of the newest value, never torn. Neighbours: `sequence/words.rs`, the memory
+//! that readers load while a writer stores; `locked.rs`, the replacement of this file on targets without such memory.
 //!
-//! # Where the value is
+//! # Location of the value
 //!
-//! Writers take turns by one of a few locks that all latches share, and count the updates in `sequence`; it says where
-//! the newest value is:
+//! Writers serialise on one of 64 global mutexes, the *writer lock* of the latch, selected by the latch's address.
+//! Writers count the updates in `sequence`, and the number encodes the location of the newest value:
 //!
-//! | `sequence` | the value is |
+//! | `sequence` | location of the value |
 //! |---|---|
-//! | [`EMPTY`], 0 | nowhere |
-//! | [`BORROWED`], 1 | in `borrowed`, a plain place, since it was last borrowed mutably |
-//! | n, from [`FIRST`], 2, on | in the words of `home`, if n is even, or of `spare`; if it is one word, in `home` |
+//! | [`EMPTY`], 0 | no value |
+//! | [`BORROWED`], 1 | in `borrowed`, as a plain value, since the last mutable borrow |
+//! | n, from [`FIRST`], 2, on | in the words of `home`, if n is even, or of `spare`; a value of one word always in `home` |
 //!
-//! Values of more than one word are in a *latch* (`seqcount_latch_t` of the Linux kernel, in its
-//! `Documentation/locking/seqlock.rst`). A writer leaves the value at home alone, writes the spare, and moves readers
-//! over to it by the next number; then it writes the same value at home, and moves them back. So between updates the
-//! value is at home, where it is found soonest. A reader that finds the number unchanged after it has copied has a
-//! whole value. If it finds another, it reads again; so it reads again only if a writer has got on meanwhile. A value
-//! of one word needs no such check: it is written at once.
+//! A value of more than one word is in a *latch* (`seqcount_latch_t` of the Linux kernel, in its
+//! `Documentation/locking/seqlock.rst`). A writer first stores the new value to `spare` and publishes the odd number,
+//! which directs readers to `spare`. Then the writer stores the value to `home`, and publishes the even number. So
+//! between updates the value is in `home`, the copy that a reader loads fastest. A reader copies the words and loads
+//! the number again. If the number is unchanged, the copy is whole; otherwise the reader retries. A reader retries only
+//! if a writer has made progress. A value of one word needs no such validation: one atomic store writes the value.
 //!
 //! # Invariants
 //!
-//! - **Q1** While `sequence` is `EMPTY`, only the writer whose turn it is touches anything else. Before the `Release`
-//!   of `FIRST` it makes the words at home, and makes them a valid value. Those of the spare are made before any number
-//!   names them.
-//! - **Q2** `borrowed` is written through `&mut` alone, before the number is `BORROWED`, which it becomes through
-//!   `&mut` alone. So whoever has seen that, by an `Acquire`, may read it plainly. It is there so that `get_mut` has
-//!   something to hand out: who writes through a `&mut V` may leave padding uninitialised, which must not be read as
-//!   words, and nobody is told when the borrow ends. Words that were made stay so.
-//! - **Q3** While the latch is shared, words are read and written by atomic operations, but by Q1. Those of the copy
-//!   that n, from `FIRST` on, names are those of one valid value from before the `Release` of n until a writer has
-//!   stored n + 1; of a value of one word, until the latch is borrowed mutably. When no writer has its turn, n is even.
-//! - **Q4** A latch that is filled does not move: a move need not take padding along, and `Words` may have some at its
-//!   end. It is in a cell, in a field set, and those do not move while anything is attached (R8).
+//! - **Q1** While `sequence` is `EMPTY`, only the holder of the writer lock accesses the rest of the latch. Before the
+//!   Release store of `FIRST`, that writer clears the words of `home`, and stores a valid value there. The words of
+//!   `spare` are cleared before any number names `spare`.
+//! - **Q2** `borrowed` is written only through `&mut`, before `sequence` becomes `BORROWED`, also through `&mut`. So a
+//!   thread that has acquired `BORROWED` may read `borrowed` by a plain read. `get_mut` returns a reference to
+//!   `borrowed`, and not to the words: a write through `&mut V` may leave padding uninitialised, an uninitialised byte
+//!   must not be loaded as part of a word, and no code runs when the borrow ends. Words stay initialised once they are
+//!   cleared.
+//! - **Q3** While the latch is shared, all accesses to words are atomic, except for the clearing of `home` under Q1.
+//!   For n from `FIRST` on, the copy that n names has the words of one valid value, from before the Release store of n
+//!   until a writer has stored n + 1; for a value of one word, until the latch is borrowed mutably. While no thread
+//!   holds the writer lock, the number of a value of more than one word is even, or `BORROWED`.
+//! - **Q4** A filled latch does not move: a move may lose padding, and `Words` may have padding at its end. A latch is
+//!   part of a cell in a field set, and a field set does not move while any field is attached (R8).
 //!
 //! # Orderings
 //!
-//! As in H.-J. Boehm, *Can seqlocks get along with programming language memory models?* (MSPC 2012). Each of them,
-//! weakened, fails one of the models in `tests/loom_latch.rs`.
+//! The orderings are those of H.-J. Boehm, *Can seqlocks get along with programming language memory models?* (MSPC
+//! 2012). Each ordering, weakened, fails a model in `tests/loom_latch.rs`.
 //!
-//! - **Q5** The number is stored with `Release` and loaded, first, with `Acquire`: who sees n sees what was written
-//!   before it, the value of n above all, and what its writer did before the update.
-//! - **Q6** A reader of n must not accept words that are not of n. Such words are of n + 2 or later, since n + 1 is in
-//!   the other copy. Their writer has stored n + 1, or found it in its turn, and a `Release` fence stands between that
-//!   and its words, which are stored `Relaxed`; the reader loads words `Relaxed`, and an `Acquire` fence stands between
-//!   them and its second load of the number. So if any word is of n + 2, the fences synchronise, and the second load
-//!   sees n + 1 at least. Without the writer's fence its words could be seen before n + 1, which it stored before them;
-//!   a `Release` store keeps back what comes before it, not what comes after.
-//! - **Q7** A word that is all of a value is stored with `Release` and loaded with `Acquire`, since it may be newer
-//!   than the number that was seen.
-//! - Under the lock, and through `&mut`, a `Relaxed` load does: the lock, or however the `&mut` came about, orders it.
+//! - **Q5** The number is stored by Release, and first loaded by Acquire. So a reader that sees n also sees every
+//!   earlier write of n's writer: the value of n, and what the writer did before the update.
+//! - **Q6** A reader of n must not accept words of a later number. Since n + 1 is in the other copy, such words are of
+//!   n + 2 or later. Their writer has stored n + 1, or has found n + 1 under the writer lock; then the writer passes a
+//!   Release fence, and stores the words by Relaxed. The reader loads the words by Relaxed, passes an Acquire fence,
+//!   and loads the number again. If any word is of n + 2, the Release fence synchronizes with the Acquire fence, so the
+//!   second load of the number returns at least n + 1, and the reader retries. Without the writer's fence, the words
+//!   could become visible before n + 1: a Release store orders earlier accesses, but not later ones.
+//! - **Q7** The word of a value of one word is stored by Release and loaded by Acquire, since the word may be newer
+//!   than the number that the reader has loaded.
+//! - Under the writer lock, or through `&mut`, Relaxed loads suffice: the mutex, or the origin of the `&mut`, orders
+//!   them.
 //!
-//! The number has 64 bits and does not come round, so there is no ABA, for readers or for `replace_version`.
+//! The number has 64 bits and does not wrap around. While the latch is shared, the number only grows. So neither
+//! readers nor `replace_version` are subject to ABA.
 
 mod words;
 
@@ -68,29 +72,29 @@ const EMPTY: u64 = 0;
 const BORROWED: u64 = 1;
 const FIRST: u64 = 2;
 
-/// A value, and how often it was replaced.
+/// A value with the number of its updates.
 ///
-/// What is read between updates is all that is here, so that a host's field set is as small as if the value were
-/// written once; and it comes first, so that of the first cell it is next to the kind of the node.
+/// The latch contains only what a reader needs between updates: a host's field set is as small as with a write-once
+/// value. `home` is first, so in the first cell of a field set the value is next to the type tag of the node.
 #[repr(C)]
 pub(crate) struct Latch<V> {
     home: Words<V>,
     sequence: AtomicU64,
-    /// Null, until it is needed.
+    /// Side buffer; null until first needed.
     rest: AtomicPtr<Rest<V>>,
 }
 
-/// Where a value is while it is replaced, or since it was borrowed.
+/// Side buffer: the value during an update, or since a mutable borrow.
 struct Rest<V> {
     spare: Words<V>,
     borrowed: UnsafeCell<MaybeUninit<V>>,
 }
 
-/// Whose turn it is to write, for all latches together. A latch has one of these, by its address; under a model
-/// checker, for which every run has to be the same, whatever the addresses, all have one.
+/// Number of writer locks, shared by all latches. The address of a latch selects the latch's lock. A model checker
+/// repeats runs, and needs runs that do not depend on addresses, so under loom all latches share one lock.
 const TURNS: usize = if cfg!(loom) { 1 } else { 64 };
 
-/// With a cache line of its own.
+/// A writer lock in a cache line of its own, against false sharing.
 #[repr(align(64))]
 struct Turn(Mutex<()>);
 
@@ -101,204 +105,219 @@ shared! {
 impl<V> Latch<V> {
     const ONE_WORD: bool = Words::<V>::COUNT <= 1;
 
-    /// Makes a latch without a value, and does not touch the words at home (Q1).
+    /// Initialises an empty latch. The words of `home` stay untouched (Q1).
     ///
     /// # Safety
     ///
     /// `latch` is valid for writes of a `Self`, and aligned for it.
     #[inline]
     pub(crate) unsafe fn init(latch: *mut Self) {
-        // SAFETY: the caller says that there is memory for a latch, of which this is a part.
+        // SAFETY: `latch` is valid for writes of a `Self`, of which `home` is a part.
         let home = unsafe { &raw mut (*latch).home };
-        // SAFETY: as above.
+        // SAFETY: `home`, a part of `*latch`, is valid for writes and aligned.
         unsafe { Words::init(home) };
-        // SAFETY: as above.
+        // SAFETY: `latch` is valid for writes of a `Self`, of which `sequence` is a part.
         let sequence = unsafe { &raw mut (*latch).sequence };
-        // SAFETY: as above.
+        // SAFETY: `sequence`, a part of `*latch`, is valid for writes and aligned.
         unsafe { sequence.write(AtomicU64::new(EMPTY)) };
-        // SAFETY: as above.
+        // SAFETY: `latch` is valid for writes of a `Self`, of which `rest` is a part.
         let rest = unsafe { &raw mut (*latch).rest };
-        // SAFETY: as above.
+        // SAFETY: `rest`, a part of `*latch`, is valid for writes and aligned.
         unsafe { rest.write(AtomicPtr::new(ptr::null_mut())) };
     }
 
-    /// The newest value, and its version, for [`replace_version`](Self::replace_version). A value of one word may be
-    /// newer than the version that comes with it; but then its writer has its turn, and the version is out of date
-    /// after that.
+    /// Returns the newest value with its version, for [`replace_version`](Self::replace_version). Takes no lock.
+    ///
+    /// A value of one word may be newer than the returned version. Then the writer of the value still holds the writer
+    /// lock, and the version is out of date as soon as that writer releases the lock.
     #[inline]
     pub(crate) fn read(&self) -> (u64, Option<V>)
     where
         V: Copied,
     {
-        // Acquire: Q5.
+        // Acquire: pairs with the Release store in `step` (Q5).
         match self.sequence.load(Ordering::Acquire) {
             EMPTY => (EMPTY, None),
-            // SAFETY: the number was loaded with `Acquire`.
+            // SAFETY: the Acquire load has returned `BORROWED`.
             BORROWED => (BORROWED, Some(unsafe { self.borrowed() })),
             sequence => {
-                // SAFETY: as above.
+                // SAFETY: the Acquire load has returned `sequence`, which is neither `EMPTY` nor `BORROWED`, so at
+                // least `FIRST`.
                 let (sequence, value) = unsafe { self.read_words(sequence) };
                 (sequence, Some(value))
             }
         }
     }
 
-    /// The newest value, for who knows that it is in words.
+    /// Returns the newest value, when the caller knows that the value is in words. Takes no lock.
     ///
     /// # Safety
     ///
-    /// It was replaced since it was empty or borrowed mutably, and what this thread has seen of that was an `Acquire`
-    /// of a `Release` after it.
+    /// The value was replaced since the latch was last empty or borrowed mutably. This thread has learnt of the
+    /// replacement by an Acquire load of a Release store after it.
     #[inline]
     pub(crate) unsafe fn read_ready(&self) -> V
     where
         V: Copied,
     {
-        // Acquire: Q5. A value of one word does not ask for the number.
+        // Acquire: pairs with the Release store in `step` (Q5). A value of one word does not depend on the number.
         let sequence = if Self::ONE_WORD { FIRST } else { self.sequence.load(Ordering::Acquire) };
-        // SAFETY: the caller says that a number from `FIRST` on was seen; it does not become less while this is shared.
+        // SAFETY: the caller has acquired a replacement, so the number is at least `FIRST`, and does not fall while the
+        // latch is shared.
         unsafe { self.read_words(sequence) }.1
     }
 
-    /// The newest value, and its number; or of a value of one word the given number.
+    /// Returns the newest value and its number; for a value of one word, the given number.
     ///
     /// # Safety
     ///
-    /// `sequence` is from `FIRST` on, and was seen by an `Acquire`.
+    /// `sequence` is at least `FIRST`, and this thread has acquired `sequence`.
     #[inline]
     unsafe fn read_words(&self, mut sequence: u64) -> (u64, V)
     where
         V: Copied,
     {
         loop {
-            // Acquire: Q7. Relaxed: Q6.
+            // Acquire (Q7) or Relaxed (Q6): pairs with the store of the words in `step`.
             let order = if Self::ONE_WORD { Ordering::Acquire } else { Ordering::Relaxed };
-            // SAFETY: by Q1 the words have been made.
+            // SAFETY: by Q1 the words of a copy that a number names are cleared, and by Q4 the latch has not moved
+            // since.
             let value = unsafe { self.copy(sequence).load(order) };
             let is_whole = Self::ONE_WORD || {
-                // Acquire: Q6.
+                // Acquire: pairs with the Release fence in `step`, and orders the words before the Relaxed load of the
+                // number (Q6).
                 fence(Ordering::Acquire);
                 self.sequence.load(Ordering::Relaxed) == sequence
             };
             if is_whole {
-                // SAFETY: by Q6 all words are those of `sequence`, and by Q3 they are a valid value.
+                // SAFETY: by Q6 all words are of `sequence`, or there is one word; by Q3 the words are those of a valid
+                // value.
                 return (sequence, unsafe { value.assume_init() });
             }
-            // Acquire: Q5.
+            // Acquire: pairs with the Release store in `step` (Q5).
             sequence = self.sequence.load(Ordering::Acquire);
         }
     }
 
-    /// Replaces the value and returns the previous one.
+    /// Replaces the value and returns the previous value. Takes the writer lock; may allocate, without the lock.
     pub(crate) fn replace(&self, next: V) -> Option<V>
     where
         V: Copied,
     {
         let _turn = self.take_turn();
-        // Nobody else writes, so this is the newest, at once.
+        // The writer lock excludes other writers, so the first attempt of `read` returns the newest value.
         let (sequence, previous) = self.read();
-        // SAFETY: it is this thread's turn.
+        // SAFETY: this thread holds the writer lock, and has found `sequence` under it.
         unsafe { self.write(sequence, next) };
         previous
     }
 
-    /// Replaces the value, unless there was an update after `version`.
+    /// Replaces the value, unless an update came after `version`. Returns whether the value was replaced.
     pub(crate) fn replace_version(&self, version: u64, next: V) -> bool
     where
         V: Copied,
     {
         let _turn = self.take_turn();
-        // A reader may have found an update on its way, with the value that is now at home.
+        // A reader may have seen the odd number of an unfinished update. The finished update has the next even number,
+        // and the same value.
         let version = if Self::ONE_WORD || version < FIRST { version } else { version.next_multiple_of(2) };
+        // Relaxed: under the writer lock.
         let as_expected = self.sequence.load(Ordering::Relaxed) == version;
         if as_expected {
-            // SAFETY: it is this thread's turn.
+            // SAFETY: this thread holds the writer lock, and has found `version` under it.
             unsafe { self.write(version, next) };
         }
         as_expected
     }
 
-    /// Waits for this thread's turn to write, with the room that is then needed.
+    /// Takes the writer lock, with the side buffer allocated if the update needs one.
     fn take_turn(&self) -> Locked<'static, ()> {
         loop {
             let turn = lock(&ALL_TURNS[ptr::from_ref(self).addr() / align_of::<Turn>() % ALL_TURNS.len()].0);
-            // Relaxed: under the lock.
+            // Relaxed: under the writer lock.
             let needs_spare = !Self::ONE_WORD && self.sequence.load(Ordering::Relaxed) >= FIRST;
             if !needs_spare || self.rest().is_some() {
                 return turn;
             }
-            // An allocator may be code of the user, so not under the lock.
+            // The global allocator may be user code, so the allocation runs without the lock (R4).
             drop(turn);
             self.make_rest();
         }
     }
 
     fn rest(&self) -> Option<&Rest<V>> {
-        // Acquire: pairs with the Release of `make_rest`. SAFETY: it is null, or what that has put there, which goes
-        // with the latch.
+        // Acquire: pairs with the Release exchange in `make_rest`.
+        // SAFETY: the pointer is null, or comes from `make_rest`; the side buffer is freed only with the latch.
         unsafe { self.rest.load(Ordering::Acquire).as_ref() }
     }
 
     #[cold]
     fn make_rest(&self) -> &Rest<V> {
         let new = Box::new(Rest { spare: Words::new(), borrowed: UnsafeCell::new(MaybeUninit::uninit()) });
-        // SAFETY: nobody else has it yet; and it does not move any more (Q4).
+        // SAFETY: no other thread has the new side buffer, and the buffer stays at its address on the heap (Q4).
         unsafe { new.spare.clear() };
         let new = Box::into_raw(new);
-        // Release: after its words were made. Relaxed on failure: it is loaded again.
+        // Release: publishes the cleared words; pairs with the Acquire load in `rest`. Relaxed on failure: `rest` loads
+        // the winner's pointer.
         if self.rest.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Relaxed).is_err() {
-            // SAFETY: it comes from `Box`, and was put nowhere.
+            // SAFETY: `new` comes from `Box::into_raw`, and the failed exchange has not published it.
             drop(unsafe { Box::from_raw(new) });
         }
         self.rest().expect("somebody has just put it there")
     }
 
-    /// Writes the value that comes after `sequence`.
+    /// Writes the value that follows `sequence`.
     ///
     /// # Safety
     ///
-    /// It is the caller's turn, and `sequence` is the number that it has found.
+    /// This thread holds the writer lock, and has found `sequence` under it.
     unsafe fn write(&self, sequence: u64, next: V)
     where
         V: Copied,
     {
         if sequence == EMPTY {
-            // SAFETY: by Q1 nobody else touches it.
+            // SAFETY: by Q1 only the holder of the writer lock, this thread, accesses the words while the number is
+            // `EMPTY`.
             unsafe { self.home.clear() };
         }
         if Self::ONE_WORD || sequence < FIRST {
-            // SAFETY: it is the caller's turn; nobody reads words that are no value's, or it is one word.
+            // SAFETY: this thread holds the writer lock. The number that was found is less than `FIRST` or, for a value
+            // of one word, one less than the new number.
             unsafe { self.step(FIRST.max(sequence + 1), next) };
         } else {
-            // SAFETY: it is the caller's turn, and the value is at home.
+            // SAFETY: this thread holds the writer lock, and the number that was found is one less. So the value is in
+            // `home`, and no reader needs `spare`.
             unsafe { self.step(sequence + 1, next.copied()) };
-            // SAFETY: as above, and it is in the spare.
+            // SAFETY: this thread holds the writer lock, and the last step has stored the number before this one. So
+            // the value is in `spare`, and no reader needs `home`.
             unsafe { self.step(sequence + 2, next) };
         }
     }
 
-    /// Writes the value to where the next number says it is, and stores that.
+    /// Stores the value to the copy that `number` names, and then publishes `number`.
     ///
     /// # Safety
     ///
-    /// It is the caller's turn, and the number that it has found is one less; or it is less than [`FIRST`].
+    /// This thread holds the writer lock. The number that it has found is one less than `number`, or less than
+    /// [`FIRST`].
     unsafe fn step(&self, number: u64, value: V) {
         let order = if Self::ONE_WORD {
-            // Q7.
+            // Release: pairs with the Acquire load of the word in `read_words` (Q7).
             Ordering::Release
         } else {
-            // Release: Q6.
+            // Release: pairs with the Acquire fence in `read_words` (Q6).
             fence(Ordering::Release);
             Ordering::Relaxed
         };
-        // SAFETY: by Q1 the words have been made.
+        // SAFETY: by Q1 the words of the named copy are cleared, and by Q4 the latch has not moved since.
         unsafe { self.copy(number).store(value, order) };
-        // Release: Q5.
+        // Release: pairs with the Acquire loads of the number (Q5).
         self.sequence.store(number, Ordering::Release);
     }
 
     #[inline]
     pub(crate) fn is_filled(&self) -> bool {
+        // Relaxed: compared only; no other memory is accessed by means of the number.
         self.sequence.load(Ordering::Relaxed) != EMPTY
     }
 
@@ -310,40 +329,44 @@ impl<V> Latch<V> {
         let value = value?;
         let rest = self.rest().unwrap_or_else(|| self.make_rest());
         if sequence != BORROWED {
-            // SAFETY: `self` is borrowed exclusively.
+            // SAFETY: the exclusive borrow of `self` excludes other accesses to `borrowed`.
             rest.borrowed.with_mut(|borrowed| unsafe { borrowed.cast::<V>().write(value) });
+            // Relaxed: the exclusive borrow orders the store, also for a later reader.
             self.sequence.store(BORROWED, Ordering::Relaxed);
         }
-        // SAFETY: by Q2 there is a valid value; and the borrow is that of `self`, which is exclusive.
+        // SAFETY: by Q2 `borrowed` has a valid value; the reference inherits the exclusive borrow of `self`.
         Some(rest.borrowed.with_mut(|borrowed| unsafe { &mut *borrowed.cast::<V>() }))
     }
 
     pub(crate) fn empty(&mut self) {
+        // Relaxed: the exclusive borrow orders the store, also for a later reader.
         self.sequence.store(EMPTY, Ordering::Relaxed);
     }
 
-    /// The value in `borrowed`.
+    /// Copies the value out of `borrowed`.
     ///
     /// # Safety
     ///
-    /// The caller has seen `BORROWED`, by an `Acquire`.
+    /// This thread has acquired `BORROWED`.
     #[cold]
     unsafe fn borrowed(&self) -> V
     where
         V: Copied,
     {
         let rest = self.rest().expect("it was made before the number was stored");
-        // SAFETY: by Q2 there is a valid value, and nobody writes there; it is `Copied`, so this is a copy.
+        // SAFETY: by Q2 `borrowed` has a valid value, and no thread writes to it while the latch is shared. `V` is
+        // `Copied`, so a bitwise copy is a value.
         rest.borrowed.with(|borrowed| unsafe { borrowed.cast::<V>().read() })
     }
 
-    /// Where the value of a number from `FIRST` on is.
+    /// Returns the copy that `number`, from `FIRST` on, names.
     #[inline]
     fn copy(&self, number: u64) -> &Words<V> {
         if Self::ONE_WORD || number % 2 == 0 { &self.home } else { self.spare() }
     }
 
-    /// A call, so that the way there is a branch, and what is at home is loaded without waiting for the number.
+    /// A separate function, so that the compiler emits a branch: the load from `home` then does not wait for the
+    /// number.
     #[cold]
     #[inline(never)]
     fn spare(&self) -> &Words<V> {
@@ -353,10 +376,11 @@ impl<V> Latch<V> {
 
 impl<V> Drop for Latch<V> {
     fn drop(&mut self) {
-        // Relaxed: nobody races.
+        // Relaxed: the exclusive borrow orders the load.
         let rest = self.rest.load(Ordering::Relaxed);
         if !rest.is_null() {
-            // SAFETY: it comes from `Box`, and whoever used it has borrowed the latch.
+            // SAFETY: the pointer comes from `Box::into_raw` in `make_rest`. References to the side buffer borrow the
+            // latch, so none is left.
             drop(unsafe { Box::from_raw(rest) });
         }
     }

@@ -1,31 +1,32 @@
-//! The memory of a shard: an array of groups, and a word of tags for each.
+//! The memory of a shard: an array of groups of slots, with one word of tags per group.
 //!
-//! In: a hash. Out: the tags and the slots of its group. This is the only file that owns such memory.
+//! In: a hash. Out: the tags and the slots of a group. Only this file owns such memory. Neighbours: `tags.rs`, the
+//! meaning of a word of tags; `shard.rs` and `shard/writer.rs`, the accesses to slots and tags.
 //!
-//! A group is four slots, each a key and a value, which fill one cache line. Its tags are one word (`tags.rs`). They
-//! are apart from the groups, so that the tags of 64 slots share a cache line; whoever looks for what is not there
-//! mostly touches nothing else.
+//! A group is four slots, each with a key and a value, and fills one cache line. The tags of a group are one word
+//! (`tags.rs`). The tags are separate from the groups, so the tags of 64 slots share a cache line. A lookup that misses
+//! mostly touches only the tags.
 //!
-//! # One word for all
+//! # Packed pointer
 //!
-//! A reader has to get the array and its size at once, so both are in one pointer: it points to the tags, before which
-//! the groups lie, and its low six bits are the number of bits by which a hash is shifted to the right to give its
-//! group.
+//! A lookup must load an array and its size atomically, so one pointer has both. The pointer's address, without the low
+//! six bits, is the end of the groups and the start of the tags. The low six bits are a shift count: a right shift of a
+//! hash by this number gives the home group.
 //!
 //! ```text
 //!     … group 2 | group 1 | group 0 | tags of group 0 | tags of group 1 | tags of group 2 … | link
 //!                                   ^
 //! ```
 //!
-//! The tags go up, since a processor adds a scaled number to an address but does not take one away from it, and their
-//! address is needed first.
+//! The tags are at ascending addresses, since a processor's addressing modes add a scaled index and cannot subtract
+//! one, and a lookup needs the address of the tags first.
 //!
-//! The link, in the last word, points to the array that this one has replaced. It makes a list of all arrays of a shard
-//! without an allocation, which what looks for leaks can follow.
+//! The link, in the last word, points to the array that this array has replaced. The links make an intrusive list of
+//! all arrays of a shard, without an allocation. Leak detectors can follow the list.
 //!
-//! - **M1** The pointer of an `Array` comes from `allocate`, or is the one of `EMPTY`. From it, `groups` words of tags
-//!   lie behind and, but for `EMPTY`, as many groups before, and the link behind the tags, all made. Only `free` frees
-//!   an array.
+//! - **M1** The pointer of an `Array` comes from `allocate`, or is the pointer of `EMPTY`. At the unpacked pointer
+//!   begin `groups` words of tags. Except for `EMPTY`, as many groups lie before that address, and the link lies behind
+//!   the tags. All of this memory is initialised. Only `free` frees an array.
 
 #[cfg(not(loom))]
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -34,13 +35,14 @@ use std::ptr::NonNull;
 use crate::side_table::tags::{Matches, Tags};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-/// How many slots a group has, which is how many tags fit a word.
+/// Slots per group, and tags per word.
 pub(super) const SLOTS: usize = 4;
 
-/// How large a cache line is taken to be, which the pointer's low bits live on.
+/// Assumed size of a cache line, and the alignment of an array: the low bits of an aligned pointer are free for the
+/// shift count.
 const LINE: usize = 64;
 
-/// A pointer to an array, with its size.
+/// Pointer to an array, packed with the array's size.
 #[derive(Debug)]
 pub(super) struct Array<N> {
     packed: NonNull<Group<N>>,
@@ -52,7 +54,7 @@ struct Group<N> {
     slots: [Slot<N>; SLOTS],
 }
 
-/// A key and its value. A slot is only looked at when its tag says so, so nothing need be in a vacant one.
+/// A key and its value. A lookup reads a slot only if a tag matches, so the contents of a vacant slot do not matter.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Slot<N> {
@@ -74,7 +76,7 @@ impl<N> PartialEq for Array<N> {
     }
 }
 
-/// Where a table begins: with room for nothing.
+/// The array of a new shard: tags without slots.
 #[cfg(not(loom))]
 #[repr(align(64))]
 struct Empty([AtomicU32; LINE / size_of::<AtomicU32>()]);
@@ -84,22 +86,23 @@ static EMPTY: Empty = Empty([const { AtomicU32::new(0) }; LINE / size_of::<Atomi
 
 #[cfg(not(loom))]
 impl<N> Array<N> {
-    /// An array of two groups without slots, whose tags stay vacant. Allocates nothing.
+    /// An array of two groups without slots, with tags that stay vacant. Allocates no memory.
     pub(super) const fn empty() -> Self {
         let packed = (&raw const EMPTY.0).cast::<u8>().wrapping_add(LINE - 1).cast_mut();
-        // It is not null, being inside of a static.
+        // Not null: the address is inside of a static.
         Self { packed: NonNull::new(packed.cast()).expect("not null") }
     }
 
-    /// Whether it is the one of [`empty`](Self::empty).
+    /// Whether the array is that of [`empty`](Self::empty).
     pub(super) fn is_empty(self) -> bool {
         self.packed == Self::empty().packed
     }
 
-    /// An array of two to the power of `bits` groups, all vacant. `bits` is at least 1.
+    /// Allocates an array of two to the power of `bits` groups, with all slots vacant. `bits` is at least 1.
     pub(super) fn allocate(bits: u32) -> Self {
         let (layout, groups) = Self::layout(bits);
-        // SAFETY: its size is not 0. Zeros are vacant tags, slots that are not looked at, and a link to nothing.
+        // SAFETY: the size of the layout is not 0. Zeros are valid: vacant tags, slots of atomic integers and pointers,
+        // and a null link.
         let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {
             handle_alloc_error(layout);
@@ -108,52 +111,55 @@ impl<N> Array<N> {
         Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") }
     }
 
-    /// Gives the memory of an array back.
+    /// Frees the memory of an array.
     ///
     /// # Safety
     ///
-    /// It comes from [`allocate`](Self::allocate), is freed once, and nobody uses it any more.
+    /// The array comes from [`allocate`](Self::allocate), and is freed once. No thread uses the array during or after
+    /// the call.
     pub(super) unsafe fn free(self) {
         let (layout, groups) = Self::layout(u64::BITS - self.shift());
-        // SAFETY: by M1 the groups begin there; it was allocated with this layout, and the caller says that nobody uses
-        // it.
+        // SAFETY: by M1 the allocation begins with the groups, at this address. `allocate` used the same layout, and no
+        // thread uses the array, as this function requires.
         unsafe { dealloc(self.base().cast::<u8>().wrapping_sub(groups), layout) };
     }
 
-    /// The memory of an array, and how much of it is for groups.
+    /// Layout of an array, and the size of its groups in bytes.
     fn layout(bits: u32) -> (Layout, usize) {
         let groups = size_of::<Group<N>>() << bits;
-        // A line at least, so that the packed pointer, too, is inside: what looks for leaks sees it as one to here.
+        // At least a cache line, so that the packed pointer stays inside of the allocation, and leak detectors
+        // recognise it.
         let tags_and_link = ((size_of::<AtomicU32>() << bits) + size_of::<*mut N>()).max(LINE);
         let size = groups + tags_and_link;
         (Layout::from_size_align(size, LINE).expect("it fits the address space"), groups)
     }
 
-    /// Where the link is. By M1 it is in an array that comes from [`allocate`](Self::allocate).
+    /// Address of the link. By M1 the link exists in an array that comes from [`allocate`](Self::allocate).
     fn link(self) -> *mut *mut N {
         let (layout, groups) = Self::layout(u64::BITS - self.shift());
         self.base().wrapping_byte_add(layout.size() - groups - size_of::<*mut N>()).cast()
     }
 
-    /// Links an array to the one that it is about to replace.
+    /// Links an array to the array that it is about to replace.
     ///
     /// # Safety
     ///
-    /// It comes from [`allocate`](Self::allocate), and no other thread has it yet.
+    /// The array comes from [`allocate`](Self::allocate), and no other thread can access it yet.
     pub(super) unsafe fn set_previous(self, previous: Self) {
-        // SAFETY: by M1 the link is there, and the caller says that nobody else uses it.
+        // SAFETY: by M1 the link is there; no other thread can access the array, as this function requires.
         unsafe { self.link().write(previous.into_raw()) };
     }
 
-    /// The array that this one has replaced, if that was not the empty one.
+    /// The array that this array has replaced, except for the empty array.
     #[cfg(test)]
     pub(super) fn previous(self) -> Option<Self> {
         if self.is_empty() {
             return None;
         }
-        // SAFETY: by M1 the link is there, and it is written before others have the array.
+        // SAFETY: by M1 the link is there; `set_previous` runs before the array is published, so no write races with
+        // this read.
         let previous = unsafe { self.link().read() };
-        // SAFETY: nothing else is ever in this word, but null before.
+        // SAFETY: a link is null, or comes from `into_raw` in `set_previous`.
         (!previous.is_null()).then(|| unsafe { Self::from_raw(previous) }).filter(|previous| !previous.is_empty())
     }
 
@@ -164,47 +170,53 @@ impl<N> Array<N> {
         shift
     }
 
-    /// Where the tags begin, and the groups end.
+    /// Start of the tags, and end of the groups.
     #[inline]
     fn base(self) -> *mut Group<N> {
         self.packed.as_ptr().map_addr(|address| address & !(LINE - 1))
     }
 
+    /// Word of tags of a group.
+    ///
     /// # Safety
     ///
-    /// There is such a group, and the array is not freed during `'array`.
+    /// `group` is less than `groups`, and the array is not freed during `'array`.
     #[inline]
     unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
-        // SAFETY: by M1 and the caller's promise the word is there.
+        // SAFETY: `group` exists, so by M1 the word is there, and it stays allocated during `'array`.
         unsafe { &*self.base().cast::<AtomicU32>().wrapping_add(group) }
     }
 
+    /// One slot of a group.
+    ///
     /// # Safety
     ///
-    /// There is such a slot, and the array is not freed during `'array`.
+    /// The array is not the empty one, `group` is less than `groups`, `index` is less than [`SLOTS`], and the array is
+    /// not freed during `'array`.
     #[inline]
     pub(super) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
-        // SAFETY: by M1 and the caller's promise the slot is there.
+        // SAFETY: the slot exists, so by M1 its memory is there, and it stays allocated during `'array`.
         unsafe { &*self.base().wrapping_sub(group).wrapping_sub(1).cast::<Slot<N>>().wrapping_add(index) }
     }
 
-    /// The first of the slots of a group.
+    /// The first slot of a group among `slots`.
     ///
     /// # Safety
     ///
-    /// There are slots of that group, `slots` are some of them, and the array is not freed during `'array`.
+    /// The array is not the empty one, `group` is less than `groups`, `slots` is not empty, and the array is not freed
+    /// during `'array`.
     #[inline]
     pub(super) unsafe fn first_of<'array>(self, group: usize, slots: &Matches) -> &'array Slot<N> {
-        // The bit of slot `n` is `8 * n + 7`, from which it is one step less to where the slot is than to `n`.
+        // The bit of slot `n` is `8 * n + 7`. Scaling this number to bytes takes one step less than scaling `n`.
         let scale = size_of::<Slot<N>>() / 8;
         let group = self.base().wrapping_sub(group).wrapping_sub(1).cast::<Slot<N>>();
         let slot = group.wrapping_byte_add(slots.0.trailing_zeros() as usize * scale).wrapping_byte_sub(7 * scale);
-        // SAFETY: by M1 and the caller's promise the slot is there.
+        // SAFETY: `slots` has a slot, so by M1 the slot's memory is there, and it stays allocated during `'array`.
         unsafe { &*slot }
     }
 }
 
-/// The same of boxed atomics: those of a model checker are larger, and are not made of zeros.
+/// Twin for loom, of boxed atomics: loom's atomics are larger than std's, and zeros are no valid representation.
 #[cfg(loom)]
 mod modelled {
     use std::cell::Cell;
@@ -216,7 +228,7 @@ mod modelled {
     struct Boxed<N> {
         tags: Vec<AtomicU32>,
         slots: Vec<Slot<N>>,
-        /// Written before other threads have the array.
+        /// Written before the array is published.
         previous: Cell<Option<Array<N>>>,
     }
 
@@ -226,7 +238,7 @@ mod modelled {
         }
 
         pub(in crate::side_table) fn is_empty(self) -> bool {
-            // SAFETY: it is not freed while somebody asks.
+            // SAFETY: the pointer comes from `boxed`, and callers do not free an array that they still use.
             unsafe { &*self.base() }.slots.is_empty()
         }
 
@@ -246,17 +258,18 @@ mod modelled {
         }
 
         pub(in crate::side_table) unsafe fn set_previous(self, previous: Self) {
-            // SAFETY: nobody else has it yet.
+            // SAFETY: the pointer comes from `boxed`, and no other thread can access the array before publication.
             unsafe { &*self.base() }.previous.set(Some(previous));
         }
 
         pub(in crate::side_table) fn previous(self) -> Option<Self> {
-            // SAFETY: it is not freed while somebody asks.
+            // SAFETY: the pointer comes from `boxed`, and callers do not free an array that they still use.
             unsafe { &*self.base() }.previous.get().filter(|previous| !previous.is_empty())
         }
 
         pub(in crate::side_table) unsafe fn free(self) {
-            // SAFETY: it was made so, and the caller says that nobody uses it.
+            // SAFETY: the pointer comes from `Box::into_raw` in `boxed`, and no thread uses the array, as `free`
+            // requires.
             drop(unsafe { Box::from_raw(self.base()) });
         }
 
@@ -271,45 +284,49 @@ mod modelled {
         }
 
         pub(super) unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
-            // SAFETY: the caller says that it is not freed.
+            // SAFETY: the pointer comes from `boxed`, and the array is not freed during `'array`, as this function
+            // requires.
             &unsafe { &*self.base() }.tags[group]
         }
 
         pub(in crate::side_table) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
-            // SAFETY: the caller says that it is not freed.
+            // SAFETY: the pointer comes from `boxed`, and the array is not freed during `'array`, as this function
+            // requires.
             &unsafe { &*self.base() }.slots[group * SLOTS + index]
         }
 
         pub(in crate::side_table) unsafe fn first_of<'array>(self, group: usize, slots: &Matches) -> &'array Slot<N> {
-            // SAFETY: the caller says that it is not freed.
+            // SAFETY: the array is not freed during `'array`, as this function requires; an index out of bounds panics.
             unsafe { self.slot(group, slots.0.trailing_zeros() as usize / 8) }
         }
     }
 }
 
 impl<N> Array<N> {
-    /// What a shard keeps in its atomic word.
+    /// The representation for a shard's atomic pointer.
     #[inline]
     pub(super) const fn into_raw(self) -> *mut N {
         self.packed.as_ptr().cast()
     }
 
+    /// Restores an array from its representation.
+    ///
     /// # Safety
     ///
-    /// It comes from [`into_raw`](Self::into_raw).
+    /// `raw` comes from [`into_raw`](Self::into_raw).
     #[inline]
     pub(super) unsafe fn from_raw(raw: *mut N) -> Self {
-        // SAFETY: the caller says so, and that is not null.
+        // SAFETY: `raw` comes from `into_raw`, so it is not null.
         Self { packed: unsafe { NonNull::new_unchecked(raw.cast()) } }
     }
 
-    /// How many groups there are, which is a power of two, and at least 2.
+    /// Number of groups: a power of two, and at least 2.
     #[inline]
     pub(super) fn groups(self) -> usize {
         1 << (u64::BITS - self.shift())
     }
 
-    /// The group where a key with this hash is looked for first.
+    /// Home group of a key with this hash.
     #[inline]
     pub(super) fn home(self, hash: u64) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "there are so many groups in memory")]
@@ -317,27 +334,33 @@ impl<N> Array<N> {
         group
     }
 
-    /// The group that is looked at after this one.
+    /// Next group of a probe sequence.
     #[inline]
     pub(super) fn after(self, group: usize) -> usize {
         (group + 1) % self.groups()
     }
 
+    /// Loads the tags of a group.
+    ///
     /// # Safety
     ///
-    /// There is such a group, and the array is not freed meanwhile.
+    /// `group` is less than `groups`, and the array is not freed during the call.
     #[inline]
     pub(super) unsafe fn tags(self, group: usize, order: Ordering) -> Tags {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the group exists, and the array is not freed during the call, so the word may be borrowed for the
+        // load.
         Tags(unsafe { self.tag_word(group) }.load(order))
     }
 
+    /// Stores the tags of a group.
+    ///
     /// # Safety
     ///
-    /// There is such a group, the array is not freed meanwhile, and nobody else stores tags.
+    /// `group` is less than `groups`, the array is not freed during the call, and no other thread stores tags.
     #[inline]
     pub(super) unsafe fn set_tags(self, group: usize, tags: Tags, order: Ordering) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the group exists, and the array is not freed during the call, so the word may be borrowed for the
+        // store.
         unsafe { self.tag_word(group) }.store(tags.0, order);
     }
 }
@@ -358,19 +381,19 @@ mod tests {
             let end = array.base().addr() + layout.size() - groups;
             assert!(array.packed.addr().get() < end, "{layout:?}");
             for group in 0..array.groups() {
-                // SAFETY: there is such a group, nobody else stores, and it is not freed.
+                // SAFETY: the group exists, no other thread has the array, and the test does not free it.
                 unsafe { array.set_tags(group, Tags(u32::MAX - u32::try_from(group).unwrap()), Ordering::Relaxed) };
                 for index in 0..SLOTS {
-                    // SAFETY: as above.
+                    // SAFETY: the array comes from `allocate`, the slot exists, and the test does not free the array.
                     unsafe { array.slot(group, index) }.key.store(group * SLOTS + index, Ordering::Relaxed);
                 }
             }
             for group in 0..array.groups() {
-                // SAFETY: as above.
+                // SAFETY: the group exists, and the test does not free the array.
                 let tags = unsafe { array.tags(group, Ordering::Relaxed) };
                 assert_eq!(tags.0, u32::MAX - u32::try_from(group).unwrap());
                 for index in 0..SLOTS {
-                    // SAFETY: as above.
+                    // SAFETY: the array comes from `allocate`, the slot exists, and the test does not free the array.
                     let key = unsafe { array.slot(group, index) }.key.load(Ordering::Relaxed);
                     assert_eq!(key, group * SLOTS + index);
                 }
@@ -391,7 +414,7 @@ mod tests {
         assert!(array.is_empty());
         assert_eq!(array.groups(), 2);
         for group in [array.home(0), array.home(u64::MAX)] {
-            // SAFETY: a home is a group, and the array is not freed.
+            // SAFETY: a home group exists, and the empty array is a static.
             assert!(unsafe { array.tags(group, Ordering::Relaxed) }.taken().eq([]));
         }
     }

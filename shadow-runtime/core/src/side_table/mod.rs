@@ -1,11 +1,11 @@
-//! Side tables: what is beside an object that is known by its address.
+//! Side tables: concurrent hash maps from the address of an object to a pointer.
 //!
-//! In: an address. Out: what is kept for it, a pointer. Each kind of host that has a table says what that points to,
-//! and when it is let go of: `host/arc.rs`, `host/fixed.rs`, `raw/kind.rs`, `raw/table.rs`.
+//! In: an address. Out: the pointer that the table stores for the address. Each kind of host with a table defines the
+//! pointee, and when an entry is removed: `host/arc.rs`, `host/fixed.rs`, `raw/kind.rs`, `raw/table.rs`.
 //!
-//! A table is in shards, each with a lock that only writers take (`shard.rs`). Neither code of a user nor the global
-//! allocator runs under it (R4): whatever is taken out of a shard is dropped after it is unlocked, and a shard grows by
-//! an array that was allocated while it was not locked.
+//! A table consists of shards, each with a lock that only writers take (`shard.rs`). No user code and no global
+//! allocator runs under a shard's lock (R4): a writer drops removed values after it has unlocked the shard, and
+//! allocates a larger array while the shard is unlocked.
 
 mod array;
 mod prefetch;
@@ -23,8 +23,9 @@ use std::ptr::NonNull;
 
 use crate::sync::{array_of, const_fn};
 
-/// None under a model checker, for which every run has to be the same, whatever the addresses. Few under Miri, where a
-/// sweep of 128 shards takes a second; no less than for a table of `raw`, which has 8 shards.
+/// Bits of a hash that select a shard. Under loom 0, since every run of a model must be the same, whatever the
+/// addresses. Few under Miri, where a sweep of 128 shards takes a second, but enough for a table of `raw`, which has 8
+/// shards.
 const SHARD_BITS: u32 = if cfg!(loom) {
     0
 } else if cfg!(miri) {
@@ -33,10 +34,10 @@ const SHARD_BITS: u32 = if cfg!(loom) {
     7
 };
 
-/// How many shards a table has, if it is not one of many.
+/// Default number of shards of a table, and the maximum.
 pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
 
-/// A table from addresses to pointers. It has no more than [`SHARDS`] shards, by a power of two.
+/// A hash table from addresses to pointers. The number of shards is a power of two, and at most [`SHARDS`].
 pub(crate) struct SideTable<N, const COUNT: usize = SHARDS> {
     arrays: [Current<N>; COUNT],
     upkeeps: [Upkeep; COUNT],
@@ -49,7 +50,7 @@ impl<N, const COUNT: usize> SideTable<N, COUNT> {
         }
     }
 
-    /// What is kept for `key`. Takes no lock.
+    /// Finds the pointer of `key`. Takes no lock.
     #[inline]
     pub(crate) fn find(&self, key: usize) -> Option<NonNull<N>> {
         let hash = hash(key);
@@ -60,7 +61,8 @@ impl<N, const COUNT: usize> SideTable<N, COUNT> {
         }
     }
 
-    /// Goes on from the hash, so that whoever finds what it looks for at home keeps nothing for this.
+    /// Continues a lookup behind the home group. Takes the hash and computes the shard again, so that a hit in the home
+    /// group keeps no other state alive for this call.
     #[cold]
     #[inline(never)]
     fn search(&self, key: usize, hash: u64) -> Option<NonNull<N>> {
@@ -73,7 +75,7 @@ impl<N, const COUNT: usize> SideTable<N, COUNT> {
         self.shard_at(shard_number(hash))
     }
 
-    /// The shard of a number, however large.
+    /// The shard of a number, modulo the number of shards.
     #[inline]
     pub(crate) fn shard_at(&self, number: usize) -> Shard<'_, N> {
         let index = number % COUNT;
@@ -85,7 +87,7 @@ impl<N, const COUNT: usize> SideTable<N, COUNT> {
     }
 }
 
-/// The number of a hash's shard, from the low bits, of which few are left.
+/// Shard number of a hash, before the reduction modulo the number of shards: the low bits of the hash.
 #[inline]
 const fn shard_number(hash: u64) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "few bits are left")]
@@ -93,8 +95,9 @@ const fn shard_number(hash: u64) -> usize {
     number
 }
 
-/// Multiplies by 2^64 divided by the golden ratio, to 128 bits, and folds the halves: real addresses are strided, and
-/// both ends of the hash are used, the low for the shard and the tags, the high for the group.
+/// Fibonacci hashing: multiplies by 2^64 divided by the golden ratio, to 128 bits, and folds the two halves. Real
+/// addresses have regular strides, and a table uses bits from either end of the hash: low bits for the shard and the
+/// tags, high bits for the group.
 #[inline]
 pub(crate) fn hash(key: usize) -> u64 {
     let product = (key as u128) * 0x9E37_79B9_7F4A_7C15;
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
     use crate::fewer::fewer;
 
-    /// How many of the keys are in the fullest of 128 parts.
+    /// The number of keys in the fullest of 128 buckets.
     fn fullest(keys: impl Iterator<Item = usize>, part: fn(u64) -> u64) -> usize {
         let mut parts = [0; 128];
         keys.for_each(|key| parts[usize::try_from(part(hash(key)) % 128).unwrap()] += 1);
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn addresses_are_spread_over_the_shards_the_tags_and_the_groups_whatever_their_stride() {
         let strides = [8, 16, 48, 64, 80, 1024, 4096, 4112, 1 << 21];
-        // Under Miri, one.
+        // Under Miri, one stride.
         for stride in strides.into_iter().take(fewer(usize::MAX, 1)) {
             let keys = || (1..=128 * 64).map(|number| 0x7f00_0000_0000 + number * stride);
             for part in [

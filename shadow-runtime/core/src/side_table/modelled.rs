@@ -1,6 +1,7 @@
-//! One shard, for the models of `tests/loom_table.rs`, which have values of their own.
+//! One shard with boxed values, for the models of `tests/loom_table.rs`.
 //!
-//! In: keys and boxed values. Out: what a reader finds. It is compiled under a model checker only.
+//! In: keys and values. Out: the result of lookups. Compiled only under loom. Neighbour: `shard.rs`, the code under
+//! test.
 #![allow(
     missing_debug_implementations,
     missing_docs,
@@ -14,15 +15,17 @@ use std::ptr::NonNull;
 use super::shard::{Current, Upkeep};
 use super::{Shard, hash};
 
-/// A shard whose values are boxed, and dropped with it.
+/// A shard that owns boxed values, and drops them with the shard.
 pub struct Table<V> {
     array: Current<V>,
     upkeep: Upkeep,
 }
 
-// SAFETY: a shard gives out pointers to values; all of them may be shared between threads.
+// SAFETY: a shard hands out shared references and boxes of values; for `V: Send + Sync` threads may share and move
+// values.
 unsafe impl<V: Send + Sync> Send for Table<V> {}
-// SAFETY: as above.
+// SAFETY: a shard hands out shared references and boxes of values; for `V: Send + Sync` threads may share and move
+// values.
 unsafe impl<V: Send + Sync> Sync for Table<V> {}
 
 impl<V> Default for Table<V> {
@@ -37,8 +40,8 @@ impl<V> Table<V> {
     }
 
     pub fn find(&self, key: usize) -> Option<&V> {
-        // SAFETY: models look for no key that they remove, and values are dropped with the table, or by who removes
-        // them.
+        // SAFETY: the value was boxed by `insert` or `replace`. No model looks up a key that the model removes (T5),
+        // and a box from `replace` or `remove` is dropped only when no reader has the value.
         self.shard().find(key, hash(key)).map(|value| unsafe { value.as_ref() })
     }
 
@@ -46,19 +49,21 @@ impl<V> Table<V> {
         self.shard().lock_with_room().insert(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
     }
 
-    /// Puts another value there; the first is the caller's, to be dropped when no reader can have it.
+    /// Replaces a value. The caller drops the returned box only when no reader can have a reference to the value.
     pub fn replace(&self, key: usize, value: V) -> Box<V> {
         let mut shard = self.shard().lock();
         let first = shard.find(key, hash(key)).expect("there is one");
         shard.replace(key, hash(key), NonNull::from(Box::leak(Box::new(value))));
-        // SAFETY: it was boxed by `insert`, and is in the table no more.
+        // SAFETY: the value was boxed by `insert` or `replace`, and is no longer in the shard, so the box has one
+        // owner.
         unsafe { Box::from_raw(first.as_ptr()) }
     }
 
-    /// Takes a key out that no reader looks for.
+    /// Removes a key. No reader looks up the key during or after the call (T5).
     pub fn remove(&self, key: usize) -> Option<Box<V>> {
         let value = self.shard().lock().remove(key, hash(key))?;
-        // SAFETY: it was boxed by `insert`, and nobody looks for it.
+        // SAFETY: the value was boxed by `insert` or `replace`, and is no longer in the shard; by T5 no reader uses the
+        // value.
         Some(unsafe { Box::from_raw(value.as_ptr()) })
     }
 
@@ -66,23 +71,23 @@ impl<V> Table<V> {
         self.shard().entries()
     }
 
-    /// How many groups the array has.
+    /// Number of groups of the current array.
     pub fn groups(&self) -> usize {
         self.shard().groups()
     }
 
-    /// How many arrays it has had that are not empty.
+    /// Number of arrays so far, except for the empty array.
     pub fn arrays(&self) -> usize {
         self.shard().arrays()
     }
 
-    /// The first `count` keys whose home is the first of two groups, or the second.
+    /// The first `count` keys with the first of two groups as home group, or with the second.
     pub fn keys(count: usize, of_second_group: bool) -> Vec<usize> {
         let is_one = |key: &usize| (hash(*key) >> 63 == 1) == of_second_group;
         (1..).map(|number| number * 16).filter(is_one).take(count).collect()
     }
 
-    /// Two keys whose home is the first of two groups, and whose tags of its first slot are the same.
+    /// Two keys with the first of two groups as home group, and with the same tag for the first slot.
     pub fn keys_alike() -> [usize; 2] {
         let tags = |key: usize| hash(key) & 0x7e;
         let keys = Self::keys(200, false);
@@ -90,7 +95,7 @@ impl<V> Table<V> {
         [keys[0], *alike.expect("there are 64 tags")]
     }
 
-    /// The first `count` keys whose home is this one of four groups.
+    /// The first `count` keys with the given home group out of four groups.
     pub fn keys_of_four(count: usize, group: u64) -> Vec<usize> {
         (1..).map(|number| number * 16).filter(|key| hash(*key) >> 62 == group).take(count).collect()
     }
@@ -101,10 +106,11 @@ impl<V> Drop for Table<V> {
         let mut values = Vec::new();
         self.shard().lock().each(|_, value| values.push(value));
         for value in values {
-            // SAFETY: it was boxed by `insert`, and the table goes.
+            // SAFETY: the value was boxed by `insert` or `replace`, and the exclusive borrow of the table excludes
+            // readers.
             drop(unsafe { Box::from_raw(value.as_ptr()) });
         }
-        // SAFETY: the table goes.
+        // SAFETY: the exclusive borrow of the table excludes other threads, and the table is not used after the drop.
         unsafe { self.shard().free() };
     }
 }

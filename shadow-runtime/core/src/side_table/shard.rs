@@ -1,98 +1,108 @@
-//! One shard of a side table: reads take no lock; writers hold the shard's.
+//! One shard of a side table: a hash map from keys to opaque pointers. Lookups take no lock; writers hold the shard's
+//! lock.
 //!
-//! In: a key and its hash. Out: the value, a pointer that is not this file's business. The reader's half is here, the
-//! writer's in `shard/writer.rs`.
+//! In: a key and the key's hash. Out: the value, an opaque pointer. Layout, invariants and lookup are here; insertion,
+//! removal and growth are in `shard/writer.rs`. Neighbours: `array.rs`, the memory of slots and tags; `tags.rs`, the
+//! tags of a group.
 //!
-//! # What is where
+//! # Layout
 //!
-//! Open addressing with groups of four slots (`array.rs`) and their tags (`tags.rs`). A key is in its home group, or,
-//! if that was full, in the next that was not; each group that it could not stay in is marked as passed. What is
-//! removed leaves no tombstone: what comes after moves back, and if there is nothing, the mark goes. So the table never
-//! has to be rebuilt at one size, and its time and memory stay as they are however much comes and goes.
+//! The hash table uses open addressing with linear probing, in units of groups: four slots (`array.rs`) and their tags
+//! (`tags.rs`). The hash of a key selects the home group. A key is in the home group or, if the home group was full, in
+//! the next group of the probe sequence that was not full. Insertion sets the *overflow bit* of every full group that
+//! the probe passes. Removal leaves no tombstone: backward-shift deletion moves a later key into the freed slot, and
+//! without such a key, removal clears the overflow bit. So a shard never rehashes at constant size. Time and memory do
+//! not degrade, however many keys come and go.
 //!
-//! - **T1** Only who holds the lock stores anything.
-//! - **T2** If a key is not in its home, each group from there to the one before the key's is marked as passed. A group
-//!   that is marked is full: none of its tags is vacant.
-//! - **T3** An array that has been replaced is not stored to any more.
-//! - **T4** An array is not freed.
-//! - **T5** For as long as anybody looks for a key, or uses what was found for it, it is not removed. The callers see
-//!   to that: of an `Arc`'s entry, whoever looks for it holds the `Arc`, and it is removed only when there is none.
-//!   Only `raw/newest.rs` does without, and argues what a look-up is good for then.
+//! - **T1** Only a thread that holds the shard's lock stores to the shard.
+//! - **T2** Every group of a key's probe sequence before the key's own group has the overflow bit set. A group with the
+//!   overflow bit set is full: no tag of the group is vacant.
+//! - **T3** A replaced array receives no stores.
+//! - **T4** An array is not freed once a writer has filled or published the array.
+//! - **T5** A key is not removed during a lookup of the key, nor while a thread uses the result of the lookup. The
+//!   callers guarantee T5: a thread that looks up the entry of an `Arc` holds the `Arc`, and the entry is removed only
+//!   after the last `Arc` is gone. Only `raw/newest.rs` does without T5, and argues what a lookup guarantees there.
+//! - **T6** A key in its home group stays in its slot until the key is removed or the array is replaced: backward-shift
+//!   deletion moves only keys that are outside of their home groups.
+//! - **T7** While a [`RoomyGuard`](writer::RoomyGuard) is held, the shard has fewer entries than the load factor
+//!   admits. So the array has slots, and at least one slot is vacant.
 //!
-//! - **T6** A key that is in its home stays in its slot, until it is removed or the array is replaced: what moves back
-//!   comes from a group that is not its home.
-//! - **T7** While a [`RoomyGuard`](writer::RoomyGuard) is held, there are fewer entries than the array may have, so it
-//!   has slots, and one of them is vacant.
+//! # Lookup
 //!
-//! # Reader's path
+//! A full lookup loads the move counter (Acquire), and then the array. For each group of the probe sequence, the lookup
+//! loads the tags. For each slot with a matching tag, the lookup loads the key, the value, and the key again. If both
+//! loads of the key return the wanted key, the value belongs to the key. A group without the overflow bit ends the
+//! probe sequence: the key is absent. The lookup then loads the move counter again, and starts over if the counter has
+//! changed.
 //!
-//! Load the count of moves (`Acquire`), and the array. From the home group on: load the tags; of each slot whose tag
-//! matches, load the key, the value, and the key again; if both are the wanted one, the value is its value. If the
-//! group was not passed, the key is not there: load the count of moves again, and if it has changed, look again.
+//! Most lookups end in the home group. So every lookup probes the home group first, without the move counter. A hit in
+//! the home group loads the key only once: by T5 and T6 the key stays in its slot, so a value that is loaded after the
+//! key is the key's value. A miss in the home group needs one load of the tags. When the tags had the loaded value,
+//! without the overflow bit, the key was, by T2, in the home group or absent, and no tag matched.
 //!
-//! Mostly the home group is all there is to see, and is looked at first, without the count. A hit there needs the key
-//! but once: by T5 and T6 it stays, so the value, which is loaded after it, is its value. And for a miss one load of
-//! the home's tags is enough: when they had this value, without the mark, the key was, by T2, at home or nowhere, and
-//! its tag was not there. So a hit touches a line of tags, which 16 groups share, and the line of its slot, which is
-//! touched while the tags are still on their way, so that the two waits are one; and a miss the line of tags. The mark
-//! is what makes that so for more of the misses in a table that is almost full, where about half of the groups are
-//! full. Addresses at a stride, as allocators give them, have passed few of those; random ones have passed most, and
-//! every other miss goes on from its home.
+//! A hit touches two cache lines: a line of tags, shared by 16 groups, and the line of the group's slots. The lookup
+//! loads from the line of slots before the tags arrive, so the two cache misses overlap. A miss touches only the line
+//! of tags. The overflow bit lets more misses end in the home group when the table is almost full, and about half of
+//! the groups are full. Keys at a regular stride, as from an allocator, have overflowed from few full groups. Random
+//! keys have overflowed from most full groups, and every second miss probes beyond the home group.
 //!
-//! In a table that is larger than the caches, a reader's time is the time that lines take to come, divided by how many
-//! reads the processor has begun at once: as many as fit the some three hundred instructions that it looks ahead. So
-//! each instruction of this path counts, however quick it is by itself; without its lines, it is some 30.
+//! In a table larger than the caches, the time of a lookup is the memory latency, divided by the number of lookups that
+//! the processor has in flight. The reorder buffer, of about 300 instructions, bounds that number. So each instruction
+//! of the lookup counts, even a fast instruction. A lookup has about 30 instructions.
 //!
-//! # Writer's path
+//! # Writers
 //!
-//! *Insert*: at the first vacant slot from the home group on, store the value, the tag, the key; before that, mark the
-//! groups before it as passed. *Remove*: store [`NOBODY`] for the key. If the group was passed, something may have been
-//! put further on for want of room here: the first such is copied into the hole as by an insert, the count of moves
-//! goes up by one, and it is removed from where it was, by the same path. If there is no such, store the vacant tag,
-//! and with it that the group was not passed; not before, so that T2 holds at any time. So a mark that is not needed
-//! any more stays no longer than until something of its group is removed. *Grow*: when more than 13 of 16 slots would
-//! be taken, unlock the shard; allocate an array of twice the size; lock again; copy all into the new array, link the
-//! new one to the old one, and store the new one. The old one stays as it is, for those who are in it. The global
-//! allocator may be code of the user, so it runs under no lock (R4). If another writer, or the allocator itself, has
-//! made room meanwhile, the array is freed, after the shard is unlocked: each writer wastes one at most.
+//! - *Insert*: set the overflow bit of each full group of the probe sequence; then store the value, the tag and the key
+//!   of the first vacant slot, in this order.
+//! - *Remove*: store the sentinel [`NOBODY`] as the key. If the group has the overflow bit, a key further on may have
+//!   overflowed from the group. Copy the first such key into the freed slot, by the stores of an insertion; increment
+//!   the move counter; remove the key from its old slot, by the same procedure. Without such a key, store the vacant
+//!   tag and clear the overflow bit, in one store. An earlier store would break T2. So an obsolete overflow bit lasts
+//!   at most until the next removal from its group.
+//! - *Grow*, above a load factor of 13/16: unlock the shard, allocate an array of twice the size, and lock the shard
+//!   again. Copy all entries to the new array, link the new array to the old array, and publish the new array. The old
+//!   array stays as it is, for lookups that still use it. The global allocator may be user code, so the allocator runs
+//!   under no lock (R4). If another writer, or the allocator itself, has made room meanwhile, the writer unlocks the
+//!   shard and frees the new array. Each attempt wastes at most one array.
 //!
-//! # Who races with what
+//! # Races
 //!
-//! - *Reader and insert.* The value is stored before the key, by `Release`; who loads the key by `Acquire` loads that
-//!   value, and sees what it points to as it was made. A tag that is seen early only means that the key is looked at
-//!   for nothing. The key comes last, since a reader may look at it by the tag of another key that its slot had before:
-//!   whoever then hears of it from that reader has to find it, too, by the marks and the tag.
-//! - *Reader and a slot that gets another key.* Between the two loads of the key the value of another may be stored:
-//!   its key was `NOBODY` before, stored earlier than the value, which is stored by `Release` and loaded by `Acquire`;
-//!   so whoever loads the new value finds at its second look that the key is not there. A key does not come back to a
-//!   slot that it has left: within an array keys only move back, towards their home, and by T5 it is not removed and
-//!   inserted anew meanwhile.
-//! - *Reader and move.* A reader may pass the hole before the key is copied there, and reach the place where it was
-//!   when it is gone. The count of moves is stored by `Release` after the copy and before the key is taken away; the
-//!   `NOBODY`, the tags, and all that is stored in their places later are stored by `Release`, and loaded by `Acquire`:
-//!   a reader who has seen any of it finds the count changed. If it has loaded the new count from the start, by
-//!   `Acquire`, it sees the copy, or a later count.
-//! - *Reader and growth.* The array is stored by `Release` and loaded by `Acquire`. Who still has the old one finds in
-//!   it what was there when it was replaced, which includes, by T5, the key that it looks for, if that was there. If
-//!   that is not, it was not there when the array was loaded.
-//! - *Writers* hold the lock, so all that they load may be `Relaxed`.
-//! - *The end of an entry and a reader of it* cannot meet, by T5.
+//! - *Lookup and insertion.* The value is stored before the key, by Release stores. A lookup that acquires the key sees
+//!   the value, and the initialised memory behind the value. A tag that is visible before the key costs one useless
+//!   comparison. The key is stored last, since a lookup may reach the slot by the tag of an earlier key. Once a lookup
+//!   has found the key, every lookup that happens after must find the key, too, by the overflow bits and the tag.
+//! - *Lookup and reuse of a slot.* A writer may store the value of another key between the two loads of the key. The
+//!   slot's key became `NOBODY` before that Release store of the value. A lookup that acquires the new value finds at
+//!   the second load that the wanted key is gone. The wanted key does not return to a slot: within an array, keys only
+//!   move towards their home groups, and by T5 the key is not removed and inserted again during the lookup.
+//! - *Lookup and move.* A lookup may pass the freed slot before the copy, and reach the old slot after the key is gone.
+//!   The move counter is stored by Release, after the copy and before the key is removed. Removal stores `NOBODY` and
+//!   the tags by Release, as do later stores to the same memory, and lookups load by Acquire. A lookup that has read
+//!   one of these stores finds the counter changed. A lookup that has acquired the new counter at the start sees the
+//!   copy, or finds a later counter.
+//! - *Lookup and growth.* The pointer to the array is stored by Release and loaded by Acquire. A lookup in the old
+//!   array finds every entry that was present at the replacement. By T5 these entries include the wanted key, if the
+//!   key was present. If the old array lacks the key, the key was absent when the lookup loaded the pointer.
+//! - *Writers* hold the lock, so Relaxed suffices for their loads.
+//! - *Lookup and destruction of the value* cannot meet, by T5.
 //!
-//! # Memory, and what the choice gives up
+//! # Memory, and the price of the design
 //!
-//! A slot and its tag are 17 bytes. Arrays that were replaced are kept (T4), since a reader leaves no trace by which
-//! one could know that it has left: together they are as large as the current one at most. So a shard has at most 4
-//! times 17 bytes for each entry that was there at the same time, mostly half of that, and does not give it back when
-//! there are fewer. What the entries point to, which is the larger part, is not kept. Growth copies one shard of many
-//! at a time, so that only those wait who want to write to it.
+//! A slot and its tag take 17 bytes. Replaced arrays stay allocated (T4), since a lookup leaves no trace, and no writer
+//! can know that a lookup has ended. Together the replaced arrays are smaller than the current array. A shard that has
+//! grown takes at most 5 times 17 bytes for each entry of its peak, and about half of that when the array is full. A
+//! shard does not shrink when the number of entries falls. The memory behind the values, the larger part, is not kept.
+//! Growth copies one shard of many, so growth delays only writers of that shard.
 //!
-//! # Where it comes from
+//! # Literature
 //!
-//! Groups in a cache line, reads without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency",
-//! ASPLOS 2015). Tags that are compared several at once: Swiss tables (Kulukundis, `CppCon` 2017), which papaya and
-//! hashbrown have. That a group says whether it was passed: Folly's `F14` (Bronson and Shi, 2019), which counts how
-//! often. Removal by moving back: Knuth, volume 3, 6.4, algorithm R. Locks of shards that readers do without are those
-//! of `parking_lot`'s table of queues, whose tables are also kept when they are replaced.
+//! - Groups in a cache line, lookups without a store: CLHT (David, Guerraoui, Trigonakis: "Asynchronized Concurrency",
+//!   ASPLOS 2015).
+//! - Tags, several compared at once: Swiss tables (Kulukundis, `CppCon` 2017), also in papaya and hashbrown.
+//! - Overflow per group: Folly's `F14` (Bronson and Shi, 2019), with a counter instead of a bit.
+//! - Backward-shift deletion: Knuth, volume 3, 6.4, algorithm R.
+//! - Locks that a lookup of the array does not take, and replaced arrays that stay allocated: `parking_lot`'s table of
+//!   queues.
 
 mod writer;
 
@@ -103,11 +113,11 @@ use crate::side_table::tags::Tags;
 use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, const_fn};
 use writer::Writer;
 
-/// A key that is nobody's: no caller looks for it, nor for 0, which a slot has that was never filled. A reader may see
-/// the tag of such a slot before its key.
+/// Sentinel key of a slot without an entry. No caller looks up `NOBODY`, or 0, the key of a slot that was never filled.
+/// A lookup may see the tag of a slot before the slot's key, and then loads the sentinel or 0.
 pub(crate) const NOBODY: usize = usize::MAX;
 
-/// A part of a table.
+/// Handle to one shard of a table.
 pub(crate) struct Shard<'table, N> {
     array: &'table Current<N>,
     upkeep: &'table Upkeep,
@@ -121,13 +131,13 @@ impl<N> Clone for Shard<'_, N> {
 
 impl<N> Copy for Shard<'_, N> {}
 
-/// Where the array of a shard is. Those of all shards lie together, so that readers have them in few cache lines.
+/// Pointer to the current array of a shard. A table stores the pointers of all shards together, in few cache lines.
 pub(super) struct Current<N>(AtomicPtr<N>);
 
-/// What else a shard has, which readers mostly do without.
+/// State of a shard that most lookups do not load. The alignment prevents false sharing between shards.
 #[repr(align(64))]
 pub(super) struct Upkeep {
-    /// How often a key was moved within an array.
+    /// Move counter: counts the keys that were moved within an array.
     moves: AtomicUsize,
     entries: AtomicUsize,
     writer: Mutex<Writer>,
@@ -142,36 +152,37 @@ impl<N> Current<N> {
 
     #[inline]
     fn array(&self) -> Array<N> {
-        // Acquire: pairs with the Release of `grow`. SAFETY: nothing else is ever in this word.
+        // Acquire: pairs with the Release store in `Guard::replace_array`.
+        // SAFETY: the atomic only ever holds pointers from `Array::into_raw`.
         unsafe { Array::from_raw(self.0.load(Ordering::Acquire)) }
     }
 
-    /// The value of `key`, if it can be told from its home group.
+    /// Finds the value of `key` in the key's home group. An error says whether the probe has to continue.
     #[inline]
     pub(super) fn look_at_home(&self, key: usize, hash: u64) -> Result<NonNull<N>, Not> {
         let array = self.array();
         let group = array.home(hash);
-        // Relaxed: a hit is decided by the key, and a miss by this one word: see the header.
-        // SAFETY: a home is a group, and by T4 the array is not freed.
+        // Relaxed: a hit depends on the key, which is acquired, and a miss on this word alone (see "Lookup").
+        // SAFETY: a home group is within the array, and by T4 the array is not freed.
         let tags = unsafe { array.tags(group, Ordering::Relaxed) };
         let matches = tags.matches(hash);
         if matches.is_empty() {
             return Err(if tags.was_passed() { Not::AtHome } else { Not::There });
         }
-        // SAFETY: the tag says that there are slots; by T4 the array is not freed.
+        // SAFETY: a tag matches, so the array is not the empty one and, by M1, has slots; by T4 the array is not freed.
         let first = unsafe { array.slot(group, 0) };
-        // Only to have the line on its way: which slot it will be is known when the tags are. Relaxed: not used.
+        // Starts the cache miss of the slots before the tags select a slot. Relaxed: the result is not used.
         first.key.load(Ordering::Relaxed);
-        // SAFETY: as above, and there is one.
+        // SAFETY: a tag matches, so `matches` has a slot, and by M1 the array has slots; by T4 the array is not freed.
         unsafe { array.first_of(group, &matches) }.value_at_home(key).ok_or(Not::AtHome)
     }
 }
 
-/// Where a key is not.
+/// Outcome of a lookup that found no value in the home group.
 pub(super) enum Not {
-    /// Not in its home group: it may be in another.
+    /// Not in the home group, but the probe sequence continues.
     AtHome,
-    /// Nowhere.
+    /// Absent from the shard.
     There,
 }
 
@@ -193,7 +204,7 @@ impl<'table, N> Shard<'table, N> {
         Self { array, upkeep }
     }
 
-    /// The value of `key`.
+    /// Finds the value of `key`. Takes no lock.
     #[inline]
     pub(crate) fn find(self, key: usize, hash: u64) -> Option<NonNull<N>> {
         match self.array.look_at_home(key, hash) {
@@ -203,30 +214,31 @@ impl<'table, N> Shard<'table, N> {
         }
     }
 
-    /// As [`find`](Self::find), as far as it takes.
+    /// Finds the value of `key` by the full probe sequence. Takes no lock.
     #[inline]
     pub(super) fn search(self, key: usize, hash: u64) -> Option<NonNull<N>> {
         loop {
-            // Acquire: pairs with the Release of `Guard::move_back`.
+            // Acquire: pairs with the Release store in `Guard::move_back`.
             let moves = self.upkeep.moves.load(Ordering::Acquire);
             if let Some(value) = look(self.array.array(), key, hash) {
                 return Some(value);
             }
-            // Relaxed: what has to be seen by now is seen, by the Acquire loads of tags and keys.
+            // Relaxed: the Acquire loads of tags and keys order this load after the counter of every move that they
+            // have seen.
             if self.upkeep.moves.load(Ordering::Relaxed) == moves {
                 return None;
             }
         }
     }
 
-    /// About how many entries it has.
+    /// Number of entries; an estimate for callers without the lock.
     pub(crate) fn entries(self) -> usize {
-        // Relaxed: an estimate.
+        // Relaxed: no memory is accessed by means of the number. A thread that holds the lock loads the exact number.
         self.upkeep.entries.load(Ordering::Relaxed)
     }
 }
 
-/// One look through an array.
+/// Probes an array once.
 fn look<N>(array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
     let mut group = array.home(hash);
     for _ in 0..array.groups() {
@@ -239,13 +251,14 @@ fn look<N>(array: Array<N>, key: usize, hash: u64) -> Option<NonNull<N>> {
     None
 }
 
-/// One look into a group. Its tags are what was seen before the look at the keys.
+/// Probes one group. The returned tags were loaded before the keys.
 #[inline]
 fn look_in<N>(array: Array<N>, group: usize, key: usize, hash: u64) -> (Tags, Option<NonNull<N>>) {
-    // SAFETY: it is a group, and by T4 the array is not freed. Acquire: argued in the header.
+    // Acquire: pairs with the Release stores of tags in `put`, `fill` and `make_vacant`.
+    // SAFETY: `look` passes a group of the array, and by T4 the array is not freed.
     let tags = unsafe { array.tags(group, Ordering::Acquire) };
     for index in tags.matches(hash) {
-        // SAFETY: the tag says that there are slots; by T4 the array is not freed.
+        // SAFETY: a tag matches, so the array is not the empty one and, by M1, has slots; by T4 the array is not freed.
         if let Some(value) = unsafe { array.slot(group, index) }.value_of(key) {
             return (tags, Some(value));
         }
@@ -254,28 +267,29 @@ fn look_in<N>(array: Array<N>, group: usize, key: usize, hash: u64) -> (Tags, Op
 }
 
 impl<N> Slot<N> {
-    /// The value, if it is that of `key`, and the slot is in its home: then the key stays there (T6).
+    /// The slot's value, if the slot has `key` and is in the key's home group, where the key stays (T6).
     #[inline]
     fn value_at_home(&self, key: usize) -> Option<NonNull<N>> {
-        // Acquire: pairs with the Release of `fill`.
+        // Acquire: pairs with the Release store of the key in `fill`.
         let seen = self.key.load(Ordering::Acquire);
-        // Acquire: pairs with the Release of `fill` and `replace`. Loaded whosever it is, which is one address less to
-        // calculate.
+        // Acquire: pairs with the Release stores of the value in `fill` and `replace`. The load is unconditional, which
+        // saves the calculation of an address.
         let value = self.value.load(Ordering::Acquire);
-        // SAFETY: the value was stored before the key, and is not null.
+        // SAFETY: `fill` stores a non-null value before the key, and the Acquire load has returned that key.
         (seen == key).then(|| unsafe { NonNull::new_unchecked(value) })
     }
 
-    /// The value, if it is that of `key`.
+    /// The slot's value, if the slot has `key` before and after the load of the value.
     #[inline]
     fn value_of(&self, key: usize) -> Option<NonNull<N>> {
-        // Acquire: pairs with the Release of `fill`, and of `take_away`.
+        // Acquire: pairs with the Release stores of the key in `fill` and `take_away`.
         if self.key.load(Ordering::Acquire) != key {
             return None;
         }
-        // Acquire: pairs with the Release of `fill`.
+        // Acquire: pairs with the Release stores of the value in `fill` and `replace`.
         let value = self.value.load(Ordering::Acquire);
-        // Acquire: pairs with the Release of `take_away`; the miss that follows has to see the count of moves.
+        // Acquire: pairs with the Release store of `NOBODY` in `take_away`. The miss that follows must see the move
+        // counter.
         if self.key.load(Ordering::Acquire) != key {
             return None;
         }
@@ -284,30 +298,31 @@ impl<N> Slot<N> {
 }
 
 impl<N> Shard<'_, N> {
-    /// How many groups its array has, for the models.
+    /// Number of groups of the current array, for the models.
     #[cfg(loom)]
     pub(crate) fn groups(self) -> usize {
         self.array.array().groups()
     }
 
-    /// How many arrays it has had that are not empty, for the models.
+    /// Number of arrays so far, except for the empty array, for the models.
     #[cfg(loom)]
     pub(crate) fn arrays(self) -> usize {
         std::iter::successors(Some(self.array.array()), |array| array.previous()).count()
     }
 
-    /// Frees all arrays, for the models: the tables of hosts stay.
+    /// Frees all arrays, for the models. The tables of hosts are statics and stay.
     ///
     /// # Safety
     ///
-    /// Nobody uses it any more.
+    /// No thread uses the shard during or after the call.
     #[cfg(loom)]
     pub(crate) unsafe fn free(self) {
         let current = self.array.array();
         let mut next = (!current.is_empty()).then_some(current);
         while let Some(array) = next {
             next = array.previous();
-            // SAFETY: it was allocated, and the caller says that nobody uses it.
+            // SAFETY: the array is not the empty one, so `Array::allocate` made it. No thread uses it, as this function
+            // requires.
             unsafe { array.free() };
         }
     }

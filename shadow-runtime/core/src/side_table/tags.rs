@@ -1,11 +1,11 @@
-//! The tags of a group: which of its slots are taken, which may have a key, and whether it was passed.
+//! The tags of a group, in one word: vacant slots, candidate slots for a key, and the overflow bit.
 //!
-//! In: a hash. Out: the slots to look at. Neighbours: `array.rs`, which has a word of tags for each group; `shard.rs`,
-//! which says what a group that was passed is (T2).
+//! In: a hash. Out: the slots that a lookup has to probe. Neighbours: `array.rs`, with a word of tags for each group;
+//! `shard.rs`, with the invariant of the overflow bit (T2).
 //!
-//! There is one byte for each slot: 0 if the slot is vacant, otherwise one more than seven bits of the key's hash, so
-//! 128 at most. The first has only the upper six of the seven, and two added: its lowest bit says whether the group was
-//! passed. All four are compared at once.
+//! Each slot has a tag of one byte: 0 for a vacant slot, and otherwise seven bits of the key's hash, plus 1, so at most
+//! 128. The tag of slot 0 has only the upper six of seven bits, plus 2, and the lowest bit of the tag is the overflow
+//! bit of the group. A lookup compares the four tags by one integer operation.
 #![forbid(unsafe_code)]
 
 use crate::side_table::SHARD_BITS;
@@ -13,10 +13,10 @@ use crate::side_table::SHARD_BITS;
 /// The high bit of each tag.
 const HIGH: u32 = 0x8080_8080;
 
-/// The least that a tag is if its slot is not vacant.
+/// The least tag of each slot that is not vacant.
 const LEAST: u32 = 0x0101_0102;
 
-/// Says that the group was passed.
+/// The overflow bit of the group.
 const PASSED: u32 = 1;
 
 /// The tags of one group, in one word.
@@ -24,8 +24,8 @@ const PASSED: u32 = 1;
 pub(super) struct Tags(pub(super) u32);
 
 impl Tags {
-    /// The tags of a hash: each slot has another, so that none has to be copied to all. Neither the shard nor the group
-    /// is chosen by these bits.
+    /// The tags of a hash. Each slot takes different bits of the hash, which saves the broadcast of one tag to four
+    /// bytes. The bits of tags select neither the shard nor the group.
     #[inline]
     const fn of(hash: u64) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "no more than seven bits for each slot")]
@@ -33,58 +33,62 @@ impl Tags {
         bits + LEAST
     }
 
-    /// Which slots may have a key with this hash: the high bit of each such byte.
+    /// Finds the candidate slots for a key with this hash.
     ///
-    /// A slot may be there without a match: if its tag is 128, or the wanted one is, or if the one before matches. The
-    /// key decides anyway. The mark changes none of this: two is taken from its byte, for which the lowest bit does not
-    /// matter.
+    /// The subtraction sets the high bit of each byte that is equal. False positives are possible: by a tag of 128, in
+    /// the slot or of the hash, or by a borrow from the slot before. So a lookup compares the key anyway. The overflow
+    /// bit does not matter: the subtraction takes 2 from the first byte, and the lowest bit of the byte does not affect
+    /// the high bit of the difference.
     #[inline]
     pub(super) fn matches(self, hash: u64) -> Matches {
         let different = self.0 ^ Self::of(hash);
         Matches(different.wrapping_sub(LEAST) & HIGH)
     }
 
-    /// A slot that is vacant, if there is one.
+    /// Finds a vacant slot.
     #[inline]
     pub(super) fn vacant(self) -> Option<usize> {
         Matches(!self.taken().0 & HIGH).next()
     }
 
-    /// Whether a key was put further on, since there was no room here.
+    /// Whether the overflow bit is set: a key was inserted further on, since the group was full.
     #[inline]
     pub(super) fn was_passed(self) -> bool {
         self.0 & PASSED != 0
     }
 
+    /// Sets the overflow bit.
     #[must_use]
     pub(super) fn passed(self) -> Self {
         Self(self.0 | PASSED)
     }
 
+    /// Clears the overflow bit.
     #[must_use]
     pub(super) fn not_passed(self) -> Self {
         Self(self.0 & !PASSED)
     }
 
-    /// The slots that are not vacant. Nothing is carried from one to the next, since a tag is 128 at most.
+    /// Finds the slots that are not vacant. A tag is at most 128, so the addition carries into no other tag.
     #[inline]
     pub(super) fn taken(self) -> Matches {
         Matches(((self.0 & !PASSED) + !HIGH) & HIGH)
     }
 
-    /// Whether this slot is not vacant.
+    /// Whether the slot is not vacant.
     #[inline]
     pub(super) fn is_taken(self, index: usize) -> bool {
         self.taken().0 & 0x80 << (8 * index) != 0
     }
 
-    /// These, and of a slot that is vacant that of this hash.
+    /// Sets the tag of a vacant slot to that of `hash`.
     #[inline]
     #[must_use]
     pub(super) fn with(self, index: usize, hash: u64) -> Self {
         Self(self.0 | Self::of(hash) & 0xff << (8 * index))
     }
 
+    /// Makes a slot vacant, and keeps the overflow bit.
     #[inline]
     #[must_use]
     pub(super) fn without(self, index: usize) -> Self {
@@ -92,7 +96,7 @@ impl Tags {
     }
 }
 
-/// Slots of a group, one after the other: bit `8 * n + 7` is that of slot `n`.
+/// An iterator over slots of a group: bit `8 * n + 7` stands for slot `n`.
 pub(super) struct Matches(pub(super) u32);
 
 impl Matches {
@@ -122,7 +126,7 @@ mod tests {
     use crate::fewer::fewer;
     use crate::side_table::array::SLOTS;
 
-    /// A hash with this tag in every slot, but for the lowest bit of the first's.
+    /// A hash with this tag in every slot; in the first slot, without the lowest bit.
     fn with_tag(tag: u64) -> u64 {
         ((tag - 1) * 0x0101_0101) << SHARD_BITS
     }
@@ -132,7 +136,7 @@ mod tests {
         (1..=0x80).step_by(fewer(1, 21))
     }
 
-    /// The same tags in a group that was not passed, and in one that was.
+    /// The same tags without and with the overflow bit.
     fn passed_or_not(tags: Tags) -> [Tags; 2] {
         [tags, tags.passed()]
     }
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn tags_say_which_slots_may_have_a_key() {
         for tag in all_tags() {
-            // The bits of a shard, and those of a group, play no part.
+            // The hash bits of the shard and of the group have no influence.
             let hashes =
                 [with_tag(tag), with_tag(tag) | ((1 << SHARD_BITS) - 1) | u64::MAX << (SHARD_BITS + u32::BITS)];
             for other in all_tags().filter(|other| *other != tag) {
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn each_slot_has_a_tag_of_its_own() {
         for index in 0..SLOTS {
-            // The first bit says whether the group was passed.
+            // The lowest bit of the first tag is the overflow bit.
             for bit in usize::from(index == 0)..7 {
                 let hash = 1 << (SHARD_BITS as usize + 8 * index + bit);
                 for slot in 0..SLOTS {

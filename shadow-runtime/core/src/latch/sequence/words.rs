@@ -1,27 +1,28 @@
-//! Room for one value, that is read and written word by word, while others do.
+//! Memory for one value, accessed word by word by atomic operations, so that reads may race with writes.
 //!
-//! In: a value. Out: its words, and from those a value again; whether they belong together is for `sequence.rs` to say.
+//! In: a value. Out: the value's words, and a value from words. `sequence.rs` decides whether words belong to one
+//! value.
 //!
-//! **Pointers.** A word is an `AtomicPtr`, not an `AtomicUsize`, so a pointer in a value stays a pointer, with its
-//! provenance, on its way through a word.
+//! **Pointers.** A word is an `AtomicPtr`, not an `AtomicUsize`, so a pointer in a value keeps its provenance on the
+//! way through a word.
 //!
-//! **Padding.** Bytes of a value that mean nothing may be uninitialised, and an uninitialised pointer must not be read.
-//! So a value goes [`into_assembly`] before it is taken for words. The assembly is empty, but the compiler does not
-//! look into it, and has to allow for all that assembly could do with the memory that it is shown: for one, to write
-//! what is there, a byte for a byte, where the machine has no uninitialised ones. After that, all bytes are
-//! initialised, and those that mean something are the same. It is the freeze that Rust has no word for. (It is shown
-//! memory and not words in registers, since a load of a word of which a byte is uninitialised may be taken to have no
-//! meaning at all.)
+//! **Padding.** Padding of a value may be uninitialised, and an uninitialised pointer must not be read. So a value
+//! passes [`into_assembly`] before its bytes are read as words. The inline assembly is empty and opaque to the
+//! compiler. The compiler must allow for every effect of assembly on the memory: for example, the assembly may write
+//! back each byte as the machine finds it, and a machine has no uninitialised bytes. So after the assembly all bytes
+//! are initialised, and the value is unchanged. This emulates LLVM's `freeze`, which Rust does not expose. (The
+//! assembly receives a pointer to memory, not words in registers: the compiler may treat the load of a partly
+//! uninitialised word as poison as a whole.)
 //!
-//! **Pointers across words.** In a packed value a pointer may lie across two words, and a word may have parts of two
-//! pointers; such a word has no provenance. So words come [`out_of_assembly`], where each of their bytes may be given
-//! the provenance of any pointer that was exposed, and `into_assembly` may expose those of the value: what Rust calls
+//! **Pointers across words.** In a packed value a pointer may span two words, and a word may have parts of two
+//! pointers. Such a word has no provenance. So loaded words pass [`out_of_assembly`], where the provenance of any
+//! exposed pointer may be restored to each byte, and `into_assembly` may expose the pointers of the value: Rust's
 //! `expose_provenance` and `with_exposed_provenance`.
 //!
-//! **Under Miri**, which has no assembly, a [`Word`] is plain memory under a lock. Miri copies uninitialised bytes and
-//! parts of pointers unchanged. The lock is held for one word at a time, so a value of several words can be torn as
-//! elsewhere, and `sequence.rs` runs unchanged. A lock orders more than an atomic operation; the loom models check the
-//! orderings.
+//! **Under Miri**, which has no inline assembly, a [`Word`] is plain memory behind a mutex. Miri copies uninitialised
+//! bytes and parts of pointers unchanged. The mutex is locked for one word at a time, so a value of several words can
+//! tear as on other targets, and `sequence.rs` runs unchanged. A mutex orders more than an atomic operation does; the
+//! loom models check the orderings.
 
 #[cfg(not(miri))]
 use std::arch::asm;
@@ -34,8 +35,8 @@ use crate::sync::Ordering;
 #[cfg(miri)]
 use crate::sync::{Mutex, lock};
 
-/// Room for a value, rounded up to whole words: `repr(C)` makes the size a multiple of the alignment, which is a word's
-/// at least.
+/// Memory for a value, rounded up to whole words: by `repr(C)` the size is a multiple of the alignment, and the
+/// alignment is at least that of a word.
 #[repr(C)]
 struct Room<V> {
     aligned: [*mut (); 0],
@@ -51,13 +52,13 @@ impl<V> Room<V> {
     #[inline]
     fn words(&mut self) -> &mut [MaybeUninit<*mut ()>] {
         let words = ptr::from_mut(self).cast();
-        // SAFETY: a room is aligned for words, and has as many as is asserted in `of`; any byte is a `MaybeUninit`. The
-        // borrow is that of `self`.
+        // SAFETY: a room is aligned for words, and `of` asserts that the words fit in its size. Any bytes are a valid
+        // `MaybeUninit`. The slice inherits the exclusive borrow of `self`.
         unsafe { slice::from_raw_parts_mut(words, Words::<V>::COUNT) }
     }
 }
 
-/// One word, all of whose bytes are initialised.
+/// One atomic word, with all bytes initialised.
 #[cfg(not(miri))]
 #[repr(transparent)]
 struct Word(AtomicPtr<()>);
@@ -69,12 +70,14 @@ impl Word {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
+    /// Stores a word, with the given ordering.
+    ///
     /// # Safety
     ///
-    /// All bytes are initialised.
+    /// All bytes of `bytes` are initialised.
     #[inline]
     unsafe fn store(&self, bytes: MaybeUninit<*mut ()>, ordering: Ordering) {
-        // SAFETY: the caller says so, and any initialised bytes are a pointer.
+        // SAFETY: all bytes are initialised, as this function requires, and any initialised bytes are a valid pointer.
         self.0.store(unsafe { bytes.assume_init() }, ordering);
     }
 
@@ -84,41 +87,43 @@ impl Word {
     }
 }
 
-/// Guards one access to one word, of any value.
+/// The mutex for single accesses to words of any value.
 #[cfg(miri)]
 static WORDS: Mutex<()> = Mutex::new(());
 
-/// One word, any of whose bytes may be uninitialised. All accesses to a word that is shared are under [`WORDS`].
+/// One word, possibly with uninitialised bytes. A thread that accesses a shared word holds the lock [`WORDS`].
 #[cfg(miri)]
 #[repr(transparent)]
 struct Word(std::cell::UnsafeCell<MaybeUninit<*mut ()>>);
 
 #[cfg(miri)]
 impl Word {
+    /// As for the atomic word, but here the bytes may be uninitialised.
+    ///
     /// # Safety
     ///
-    /// As elsewhere; here any bytes will do.
+    /// No requirement; unsafe to match the atomic word.
     unsafe fn store(&self, bytes: MaybeUninit<*mut ()>, _: Ordering) {
         let _locked = lock(&WORDS);
-        // SAFETY: all accesses to a shared word are under the lock.
+        // SAFETY: every access to a shared word holds the lock `WORDS`, so no access races with this write.
         unsafe { self.0.get().write(bytes) };
     }
 
     fn load(&self, _: Ordering) -> MaybeUninit<*mut ()> {
         let _locked = lock(&WORDS);
-        // SAFETY: all accesses to a shared word are under the lock.
+        // SAFETY: every access to a shared word holds the lock `WORDS`, so no write races with this read.
         unsafe { self.0.get().read() }
     }
 }
 
-/// A value in words, which are there once [`clear`](Words::clear) has been called.
+/// A value in words. The words are initialised by [`clear`](Words::clear).
 pub(super) struct Words<V> {
     #[cfg(not(loom))]
     room: std::cell::UnsafeCell<Room<V>>,
-    /// The words of the model checker are not as large as a word.
+    /// Loom's atomics are larger than a word, so they are separate from the room.
     #[cfg(loom)]
     all: Vec<Word>,
-    /// Written where the words are made, and read where they are used.
+    /// For loom only: written when the words are initialised, and read at each access, so that loom detects a race.
     #[cfg(loom)]
     made: crate::sync::UnsafeCell<()>,
     #[cfg(loom)]
@@ -126,7 +131,7 @@ pub(super) struct Words<V> {
 }
 
 impl<V> Words<V> {
-    /// How many words a value takes.
+    /// Number of words of a value.
     pub(super) const COUNT: usize = size_of::<V>().div_ceil(size_of::<*mut ()>());
 
     #[cfg(not(loom))]
@@ -140,31 +145,31 @@ impl<V> Words<V> {
         Self { all, made: crate::sync::UnsafeCell::new(()), value: std::marker::PhantomData }
     }
 
-    /// The same, where they are to stay.
+    /// As [`new`](Self::new), in place.
     ///
     /// # Safety
     ///
     /// `words` is valid for writes of a `Self`, and aligned for it.
     #[inline]
     pub(super) unsafe fn init(words: *mut Self) {
-        // Any bytes will do for a room, so that there is nothing to write.
+        // Any bytes are a valid room, so no write is necessary.
         #[cfg(not(loom))]
         let _ = words;
         #[cfg(loom)]
-        // SAFETY: the caller says so.
+        // SAFETY: `words` is valid for writes and aligned, as this function requires.
         unsafe {
             words.write(Self::new());
         }
     }
 
-    /// Makes the words: all of them null.
+    /// Initialises all words with null.
     ///
     /// # Safety
     ///
-    /// Nobody else uses them meanwhile.
+    /// No other thread accesses the words during the call.
     #[cfg(not(loom))]
     pub(super) unsafe fn clear(&self) {
-        // SAFETY: the caller says that nobody else uses the room, and any bytes will do for it.
+        // SAFETY: no other thread accesses the room, as this function requires, and any bytes are a valid room.
         unsafe { self.room.get().write_bytes(0, 1) };
     }
 
@@ -173,16 +178,17 @@ impl<V> Words<V> {
         self.made.with_mut(|_| ());
     }
 
-    /// The words.
+    /// Borrows the words.
     ///
     /// # Safety
     ///
-    /// They have been cleared, and the latch has not moved since (Q4).
+    /// The words have been cleared, and the latch has not moved since (Q4).
     #[cfg(not(loom))]
     #[inline]
     unsafe fn words(&self) -> &[Word] {
-        // SAFETY: a room is aligned for words, and has as many as is asserted in `Room::of`; the caller says that they
-        // are initialised. They are in an `UnsafeCell`, and changed by atomic operations only (Q3).
+        // SAFETY: a room is aligned for words, and `Room::of` asserts that the words fit in its size. The words are
+        // cleared, and by Q4 stay initialised. The words are in an `UnsafeCell`, and by Q3 all shared accesses are
+        // atomic.
         unsafe { slice::from_raw_parts(self.room.get().cast(), Self::COUNT) }
     }
 
@@ -196,29 +202,29 @@ impl<V> Words<V> {
     ///
     /// # Safety
     ///
-    /// They have been cleared, and the latch has not moved since (Q4).
+    /// The words have been cleared, and the latch has not moved since (Q4).
     #[inline]
     pub(super) unsafe fn store(&self, value: V, ordering: Ordering) {
         let mut room = Room::of(MaybeUninit::new(value));
         #[cfg(not(miri))]
         into_assembly(&mut room);
-        // SAFETY: the caller says what is asked for.
+        // SAFETY: the words have been cleared, and the latch has not moved since, as this function requires.
         let words = unsafe { self.words() };
         for (word, from) in words.iter().zip(room.words()) {
-            // SAFETY: the assembly has initialised all bytes of the room.
+            // SAFETY: the assembly has initialised all bytes of the room; under Miri, any bytes may be stored.
             unsafe { word.store(*from, ordering) };
         }
     }
 
-    /// Loads a value, word by word. It is a valid one if all words are those of one that was stored.
+    /// Loads a value, word by word. The result is a valid value if all words come from one stored value.
     ///
     /// # Safety
     ///
-    /// They have been cleared, and the latch has not moved since (Q4).
+    /// The words have been cleared, and the latch has not moved since (Q4).
     #[inline]
     pub(super) unsafe fn load(&self, ordering: Ordering) -> MaybeUninit<V> {
         let mut room = Room::of(MaybeUninit::uninit());
-        // SAFETY: the caller says what is asked for.
+        // SAFETY: the words have been cleared, and the latch has not moved since, as this function requires.
         let words = unsafe { self.words() };
         for (word, to) in words.iter().zip(room.words()) {
             *to = word.load(ordering);
@@ -227,22 +233,23 @@ impl<V> Words<V> {
     }
 }
 
-/// Shows a value to assembly that the compiler does not look into. After that, all bytes of the room are initialised.
+/// Passes a value through opaque assembly, which initialises all bytes of the room, and may expose the value's
+/// pointers.
 #[cfg(not(miri))]
 #[inline]
 fn into_assembly<V>(room: &mut Room<V>) {
-    // SAFETY: there are no instructions. What the compiler has to allow for, that they write the room, is allowed to
-    // who borrows it exclusively; they leave a valid value as it is.
+    // SAFETY: the assembly has no instructions, so the value does not change. The compiler must assume that the
+    // assembly writes to the room; the exclusive borrow permits such writes.
     unsafe { asm!("/* {0} */", in(reg) ptr::from_mut(room), options(nostack, preserves_flags)) };
 }
 
-/// Shows a word to assembly that the compiler does not look into. Its bytes are the same, and have their provenance.
+/// Passes a word through opaque assembly. The bytes do not change, and may get the provenance of exposed pointers.
 #[cfg(not(miri))]
 #[inline]
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through it")]
 fn out_of_assembly(word: *mut ()) -> MaybeUninit<*mut ()> {
     let bytes;
-    // SAFETY: there are no instructions, and they leave the word as it is.
+    // SAFETY: the assembly has no instructions, so the word does not change.
     unsafe { asm!("/* {0} */", inout(reg) word => bytes, options(nomem, nostack, preserves_flags)) };
     bytes
 }

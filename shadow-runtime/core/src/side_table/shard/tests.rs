@@ -1,4 +1,4 @@
-//! A shard by itself: as a map, and its growth.
+//! Tests of a single shard: a map, backward-shift deletion, and growth by load factor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use crate::side_table::{SideTable, hash};
 
 type Table = SideTable<usize, 1>;
 
-/// A value that is told apart by its address, and is not looked at.
+/// A pointer for identity only, without provenance. No test dereferences the pointer.
 fn value(number: usize) -> NonNull<usize> {
     NonNull::new(std::ptr::without_provenance_mut(8 * (number + 1))).expect("more than 0")
 }
 
-/// Numbers that look as if there were no order in them.
+/// Pseudo-random numbers: a linear congruential generator, with a fixed seed.
 fn numbers() -> impl FnMut(usize) -> usize {
     let mut state = 1_u64;
     move |below| {
@@ -25,7 +25,7 @@ fn numbers() -> impl FnMut(usize) -> usize {
 }
 
 fn everything(shard: Shard<'_, usize>) -> BTreeMap<usize, NonNull<usize>> {
-    // With room from the start: nothing is allocated under the lock.
+    // The capacity is reserved first, so that no allocation happens under the shard's lock (R4).
     let mut seen = Vec::with_capacity(shard.entries());
     shard.lock().each(|key, value| seen.push((key, value)));
     let count = seen.len();
@@ -34,7 +34,7 @@ fn everything(shard: Shard<'_, usize>) -> BTreeMap<usize, NonNull<usize>> {
     seen
 }
 
-/// T2, by the header's words; and that what is there is where it is looked for.
+/// Asserts invariant T2 of the shard, and that a lookup finds each key with its value.
 fn check(shard: Shard<'_, usize>, expected: &BTreeMap<usize, NonNull<usize>>) {
     assert_eq!(everything(shard), *expected);
     assert_eq!(shard.entries(), expected.len());
@@ -62,7 +62,7 @@ fn a_shard_is_a_map() {
     let mut expected = BTreeMap::new();
     let mut random = numbers();
     for step in 0..STEPS {
-        // Now few, now many.
+        // Alternates between few keys and many keys.
         let keys = if step / (STEPS / 5) % 2 == 0 { 40 } else { fewer(400, 80) };
         let key = 16 * random(keys);
         let new = value(step);
