@@ -1,9 +1,9 @@
-//! What a declaration generates: a field set, and the fact that a host has it.
+//! The traits of a declaration: the field set, and the relation between host and field set.
 //!
-//! In: the structs that the macros write. Out: two traits that the hosts and the accessors are generic over.
+//! In: structs that the macros generate. Out: two traits, over which hosts and accessors are generic.
 //!
-//! The host's generics do not reach the set: it is generic over its value types alone, so that it is `'static`, which
-//! its identity (`TypeId`) needs, while the host may borrow.
+//! A field set is generic over the value types alone, not over the generics of the host. So the set is `'static`, as
+//! its identity (`TypeId`) requires, while the host may borrow.
 
 use crate::cell::Cell;
 use crate::host::Host;
@@ -11,8 +11,8 @@ use crate::registry::Field;
 
 /// The hidden struct of one declaration: one cell per field.
 ///
-/// `Send + Sync` is what lets [`ShadowFields`](crate::ShadowFields) be both; cells are, whatever their value type,
-/// because nothing but a `Value` (`value.rs`) ever fills one.
+/// [`ShadowFields`](crate::ShadowFields) is `Send + Sync` because every field set is. By V1 a cell is `Send + Sync` for
+/// every value type, because only a `Value` (`value.rs`) can fill the cell.
 ///
 /// # Safety
 ///
@@ -24,31 +24,30 @@ use crate::registry::Field;
 ///
 /// No lock of the library is held during a call.
 pub unsafe trait FieldSet: Send + Sync {
-    /// Makes an empty set in place: a set may be larger than a stack.
+    /// Initialises an empty set in place: a set may be larger than a stack.
     ///
     /// # Safety
     ///
-    /// `place` is valid for writes of a `Self`, and aligned for it.
+    /// `place` is valid for writes of a `Self`, and aligned for a `Self`.
     unsafe fn init(place: *mut Self)
     where
         Self: Sized;
 
-    /// What was declared, one per cell, in the order of [`each`](Self::each).
+    /// The declared fields, one per cell, in the order of [`each`](Self::each).
     fn fields() -> &'static [Field]
     where
         Self: Sized;
 
-    /// Shows every cell.
+    /// Calls `visit` with each cell.
     fn each(&self, visit: &mut dyn FnMut(&dyn Cell));
 
-    /// Shows every cell, to end it.
+    /// Calls `visit` with each cell, exclusively, to drop the value of the cell.
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Cell));
 }
 
-/// `Self` has the fields of the declaration `D`, a hidden type that each declaration makes for itself. Unsafe code
-/// believes nothing of it: what a set is, [`FieldSet`] says, and which of its cells is a field's, the traits of
-/// `accessor/`.
+/// `Self` has the fields of the declaration `D`, a hidden type of each declaration. Unsafe code does not rely on this
+/// trait: [`FieldSet`] describes a set, and the traits of `accessor/` map a field to its cell.
 pub trait Declares<D>: Host {
-    /// The field set of that declaration, with this host's value types.
+    /// The field set of `D`, with the value types of this host.
     type Set: FieldSet + 'static;
 }

@@ -1,14 +1,14 @@
-//! The policy list: what a field does when it is, or is not, already attached.
+//! The policy list: the behaviour of a field that is, or is not, attached.
 //!
-//! In: nothing. Out: [`Policy`], which the registry shows and the macros name. A new policy is added here, as one
-//! file in `cell/` and as one file in `accessor/`.
+//! In: no input. Out: [`Policy`], for the registry's reports and the macros. A new policy has an entry here, a file in
+//! `cell/` and a file in `accessor/`.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
-/// What a shadow field does when it is already attached, or is not.
+/// The behaviour of a shadow field at an attach, an update or a read.
 ///
-/// Every field declares one policy and gets only the accessors that make sense for it.
+/// Every field declares one policy, and has only the accessors of the policy.
 ///
 /// ```
 /// use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -26,18 +26,21 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Attached once; a second attach is refused. Paired with the creation of the object.
+    /// The first attach succeeds; a second attach returns an error. For values that belong to the creation of the
+    /// object.
     Attach,
-    /// Attached by whoever asks first, found by all others. For values whose identity matters: locks, counters, caches.
+    /// The first request attaches the value; all later requests borrow the same value. For values with an identity: a
+    /// mutex, an atomic counter, a cache.
     GetOrAttach,
-    /// Replaced by whoever updates last. For data of which only the newest counts.
+    /// Each update replaces the value; a read clones the newest value. For data of which only the newest value counts.
     GetOrUpdate,
-    /// The same, of small values that are `Copy`: a read copies the newest, and never waits.
+    /// As [`GetOrUpdate`](Self::GetOrUpdate), for small `Copy` values: a read copies the newest value, and never
+    /// waits.
     GetOrUpdateCopy,
 }
 
 impl Policy {
-    /// What declares it.
+    /// The words that declare the policy.
     ///
     /// ```
     /// assert_eq!(shadow_runtime::Policy::GetOrAttach.name(), "get_or_attach");

@@ -1,17 +1,18 @@
-//! What a type must be to be the value of a field, as traits that say so in the compiler's words.
+//! The requirements for a value type: one trait per requirement, with an error message.
 //!
-//! In: a value type. Out: the bounds that the field traits of `accessor/` put on it, each with the message that a user
-//! reads when it is missing. All of them are implemented for every type that qualifies; nobody implements them by hand,
-//! and nobody can name the first three. Unsafe code believes [`Value`] and [`Copied`], which are unsafe for that.
+//! In: a value type. Out: the bounds of the field traits in `accessor/`, each with the error message for a missing
+//! bound. A blanket implementation covers every type that qualifies. No manual implementation exists, and the first
+//! three traits cannot be named outside of this crate. Unsafe code relies on [`Value`] and [`Copied`], so both are
+//! `unsafe trait`s.
 
-/// A value that may be reached from every thread.
+/// A value that every thread may access.
 ///
-/// That a value does not borrow is asked of its field set. `Send` and `Sync` are no supertraits, here and below, since
-/// the compiler would report those instead of the message.
+/// The field set requires that the value does not borrow. `Send` and `Sync` are not supertraits, here and below, since
+/// the compiler would report a missing supertrait instead of the message.
 ///
 /// # Safety
 ///
-/// The type is `Send` and `Sync`: V1 of `cell/mod.rs` rests on it.
+/// The type is `Send` and `Sync`: V1 of `cell/mod.rs` rests on this guarantee.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a shadow field: it is not `Send + Sync`",
     label = "not `Send + Sync`",
@@ -21,10 +22,10 @@
 pub unsafe trait Value: Sized {}
 
 #[diagnostic::do_not_recommend]
-// SAFETY: it is, by the bounds.
+// SAFETY: the bound of the `impl` is `Send + Sync`.
 unsafe impl<V: Send + Sync> Value for V {}
 
-/// A value that may be replaced while others look at it: they keep their clone.
+/// A value that may be replaced while other threads use their clones of the value.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a `get_or_update` field: it is not `Clone`",
     label = "not `Clone`, so it cannot be replaced while somebody reads it",
@@ -45,7 +46,7 @@ impl<V: Clone> Replaceable for V {
     }
 }
 
-/// A value that may be replaced while others copy it.
+/// A value that may be replaced while other threads copy the value.
 ///
 /// # Safety
 ///
@@ -65,7 +66,7 @@ pub unsafe trait Copied: Sized {
 }
 
 #[diagnostic::do_not_recommend]
-// SAFETY: it is, by the bound.
+// SAFETY: the bound of the `impl` is `Copy`.
 unsafe impl<V: Copy> Copied for V {
     #[inline]
     fn copied(&self) -> Self {
@@ -73,14 +74,14 @@ unsafe impl<V: Copy> Copied for V {
     }
 }
 
-/// A value that a `get_or_attach` field without an initialiser starts with.
+/// The initial value of a `get_or_attach` field without an initialiser.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no initial value: it is not `Default`",
     label = "not `Default`",
     note = "write an initialiser after the type, as in `get_or_attach name: {Self} = ...`, or implement `Default`"
 )]
 pub trait InitialValue {
-    /// The value that the field starts with.
+    /// The initial value of the field.
     fn initial() -> Self;
 }
 

@@ -13,41 +13,41 @@ use crate::value::Value;
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
-/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
+/// `cell` and `cell_mut` return the same cell of the given field set at each call. For field 0, the cell is the first
+/// cell that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait AttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
 
-    /// The field's cell.
+    /// The cell of the field.
     fn cell(set: &Self::Set) -> &Attach<Self::Value>
     where
         Self: Declares<D>;
 
-    /// The field's cell, exclusively.
+    /// The cell of the field, by an exclusive borrow.
     fn cell_mut(set: &mut Self::Set) -> &mut Attach<Self::Value>
     where
         Self: Declares<D>;
 }
 
-/// `f(&self) -> Option<&V>`
+/// `f(&self) -> Option<&V>`: borrows the value.
 #[inline]
 pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
     let found = H::find(host)?;
     let cell = H::cell(found.set());
     if const { I == 0 } && found.first_ready() {
-        // SAFETY: by N6 the first cell is ready and this thread has acquired it, and of field 0 it is this one.
+        // SAFETY: by N6 the first cell is ready and the attach happens before this read; field 0 has the first cell.
         Some(unsafe { cell.ready() })
     } else {
         cell.get()
     }
 }
 
-/// `attach_f(&self, V) -> Result<&V, AlreadyAttached<V>>`
+/// `attach_f(&self, V) -> Result<&V, AlreadyAttached<V>>`: attaches the value.
 ///
 /// # Errors
 ///
-/// If the field is attached already.
+/// If the field is already attached. The error returns the value.
 #[inline]
 #[track_caller]
 pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
@@ -70,7 +70,7 @@ pub fn attach<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(
     Ok(attached)
 }
 
-/// Attaches a value to a host that has no field set yet, or gives it back.
+/// Publishes the first field set of the host, with the attached value. Returns the value if the host has a field set.
 #[inline]
 fn attach_first<'host, D, const I: usize, H>(
     host: &'host H,
@@ -82,25 +82,25 @@ where
 {
     let Some(mut new) = H::new_first::<H::Set>(host) else { return Err(value) };
     H::cell_mut(new.set_mut()).fill(value, place);
-    // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
+    // SAFETY: `new` comes from `new_first` of this host. The first cell, which is the cell of field 0, was just filled.
     match unsafe { H::insert_first(host, new) } {
-        // SAFETY: by P2 it is the set that was filled, by this thread.
+        // SAFETY: by P2 `set` is the filled set, and this thread has filled the cell.
         Ok(set) => Ok(unsafe { H::cell(set).ready() }),
         Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
     }
 }
 
-/// `f_mut(&mut self) -> Option<&mut V>`
+/// `f_mut(&mut self) -> Option<&mut V>`: borrows the value exclusively.
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
     H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
-    // SAFETY: the field stays attached, so a first cell that is ready stays so.
+    // SAFETY: the field stays attached during the borrow, so a ready first cell stays ready.
     H::cell_mut(unsafe { H::fields_mut(host).find_mut_marked() }?).get_mut()
 }
 
-/// `detach_f(&mut self) -> Option<V>`
+/// `detach_f(&mut self) -> Option<V>`: moves the value out of the cell, without a drop.
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where

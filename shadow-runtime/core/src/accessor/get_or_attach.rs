@@ -1,6 +1,6 @@
 //! Accessors of `get_or_attach` fields.
 //!
-//! `f` and `get_or_attach_f` are one function with different initialisers; `f_mut` is `f` and then [`get_mut`].
+//! `f` and `get_or_attach_f` are one function with different initialisers. `f_mut` calls `f`, and then [`get_mut`].
 
 use std::any::TypeId;
 use std::convert::Infallible;
@@ -17,30 +17,30 @@ use crate::value::Value;
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
-/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
+/// `cell` and `cell_mut` return the same cell of the given field set at each call. For field 0, the cell is the first
+/// cell that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrAttachField<D, const I: usize> {
     /// The declared type.
     type Value: Value;
 
-    /// The field's cell.
+    /// The cell of the field.
     fn cell(set: &Self::Set) -> &GetOrAttach<Self::Value>
     where
         Self: Declares<D>;
 
-    /// The field's cell, exclusively.
+    /// The cell of the field, by an exclusive borrow.
     fn cell_mut(set: &mut Self::Set) -> &mut GetOrAttach<Self::Value>
     where
         Self: Declares<D>;
 }
 
-/// `peek_f(&self) -> Option<&V>`
+/// `peek_f(&self) -> Option<&V>`: borrows the value, and never attaches one.
 #[inline]
 pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(host: &H) -> Option<&H::Value> {
     let found = H::find(host)?;
     let cell = H::cell(found.set());
     if const { I == 0 } && found.first_ready() {
-        // SAFETY: by N6 the first cell is ready and this thread has acquired it, and of field 0 it is this one.
+        // SAFETY: by N6 the first cell is ready and the attach happens before this read; field 0 has the first cell.
         Some(unsafe { cell.ready() })
     } else {
         cell.get()
@@ -51,7 +51,7 @@ pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>
 ///
 /// # Panics
 ///
-/// If `init` does, or asks for the field that it initialises.
+/// If `init` panics, or requests the field that `init` initialises.
 #[inline]
 pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(
     host: &H,
@@ -67,11 +67,11 @@ pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> 
 ///
 /// # Errors
 ///
-/// What `init` returns; then nothing is attached.
+/// If `init` returns an error. Then no value is attached.
 ///
 /// # Panics
 ///
-/// If `init` does, or asks for the field that it initialises.
+/// If `init` panics, or requests the field that `init` initialises.
 #[inline]
 pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized, E>(
     host: &H,
@@ -83,7 +83,7 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
     }
 }
 
-/// The path of a miss.
+/// The slow path, for a field that is not attached.
 #[cold]
 fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Value, E>
 where
@@ -91,7 +91,7 @@ where
 {
     let sweep_deferred = SweepDeferred;
     let attached = claim_and_attach(host, init);
-    // Destructors of strangers run when nothing is claimed any more.
+    // Destructors of dead hosts may run from here on, since this thread has released its claim.
     drop(sweep_deferred);
     if attached.is_ok() {
         H::after_attach(host);
@@ -99,8 +99,8 @@ where
     attached
 }
 
-/// Claims the field (R3), looks again, runs the initialiser under no lock, and only then makes the place for its value;
-/// so a host whose initialisers fail pays for nothing (R6).
+/// Claims the field (R3), searches again, and runs the initialiser under no lock. Only a successful initialiser leads
+/// to an allocation of the field set, so a host whose initialisers fail costs no memory (R6).
 fn claim_and_attach<D, const I: usize, H, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
@@ -113,7 +113,8 @@ where
     let record = Record::new(Place::Field { host: host_is, set, index: I, declared });
     loop {
         let claim = Claim::take(&record, field);
-        // If there was somebody to wait for, who may have failed, look and claim again.
+        // Without a claim, this thread has waited for another initialiser, which may have failed: search and claim
+        // again.
         if let Some(value) = peek(host) {
             return Ok(value);
         }
@@ -123,7 +124,7 @@ where
     }
 }
 
-/// Attaches a value to a field that this thread has claimed, and found empty.
+/// Attaches a value to a field that this thread has claimed and found empty.
 fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Value
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
@@ -141,7 +142,7 @@ where
     H::cell(H::find_or_insert(host)).attach(field, value)
 }
 
-/// Attaches a value to a host that has no field set yet, or gives it back.
+/// Publishes the first field set of the host, with the attached value. Returns the value if the host has a field set.
 #[inline]
 fn attach_first<D, const I: usize, H>(host: &H, value: H::Value) -> Result<&H::Value, H::Value>
 where
@@ -149,15 +150,15 @@ where
 {
     let Some(mut new) = H::new_first::<H::Set>(host) else { return Err(value) };
     H::cell_mut(new.set_mut()).fill(value);
-    // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
+    // SAFETY: `new` comes from `new_first` of this host. The first cell, which is the cell of field 0, was just filled.
     match unsafe { H::insert_first(host, new) } {
-        // SAFETY: by P2 it is the set that was filled, by this thread.
+        // SAFETY: by P2 `set` is the filled set, and this thread has filled the cell.
         Ok(set) => Ok(unsafe { H::cell(set).ready() }),
         Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
     }
 }
 
-/// `f_mut(&mut self) -> &mut V`, once `f` has attached the value.
+/// `f_mut(&mut self) -> &mut V`, after `f` has attached the value.
 ///
 /// # Panics
 ///
@@ -167,12 +168,12 @@ pub fn get_mut<D, const I: usize, H>(host: &mut H) -> &mut H::Value
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
 {
-    // SAFETY: the field stays attached, so a first cell that is ready stays so.
+    // SAFETY: the field stays attached during the borrow, so a ready first cell stays ready.
     let set = unsafe { H::fields_mut(host).find_mut_marked() };
     set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
 }
 
-/// `detach_f(&mut self) -> Option<V>`
+/// `detach_f(&mut self) -> Option<V>`: moves the value out of the cell, without a drop.
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where

@@ -1,5 +1,5 @@
-//! Accessors of `get_or_update` fields; and, but for the trait, of `get_or_update(copy)` fields, whose cell has methods
-//! of the same names.
+//! Accessors of `get_or_update` fields. The macro `accessors` also generates the accessors of `get_or_update(copy)`
+//! fields, whose cell has methods of the same names.
 
 use crate::cell::GetOrUpdate;
 use crate::field_set::Declares;
@@ -9,25 +9,25 @@ use crate::value::{Replaceable, Value};
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
-/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
+/// `cell` and `cell_mut` return the same cell of the given field set at each call. For field 0, the cell is the first
+/// cell that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrUpdateField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Replaceable;
 
-    /// The field's cell.
+    /// The cell of the field.
     fn cell(set: &Self::Set) -> &GetOrUpdate<Self::Value>
     where
         Self: Declares<D>;
 
-    /// The field's cell, exclusively.
+    /// The cell of the field, by an exclusive borrow.
     fn cell_mut(set: &mut Self::Set) -> &mut GetOrUpdate<Self::Value>
     where
         Self: Declares<D>;
 }
 
-/// The accessors of fields that a trait says are replaced. The two traits ask for different bounds and have different
-/// cells, and are otherwise the same.
+/// The accessors of fields whose trait is `$field`. The two traits differ in the bounds of the value type and in the
+/// type of the cell.
 macro_rules! accessors {
     ($field:ident) => {
         use $crate::accessor::field;
@@ -35,24 +35,25 @@ macro_rules! accessors {
         use $crate::fields::Unpublished;
         use $crate::host::{ExclusiveHost, SweepDeferred};
 
-        /// `f(&self) -> Option<V>`
+        /// `f(&self) -> Option<V>`: returns a clone or a copy of the newest value.
         #[inline]
         pub fn get<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(host: &H) -> Option<H::Value> {
             let found = H::find(host)?;
             let cell = H::cell(found.set());
             if const { I == 0 } && found.first_ready() {
-                // SAFETY: by N6 the first cell is ready and this thread has acquired it, and of field 0 it is this one.
+                // SAFETY: by N6 the first cell is ready and the attach happens before this read; field 0 has the first
+                // cell.
                 Some(unsafe { cell.ready() })
             } else {
                 cell.get()
             }
         }
 
-        /// `update_f(&self, V) -> Option<V>`
+        /// `update_f(&self, V) -> Option<V>`: replaces the value, and returns the previous value.
         ///
         /// # Panics
         ///
-        /// Inside of a closure that makes the next value of this very field.
+        /// Inside of a closure that computes the next value of the same field.
         #[inline]
         pub fn update<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(
             host: &H,
@@ -70,11 +71,12 @@ macro_rules! accessors {
             previous
         }
 
-        /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`
+        /// `update_f_with(&self, impl FnMut(Option<&V>) -> V) -> Option<V>`: computes the next value from the newest,
+        /// and returns the previous value.
         ///
         /// # Panics
         ///
-        /// If `next` does, or updates the field that it makes a value for.
+        /// If `next` panics, or updates the field for which `next` computes a value.
         #[inline]
         pub fn update_with<D, const I: usize, H: Declares<D> + $field<D, I> + ?Sized>(
             host: &H,
@@ -95,7 +97,7 @@ macro_rules! accessors {
             previous
         }
 
-        /// The same, where there was no field set.
+        /// The slow path of `update`, for a host without the field set.
         #[cold]
         fn update_first<D, const I: usize, H>(host: &H, mut value: H::Value) -> Option<H::Value>
         where
@@ -109,7 +111,7 @@ macro_rules! accessors {
             H::cell(H::find_or_insert(host)).update(field::<H, D, I>(), value)
         }
 
-        /// The same, where there was no field set.
+        /// The slow path of `update_with`, for a host without the field set.
         #[cold]
         fn update_first_with<D, const I: usize, H>(
             host: &H,
@@ -124,16 +126,18 @@ macro_rules! accessors {
                     made = Some(insert_first(host, new, next(None))?);
                 }
             }
-            // The closure runs before there is a field set, so a host whose closure panics pays for nothing (R6).
+            // The closure runs before the allocation of a field set, so a host whose closure panics costs no memory
+            // (R6).
             made = made.or_else(|| Some(next(None)));
-            // The host has another field by now. What was made of nothing will do if this one is still nothing. An
-            // attempt that is lost is dropped before the closure runs again.
+            // Another thread may have attached this field by now. A value computed from `None` is valid only if this
+            // field has no value. A value that loses the race is dropped before the closure runs again.
             H::cell(H::find_or_insert(host)).update_with(field::<H, D, I>(), |last| {
                 made.take().filter(|_| last.is_none()).unwrap_or_else(|| next(last))
             })
         }
 
-        /// Attaches a value to a host that has no field set yet, by `new`, which is of that host, or gives it back.
+        /// Publishes `new`, which was made for this host, as the first field set, with the attached value. Returns the
+        /// value if the host has a field set by now.
         fn insert_first<D, const I: usize, H>(
             host: &H,
             mut new: Unpublished<H::Set>,
@@ -143,7 +147,8 @@ macro_rules! accessors {
             H: Declares<D> + $field<D, I> + ?Sized,
         {
             H::cell_mut(new.set_mut()).fill(value);
-            // SAFETY: it is of this host; its first cell, which is that of field 0, was just filled.
+            // SAFETY: `new` comes from `new_first` of this host. The first cell, which is the cell of field 0, was just
+            // filled.
             match unsafe { H::insert_first(host, new) } {
                 Ok(_) => {
                     field::<H, D, I>().attached();
@@ -153,7 +158,7 @@ macro_rules! accessors {
             }
         }
 
-        /// `f_mut(&mut self) -> Option<&mut V>`
+        /// `f_mut(&mut self) -> Option<&mut V>`: borrows the value exclusively.
         #[inline]
         pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
         where
@@ -162,7 +167,7 @@ macro_rules! accessors {
             H::cell_mut(H::fields_mut(host).find_mut()?).get_mut()
         }
 
-        /// `detach_f(&mut self) -> Option<V>`
+        /// `detach_f(&mut self) -> Option<V>`: moves the value out of the cell, without a drop.
         #[inline]
         pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
         where

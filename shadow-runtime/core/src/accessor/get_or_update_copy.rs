@@ -1,4 +1,5 @@
-//! Accessors of `get_or_update(copy)` fields: those of `get_or_update` fields, with another bound and another cell.
+//! Accessors of `get_or_update(copy)` fields: the accessors of `get_or_update` fields, for another bound and another
+//! cell, a seqlock.
 
 use crate::accessor::get_or_update::accessors;
 use crate::cell::GetOrUpdateCopy;
@@ -9,18 +10,18 @@ use crate::value::{Copied, Value};
 ///
 /// # Safety
 ///
-/// `cell` and `cell_mut` give out one cell of the field set that they are given, always the same; of field 0 it is the
-/// first that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
+/// `cell` and `cell_mut` return the same cell of the given field set at each call. For field 0, the cell is the first
+/// cell that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrUpdateCopyField<D, const I: usize> {
     /// The declared type.
     type Value: Value + Copied;
 
-    /// The field's cell.
+    /// The cell of the field.
     fn cell(set: &Self::Set) -> &GetOrUpdateCopy<Self::Value>
     where
         Self: Declares<D>;
 
-    /// The field's cell, exclusively.
+    /// The cell of the field, by an exclusive borrow.
     fn cell_mut(set: &mut Self::Set) -> &mut GetOrUpdateCopy<Self::Value>
     where
         Self: Declares<D>;

@@ -1,15 +1,15 @@
-//! What the generated accessors call: one function for each, generic over the host.
+//! The functions that generated accessors call: one function per accessor, generic over the host.
 //!
-//! In: a host, and the declaration `D` and index `I` of one of its fields. Out: what the field's policy promises. One
-//! file per policy, each with the trait by which a declaration says "field `I` of `D` has this policy and this value
-//! type": `type Value = ...` there is the one place where a value's bounds are asked for, so that a value that lacks
-//! one is reported once. (They do not follow from [`Declares`], so that a type that is no host is reported once, too.)
+//! In: a host, and the declaration `D` and index `I` of a field. Out: the behaviour of the field's policy. One file per
+//! policy. Each file has the trait by which a declaration binds field `I` of `D` to the policy and a value type. The
+//! bounds of a value are on the associated type `Value` of this trait alone, so the compiler reports a missing bound
+//! once. The traits do not have [`Declares`] as a supertrait, so the compiler also reports a type that is no host once.
 //!
-//! All of them go the same way: host → field set → cell → value. Field 0 has a shorter one. If it was attached before
-//! any other field of its host, its value was put into the field set before that was published, and the node has the
-//! mark (N4 of `fields/head.rs`), of which [`Found`](crate::fields::Found) tells: then the cell's state is not read.
-//! Where this is asked for, it is by `const { I == 0 }`, so that the compiler makes no code of it for other fields:
-//! most of what a field costs to build would be that.
+//! Every accessor goes the same way: host → field set → cell → value. Field 0 has a shorter way. If an attach of field
+//! 0 has published the first field set of the host, the node has the mark (N4 of `fields/head.rs`), and
+//! [`Found`](crate::fields::Found) has the flag `first_ready`. Then a read does not load the cell's state. The check
+//! for the flag is behind `const { I == 0 }`, so no monomorphisation for another field has code for the check: this
+//! code would be most of the build cost of a field.
 
 pub mod attach;
 pub mod get_or_attach;
@@ -19,16 +19,16 @@ pub mod get_or_update_copy;
 use crate::field_set::{Declares, FieldSet};
 use crate::registry::Field;
 
-/// What was declared as field `I` of `D`.
+/// The declared field `I` of `D`.
 fn field<H: Declares<D> + ?Sized, D, const I: usize>() -> &'static Field {
     &H::Set::fields()[I]
 }
 
-/// The body of an accessor that asks for exclusive access to a kind of host that never grants it.
+/// The body of an exclusive accessor for a shared host.
 ///
 /// # Panics
 ///
-/// Never: no such host implements the bound of the accessor, so it cannot be called.
+/// Never: no shared host implements the bound of the accessor, so no code can call the accessor.
 #[cold]
 #[must_use]
 pub fn never_called<T>() -> T {

@@ -1,8 +1,8 @@
-//! The first node of a host, or its list of nodes: what a head points to, and what a side table keeps.
+//! The root pointer of a host: to the first node, or to a list of nodes.
 //!
-//! In: a field set's type. Out: the field set, found, or made where it is not there yet. The design, with invariants N1
-//! to N5, is the header of `head.rs`. Neighbours: `head.rs` and `host/arc.rs`, which have it; `node.rs` and `list.rs`,
-//! which it searches.
+//! In: the type of a field set. Out: the field set, found or published. The header of `head.rs` has the design and the
+//! invariants N1 to N5. Neighbours: `head.rs` and `host/arc.rs`, which store the root pointer; `node.rs` and `list.rs`,
+//! which define the targets.
 
 use std::marker::PhantomData;
 use std::mem;
@@ -13,13 +13,13 @@ use crate::fields::list::{List, list};
 use crate::fields::node::{AfterLink, Ask, IsOf, Link, Node, Owner, ask, is_of, kind, marked, set, set_mut};
 use crate::panics::Panics;
 
-/// What the head of a host points to, and with it all field sets of the host.
+/// The root pointer of a host, and so the owner of all field sets of the host.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct First {
     rest: NonNull<AfterLink>,
 }
 
-/// The result of a search: a field set, and the `FIRST_READY` flag of its node.
+/// The result of a search: a field set, and whether its node has the mark.
 ///
 /// - **N6** If `first_ready`, the first cell of `set` is ready (N4) for all of `'host`, and the attach happens before
 ///   the search.
@@ -77,7 +77,7 @@ impl<S: FieldSet + 'static> Unpublished<S> {
         Self { first: First::of(Node::<S, O>::make(marked::<S, O>, owner)), key, set: PhantomData }
     }
 
-    /// The set, to be filled, or emptied again.
+    /// The set, exclusively. The caller fills the set, or empties the set again.
     #[inline]
     pub(crate) fn set_mut(&mut self) -> &mut S {
         // SAFETY: by U1 the node is live.
@@ -96,7 +96,7 @@ impl<S: FieldSet + 'static> Unpublished<S> {
     ///
     /// # Safety
     ///
-    /// The node is not ended during `'host`.
+    /// The node is not destroyed during `'host`.
     #[inline]
     pub(crate) unsafe fn published<'host>(self) -> &'host S {
         let first = self.first;
@@ -107,15 +107,16 @@ impl<S: FieldSet + 'static> Unpublished<S> {
         unsafe { set(link) }
     }
 
-    /// Publishes the set, unless the host has a set `S`. Returns the published one.
+    /// Publishes the set, unless the host has a set `S`. Returns the published set.
     ///
-    /// `there` is the root of the host, as last loaded. `exchange` is a compare-and-exchange of the root: the expected
-    /// one, the new one, and on failure the current one. All memory is allocated and freed under no lock.
+    /// `there` is the root of the host, as last loaded. `exchange` is a CAS of the root: the arguments are the expected
+    /// root and the new root; on failure the result is the current root. All memory is allocated and freed under no
+    /// lock.
     ///
     /// # Safety
     ///
-    /// The root is that of the host for which the set was made, and is not ended during `'host`. A successful exchange
-    /// is a `Release`, and a failed one an `Acquire`.
+    /// The root belongs to the host for which the set was made, and is not destroyed during `'host`. A successful
+    /// exchange is a `Release`, and a failed one an `Acquire`.
     pub(crate) unsafe fn put<'host>(
         self,
         there: Option<First>,
@@ -123,7 +124,8 @@ impl<S: FieldSet + 'static> Unpublished<S> {
     ) -> &'host S {
         // SAFETY: by U1 the node is live.
         let new = unsafe { self.first.link() };
-        // SAFETY: by U1 `new` is an unpublished node of `S`. The contract of this function has the rest.
+        // SAFETY: by U1 `new` is an unpublished node of `S`. The contract of this function covers the root and
+        // `exchange`.
         let kept = unsafe { put_node(new, is_of::<S>, ask::<S>, there, exchange) };
         if kept == new {
             mem::forget(self);
@@ -145,93 +147,97 @@ impl<S> Drop for Unpublished<S> {
 #[cold]
 fn free(first: First, key: usize) {
     let mut panics = Panics::of("of a field set that was not published");
-    // SAFETY: by U1 the node has no other reference; U2 is the rest.
+    // SAFETY: by U1 the node has no other reference, and by U2 `key` is the key of the host.
     unsafe { first.end(key, &mut panics) };
     panics.discard();
 }
 
 impl First {
-    /// A host's first node, of an empty set.
+    /// The root of a host with one node, of an empty set.
     pub(crate) fn make<S: FieldSet + 'static, O: Owner>(owner: O) -> Self {
         Self::of(Node::<S, O>::make(kind::<S, O>, owner))
     }
 
-    /// What a table keeps. The pointer may be used for the whole of what it points to.
+    /// The raw form, for a table. The provenance of the pointer covers the whole node or list.
     #[inline]
     pub(crate) const fn into_raw(self) -> NonNull<AfterLink> {
         self.rest
     }
 
-    /// The same again. It may have been ended meanwhile: what it is asked to do is unsafe for that.
+    /// The `First` of a raw form. The node or list may have been destroyed since, so every use of a `First` is unsafe.
     #[inline]
     pub(crate) const fn from_raw(rest: NonNull<AfterLink>) -> Self {
         Self { rest }
     }
 
-    /// By N1, of a link of a node or a list.
+    /// The root that points past `link`. By N1 `link` is the start of a node or a list.
     #[inline]
     pub(super) const fn of(link: NonNull<Link>) -> Self {
-        // SAFETY: by N1 it is the start of a node or a list, which has a link at least: this is in it, or at its end.
+        // SAFETY: by N1 `link` is the start of an allocation that has at least a link, so the result is in bounds.
         Self { rest: unsafe { link.add(1) }.cast() }
     }
 
+    /// The link before the target of the root.
+    ///
     /// # Safety
     ///
-    /// It is not ended meanwhile.
+    /// The root's allocation is not freed during the call.
     #[inline]
     pub(super) const unsafe fn link(self) -> NonNull<Link> {
-        // SAFETY: it comes from `of`, and by the caller's promise it is live.
+        // SAFETY: `of` has added one link to the start of an allocation, which is live by the contract.
         unsafe { self.rest.cast::<Link>().sub(1) }
     }
 
-    /// The field set `S`. `O` is the owner that the first node most likely has.
+    /// The field set `S`. `O` is the expected owner type of the first node.
     ///
     /// # Safety
     ///
-    /// The root was loaded by an `Acquire`. During `'host` it is not ended, and its nodes keep their marks.
+    /// The root was loaded by an `Acquire`. During `'host` the root's allocation is not freed, and the nodes keep their
+    /// marks.
     #[inline]
     pub(crate) unsafe fn find<'host, S: FieldSet + 'static, O: Owner>(self) -> Option<Found<'host, S>> {
-        // SAFETY: the caller says that it is not ended.
+        // SAFETY: by the contract the allocation is not freed during the call.
         let mut link = unsafe { self.link() };
-        // SAFETY: by N1 it is live, since it is not ended.
+        // SAFETY: by N1 the link is live, since the allocation is not freed.
         let first = unsafe { link.as_ref() };
         if first.is(marked::<S, O>) {
             // N6 holds by N4. SAFETY: by N1 the link is that of a node of `S`, since equal addresses are one function.
             return Some(Found { set: unsafe { set(link) }, first_ready: true });
         }
         if !first.is_after_all(kind::<S, O>) {
-            // SAFETY: it is not ended meanwhile.
+            // SAFETY: by the contract the allocation is not freed during the call.
             link = unsafe { self.search::<S>() }?;
         }
-        // SAFETY: by N1 it is the start of a live node of `S`.
+        // SAFETY: by N1 `link` is the start of a live node of `S`.
         Some(Found { set: unsafe { set(link) }, first_ready: false })
     }
 
-    /// Whether the owner of the first node says that the host is gone.
+    /// Whether the host is gone, according to the owner in the first node.
     ///
     /// # Safety
     ///
-    /// It is not ended meanwhile, and `key` is that of the host.
+    /// The root's allocation is not freed during the call, and `key` is the key of the host.
     pub(crate) unsafe fn is_gone(self, key: usize) -> bool {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: by the contract the allocation is not freed during the call.
         let link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is live.
+        // SAFETY: by N1 the link is live, since the allocation is not freed.
         let kind = unsafe { link.as_ref() }.kind();
-        // SAFETY: by N1 it is of this kind.
+        // SAFETY: by N1 the link is of this kind, and by the contract `key` is the key of the host.
         unsafe { (kind.is_gone)(link, key) }
     }
 
-    /// Ends every field and frees every node. Panics of destructors are contained.
+    /// Destroys every field and frees every node. Panics of destructors are contained.
     ///
     /// # Safety
     ///
-    /// Nobody else has it, or a reference to what is in it, now or later; and `key` is that of the host.
+    /// No other reference to the root or to its nodes exists, now or later. `key` is the key of the host.
     pub(crate) unsafe fn end(self, key: usize, panics: &mut Panics) {
-        // SAFETY: it is not ended before this.
+        // SAFETY: by the contract no other reference exists, so the allocation is not freed yet.
         let link = unsafe { self.link() };
-        // SAFETY: by N1 it is live.
+        // SAFETY: by N1 the link is live, since the allocation is not freed yet.
         let kind = unsafe { link.as_ref() }.kind();
-        // SAFETY: by N1 it is of this kind; the caller says that nobody else has it.
+        // SAFETY: by N1 the link is of this kind. By the contract no other reference exists, and `key` is the key of
+        // the host.
         unsafe { (kind.end)(link, key, panics) };
     }
 
@@ -239,40 +245,41 @@ impl First {
     ///
     /// # Safety
     ///
-    /// It is not ended meanwhile.
+    /// The root's allocation is not freed during the call.
     #[inline]
     pub(super) unsafe fn find_link<S: FieldSet + 'static, O: Owner>(self) -> Option<NonNull<Link>> {
-        // SAFETY: the caller says that it is not ended.
+        // SAFETY: by the contract the allocation is not freed during the call.
         let link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is live.
+        // SAFETY: by N1 the link is live, since the allocation is not freed.
         let first = unsafe { link.as_ref() };
         if first.is(marked::<S, O>) || first.is(kind::<S, O>) {
             return Some(link);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: by the contract the allocation is not freed during the call.
         unsafe { self.search::<S>() }
     }
 
-    /// The node of the field set `S`, if that is not known at a glance to be the first.
+    /// The slow path of a search for the node of `S`: the type tag of the first link did not match.
     ///
     /// # Safety
     ///
-    /// It is not ended meanwhile.
+    /// The root's allocation is not freed during the call.
     #[cold]
     #[inline(never)]
     unsafe fn search<S: FieldSet + 'static>(self) -> Option<NonNull<Link>> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: by the contract the allocation is not freed during the call.
         unsafe { self.search_for(is_of::<S>, ask::<S>) }
     }
 
-    /// The node of the field set of which `is_of` says so, and that `ask` asks for.
+    /// The node of the field set whose type tag is `is_of`, and whose type test `ask` calls. Not generic, to be
+    /// compiled once.
     ///
     /// # Safety
     ///
-    /// It is not ended meanwhile.
+    /// The root's allocation is not freed during the call.
     #[inline(never)]
     unsafe fn search_for(self, is_of: IsOf, ask: Ask) -> Option<NonNull<Link>> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: by the contract the allocation is not freed during the call.
         match unsafe { self.list() } {
             Ok(list) => list.find(is_of, ask),
             Err(only) => only.of(ask),
@@ -283,42 +290,44 @@ impl First {
     ///
     /// # Safety
     ///
-    /// It is not ended during `'host`.
+    /// The root's allocation is not freed during `'host`.
     #[inline]
     unsafe fn list<'host>(self) -> Result<&'host List, Only> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: by the contract the allocation is not freed during `'host`.
         let link = unsafe { self.link() };
-        // SAFETY: by N1 and the caller's promise it is live.
+        // SAFETY: by N1 the link is live, since the allocation is not freed.
         let first = unsafe { link.as_ref() };
         if !first.is(list) {
-            // Who has another address for `list` than who made it must not take it for a node.
+            // The function `list` of another crate or image may have another address, so a different address proves no
+            // node.
             if let Some(is_of) = first.kind().is_of {
                 return Err(Only { node: link, is_of });
             }
         }
-        // SAFETY: by N1 it is a list, since it is of that kind.
+        // SAFETY: by N1 the link is the start of a list: a kind without a type test is a list's.
         Ok(unsafe { link.cast::<List>().as_ref() })
     }
 }
 
-/// The only node of a host, and the function that says what it is of.
+/// The only node of a host, and the type test of the node.
 struct Only {
     node: NonNull<Link>,
     is_of: IsOf,
 }
 
 impl Only {
-    /// The node, if it is of the field set that is asked for.
+    /// The node, if the node is of the requested field set.
     fn of(self, ask: Ask) -> Option<NonNull<Link>> {
         ask(self.is_of).then_some(self.node)
     }
 }
 
-/// Puts a node of a field set where there is none yet. Returns the node of that set that is there then.
+/// Publishes a node, unless the host has a node of the same field set. Returns the host's node of this set.
 ///
 /// # Safety
 ///
-/// `new` is an unpublished node; `is_of` and `ask` are those of its set; for the rest, see [`Unpublished::put`].
+/// `new` is an unpublished node; `is_of` and `ask` are the functions of its set. [`Unpublished::put`] has the
+/// conditions for `there` and `exchange`.
 unsafe fn put_node(
     new: NonNull<Link>,
     is_of: IsOf,
@@ -334,9 +343,9 @@ unsafe fn put_node(
             }
             continue;
         };
-        // SAFETY: by the contract the root is not ended.
+        // SAFETY: by the contract the allocation is not freed during the call.
         let only = match unsafe { first.list() } {
-            // SAFETY: `new` is as the caller promises.
+            // SAFETY: by the contract `new` is an unpublished node, and `is_of` and `ask` are the functions of its set.
             Ok(list) => return unsafe { list.put(new, is_of, ask) },
             Err(only) => only,
         };
@@ -344,13 +353,13 @@ unsafe fn put_node(
         if let Some(node) = only.of(ask) {
             return node;
         }
-        // SAFETY: by N1 and the caller's promise they are live nodes.
+        // SAFETY: by N1 `node` is a live node, and by the contract so is `new`.
         let both = unsafe { List::of(node, new) };
         match exchange(there, First::of(both.cast())) {
             Ok(()) => return new,
             Err(first) => there = Some(first),
         }
-        // SAFETY: it was not put anywhere, so it is nobody else's.
+        // SAFETY: the list was not published, so no other reference exists.
         let _ = unsafe { List::unmake(both) };
     }
 }
@@ -369,7 +378,7 @@ pub(super) mod tests {
 
     pub(in crate::fields) struct Set<const NUMBER: u8>;
 
-    // SAFETY: it has no cells.
+    // SAFETY: D1 to D3 hold for a set without cells.
     unsafe impl<const NUMBER: u8> FieldSet for Set<NUMBER> {
         unsafe fn init(_: *mut Self) {}
 
@@ -382,23 +391,23 @@ pub(super) mod tests {
         fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
     }
 
-    /// Says the same as `is_of`, and has another address, as a copy in another library may have.
+    /// A copy of `is_of` at another address, as another crate may have one.
     fn copy<const NUMBER: u8>(set: TypeId, fields: *const Field) -> bool {
         std::hint::black_box(set) == TypeId::of::<Set<NUMBER>>() && ptr::eq(fields, Set::<NUMBER>::fields().as_ptr())
     }
 
     pub(in crate::fields) fn end(first: First) {
         let mut panics = Panics::of("of a field set that was not published");
-        // SAFETY: nobody has it any more.
+        // SAFETY: the caller has no other reference to the root.
         unsafe { first.end(NO_KEY, &mut panics) };
     }
 
-    /// What there is once a node of an empty `S` was put beside `first`.
+    /// The root of a host after the publication of an empty `S` beside `first`.
     fn with<S: FieldSet + 'static>(first: First) -> First {
         let mut now = first;
-        // SAFETY: both are of no key.
+        // SAFETY: the owner `()` refers to no host.
         let new = unsafe { Unpublished::<S>::make((), NO_KEY) };
-        // SAFETY: nobody else has it, so that it is not ended meanwhile.
+        // SAFETY: this thread alone has the root, and does not destroy the root during the call.
         unsafe {
             new.put(Some(first), |_, next| {
                 now = next;
@@ -413,14 +422,14 @@ pub(super) mod tests {
         fn found<const NUMBER: u8>(first: First) -> Option<NonNull<Link>> {
             let (own, other): (IsOf, IsOf) = (is_of::<Set<NUMBER>>, copy::<NUMBER>);
             assert!(!ptr::fn_addr_eq(own, other));
-            // SAFETY: it is not ended meanwhile.
+            // SAFETY: the allocation is not freed during the call.
             let found = [own, other].map(|is_of| unsafe { first.search_for(is_of, ask::<Set<NUMBER>>) });
             assert_eq!(found[0], found[1]);
             found[0]
         }
         let found = [found::<1>, found::<2>, found::<3>, found::<4>, found::<5>, found::<6>, found::<7>, found::<8>];
         let mut first = First::make::<Set<1>, ()>(());
-        // One, some, a list that is full, and another after it.
+        // One node, several nodes, a full list, and a second list after the full list.
         let more = [with::<Set<2>>, with::<Set<3>>, with::<Set<4>>];
         let yet_more = [with::<Set<5>>, with::<Set<6>>, with::<Set<7>>];
         for (count, put) in (1..).zip([more, yet_more].concat()) {

@@ -1,7 +1,7 @@
-//! All field sets of one host.
+//! All field sets of one host, as an embeddable member.
 //!
-//! In: a host's accessors, through `host/`. Out: the field set that an accessor asks for. `head.rs` holds the memory,
-//! with `first.rs`, `node.rs` and `list.rs`; this file is what users see of it.
+//! In: calls of accessors, through `host/`. Out: the requested field set. This file has the public type. Neighbours:
+//! `head.rs`, the design and the memory; `first.rs`, `node.rs` and `list.rs`, the parts of the memory.
 
 mod first;
 mod head;
@@ -21,16 +21,18 @@ pub use first::{Found, Unpublished};
 use head::Head;
 pub(crate) use node::{AfterLink, Owner};
 
-/// The shadow fields of one host: 8 bytes, to be embedded in it.
+/// The shadow fields of one host: 8 bytes, to be embedded in the host.
 ///
-/// A struct that derives `Shadow` has one member of this type. Nothing is allocated until the first field is attached;
-/// then each declaration whose fields are used costs one allocation, for all its fields together, and the second one of
-/// a host another, for a list of them. All values are dropped with it, each exactly once.
+/// A struct that derives `Shadow` has one member of this type. An empty `ShadowFields` has no allocation. Each
+/// declaration whose fields are used costs one allocation, for all fields of the declaration together. A host with
+/// several declarations has one more allocation for each list of six declarations. A `get_or_update` field also
+/// allocates each value. The drop of a `ShadowFields` drops all values, each exactly once.
 ///
-/// It takes no part in what the host is: a clone starts with no fields, all are equal to one another, and they add
-/// nothing to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and [`Default`].
+/// The fields are no part of the host's value: a clone starts without fields, all `ShadowFields` are equal, and the
+/// fields add no bytes to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and
+/// [`Default`].
 ///
-/// It is `Send` and `Sync`, since every value in it is. Reads take no lock.
+/// A `ShadowFields` is `Send` and `Sync`, since every value is. Reads take no lock.
 ///
 /// ```
 /// use shadow_runtime::{Shadow, ShadowFields};
@@ -54,7 +56,7 @@ pub struct ShadowFields {
 
 impl ShadowFields {
     const_fn! {
-        /// No fields. Allocates nothing.
+        /// No fields. Allocates no memory.
         ///
         /// ```
         /// use shadow_runtime::ShadowFields;
@@ -68,53 +70,53 @@ impl ShadowFields {
         }
     }
 
-    /// The field set `S`, if any of its fields has ever been attached to this host.
+    /// The field set `S`, if the host has one. A field set is published at the first attach of one of its fields.
     #[inline]
     pub(crate) fn find<S: FieldSet + 'static>(&self) -> Option<Found<'_, S>> {
         self.head.find()
     }
 
-    /// The field set `S`, made if it is not there.
+    /// The field set `S`, published if the host has none.
     #[inline]
     pub(crate) fn find_or_insert<S: FieldSet + 'static>(&self) -> &S {
         self.head.find().map_or_else(|| self.head.insert(), |found| found.set())
     }
 
-    /// A set to be filled, and then to be the first here, if there is nothing yet.
+    /// An unpublished set with the mark, or `None` if the host has a field set.
     #[inline]
     pub(crate) fn new_first<S: FieldSet + 'static>(&self) -> Option<Unpublished<S>> {
         self.head.new_first()
     }
 
-    /// Publishes a set as the first here, or gives it back.
+    /// Publishes a set as the first of the host. Returns the set if the host has a field set by now.
     ///
     /// # Safety
     ///
     /// `new` comes from [`new_first`](Self::new_first) of any `ShadowFields`, and its first cell is ready.
     #[inline]
     pub(crate) unsafe fn insert_first<S: FieldSet + 'static>(&self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
-        // SAFETY: it comes from a head, and the caller says that its first cell is ready.
+        // SAFETY: by the contract `new` comes from `new_first` of a head, and its first cell is ready.
         unsafe { self.head.insert_first(new) }
     }
 
-    /// The field set `S`, exclusively.
+    /// The field set `S`, exclusively. The caller may empty the first cell.
     #[inline]
     pub(crate) fn find_mut<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
         self.head.find_mut()
     }
 
-    /// The same, for who does not empty the first cell.
+    /// The field set `S`, exclusively, for a caller that does not empty the first cell.
     ///
     /// # Safety
     ///
-    /// If the first cell is ready, it still is when the borrow ends.
+    /// If the first cell is ready, the first cell is still ready when the borrow ends.
     #[inline]
     pub(crate) unsafe fn find_mut_marked<S: FieldSet + 'static>(&mut self) -> Option<&mut S> {
-        // SAFETY: the caller keeps the first cell ready.
+        // SAFETY: by the contract a ready first cell is still ready when the borrow ends.
         unsafe { self.head.find_mut_marked() }
     }
 
-    /// Where it is, which is nowhere else while it is borrowed.
+    /// The address of the fields, which is unique while `self` is borrowed.
     #[inline]
     pub(crate) fn identity(&self) -> Identity {
         Identity { address: ptr::from_ref(self).addr(), object: None }
@@ -136,7 +138,7 @@ impl Default for ShadowFields {
     }
 }
 
-/// A clone has no fields: they belong to the object, not to its value.
+/// A clone has no fields: the fields belong to the object, not to the object's value.
 impl Clone for ShadowFields {
     fn clone(&self) -> Self {
         Self::new()
@@ -167,7 +169,7 @@ impl Hash for ShadowFields {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// Lists the names of the fields that are attached.
+/// Lists the names of the attached fields.
 impl fmt::Debug for ShadowFields {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("ShadowFields ")?;

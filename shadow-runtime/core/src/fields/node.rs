@@ -1,20 +1,21 @@
-//! One field set on the heap, and how it is known what it is.
+//! One field set on the heap, and the type tags by which a search finds the set.
 //!
-//! In: a field set's type, and what the node knows of its host. Out: the node, by a [`Link`], whatever its type. The
-//! design of a host's memory, with invariants N1 to N5, is the header of `head.rs`.
+//! In: the type of a field set, and what the node knows of its host. Out: the node, as a [`Link`] without the type. The
+//! header of `head.rs` has the design of a host's memory and the invariants N1 to N5.
 //!
-//! # How a node is known
+//! # Type tags
 //!
-//! A link has a function that says what the node is, and the function's address is the type tag: a reader compares it
-//! first, by one instruction. Equal addresses are one function, and so one field set. Different addresses prove
-//! nothing, since every crate may have a copy of its own; then the functions are asked (`is_of`). It is a function and
-//! no table of functions, since of those there may be a copy in every piece that a crate is compiled in.
+//! A link has a function that returns the vtable of the node, a [`Kind`]. The address of the function is the type tag,
+//! which a reader compares by one instruction. Equal addresses are one function, and so one field set. Unequal
+//! addresses prove nothing, since every crate may have its own copy of a generic function; then the search calls the
+//! type tests (`is_of`). The tag is the address of a function, not of a vtable: each codegen unit of a crate may have
+//! its own copy of a vtable.
 //!
-//! For each set and owner there are two such functions, of which one says that the node is marked (N4). They answer
-//! differently, so no compiler makes one of the two. A list has beside each node another function, which is the same
-//! whatever the owner, and whether it is marked or not, and stands for the set in the same way.
+//! For each set and owner there are two such functions: `kind`, and `marked` for nodes with the mark (N4). The
+//! functions return different vtables, so no compiler merges the functions. A list caches another tag for each node:
+//! the address of the type test, which depends neither on the owner nor on the mark.
 //!
-//! None of these is inlined: the compiler would copy so small a function to wherever its address is taken.
+//! None of these functions is inlined: an inline function has a copy in each codegen unit that takes its address.
 //!
 //! # Images
 //!
@@ -26,8 +27,8 @@
 //! The identity of a field set is therefore its `TypeId` *and* the address of `S::fields()`, a static of the
 //! declaration and separate in each image. Neither suffices: all value types of a generic declaration share one static.
 //! A search never finds the node of another image. The list of a host has the nodes of all images; only functions of
-//! the node's own image test, show and end a node. This asks for two things: images stay mapped, and images have one
-//! version of this crate, so that `Link`, `Kind` and `List`, all `repr(C)`, have one layout.
+//! the node's own image test, show and destroy a node. The design has two conditions: images stay mapped, and images
+//! have one version of this crate, so that `Link`, `Kind` and `List`, all `repr(C)`, have one layout.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -36,49 +37,50 @@ use crate::field_set::FieldSet;
 use crate::panics::Panics;
 use crate::registry::Field;
 
-/// What every node and list begins with.
+/// The start of every node and of every list.
 #[repr(C)]
 pub(crate) struct Link {
     kind: KindOf,
-    /// Written where the link is made, and read where it is looked at.
+    /// For loom: written at the initialisation of the link, and read at each access.
     #[cfg(loom)]
     made: crate::sync::UnsafeCell<()>,
 }
 
-/// What comes after a link. Whoever has a host's first node or list has a pointer to this, since mostly a field set
-/// begins right there: to read what the set begins with, nothing has to be added to it.
+/// The memory after a link. The root of a host points here, since the set of a node mostly begins here: a reader of the
+/// first cell adds no offset.
 pub(crate) struct AfterLink {
     _of: Link,
 }
 
-/// Says what a node is.
+/// The type tag of a node or list: returns the vtable.
 pub(super) type KindOf = fn() -> &'static Kind;
 
 /// The type test of a node, of any owner, with or without the mark: compares the `TypeId` of a field set and the
 /// address of its `fields` (see "Images").
 pub(super) type IsOf = fn(TypeId, *const Field) -> bool;
 
-/// Asks such a function whether it is of the field set that is looked for. So whoever looks passes two addresses, and
-/// no type's number, which does not fit a register.
+/// Calls a type test with the identity of the requested field set. A search passes two function pointers, and no
+/// `TypeId`, which does not fit in a register.
 pub(super) type Ask = fn(IsOf) -> bool;
 
-/// What a node is, and what is done with it when its type is not known. The pointers are to the link of such a node, as
-/// N1 says, and the numbers are the key of its host in a side table.
+/// The vtable of a node or list, whose type is erased. The pointers are to the link of such a node or list, as in N1.
+/// The numbers are the key of the host in a side table.
 #[repr(C)]
 pub(super) struct Kind {
-    /// None of a list.
+    /// `None` for a list.
     pub(super) is_of: Option<IsOf>,
-    /// The same without the mark, if it has one.
+    /// The type tag without the mark, if this is the vtable of a marked node.
     unmarked: Option<KindOf>,
     pub(super) is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
-    /// Shows the names of attached fields. Names, since the layout of a [`Field`] depends on the features of an image.
+    /// Calls a function with the names of attached fields. Names, since the layout of a [`Field`] depends on the
+    /// features of an image.
     pub(super) attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static str)),
-    /// Ends the fields, lets go of the owner, and frees the node.
+    /// Drops the values of the fields, releases the owner, and frees the node.
     pub(super) end: unsafe fn(NonNull<Link>, usize, &mut Panics),
 }
 
-/// One field set on the heap. `repr(C)` puts the link first, where N1 says it is, and the set where it is whatever the
-/// owner.
+/// One field set on the heap. `repr(C)` puts the link first, as N1 requires, and the set at an offset that does not
+/// depend on the owner.
 #[repr(C)]
 pub(super) struct Node<S, O> {
     link: Link,
@@ -86,29 +88,30 @@ pub(super) struct Node<S, O> {
     owner: O,
 }
 
-/// What a first node knows of its host, besides the key by which a side table has it.
+/// The state of the host in a first node, besides the key of the host in a side table.
 ///
 /// # Safety
 ///
-/// If `is_gone` says so, nobody can borrow the host, now or later, and whatever was done with it happens before.
+/// If `is_gone` returns `true`, no thread can borrow the host, now or later, and all uses of the host happen before the
+/// return.
 pub(crate) unsafe trait Owner: Send + Sync + 'static {
     /// Whether the host is gone.
     ///
     /// # Safety
     ///
-    /// `key` is that of the host, and this was not released.
+    /// `key` is the key of the host, and `release` was not called.
     unsafe fn is_gone(&self, key: usize) -> bool;
 
-    /// Lets go of the host.
+    /// Releases the host.
     ///
     /// # Safety
     ///
-    /// `key` is that of the host. This is not used any more, but for its drop.
+    /// `key` is the key of the host. After the call, the owner is only dropped.
     unsafe fn release(&self, key: usize);
 }
 
-/// Nothing: whoever has the head says when the host is gone.
-// SAFETY: it never says so.
+/// No state: the holder of the head decides when the host is gone.
+// SAFETY: `is_gone` never returns `true`.
 unsafe impl Owner for () {
     unsafe fn is_gone(&self, _key: usize) -> bool {
         false
@@ -117,25 +120,25 @@ unsafe impl Owner for () {
     unsafe fn release(&self, _key: usize) {}
 }
 
-/// The kind of a node of `S` and `O`.
+/// The type tag of a node of `S` and `O`.
 #[inline(never)]
 pub(super) fn kind<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
     const { &Kind::of::<S, O>(None) }
 }
 
-/// The kind of the same node with the mark.
+/// The type tag of a node of `S` and `O` with the mark.
 #[inline(never)]
 pub(super) fn marked<S: FieldSet + 'static, O: Owner>() -> &'static Kind {
     const { &Kind::of::<S, O>(Some(kind::<S, O>)) }
 }
 
-/// Says so of nodes of `S`, whose lists know them by the address of this.
+/// The type test of `S`. The address is the cached tag in lists.
 #[inline(never)]
 pub(super) fn is_of<S: FieldSet + 'static>(set: TypeId, fields: *const Field) -> bool {
     ptr::eq(fields, S::fields().as_ptr()) && set == TypeId::of::<S>()
 }
 
-/// Asks for `S`.
+/// Calls a type test with the identity of `S`.
 pub(super) fn ask<S: FieldSet + 'static>(is_of: IsOf) -> bool {
     is_of(TypeId::of::<S>(), S::fields().as_ptr())
 }
@@ -151,7 +154,7 @@ impl Kind {
         }
     }
 
-    /// That of a list.
+    /// The vtable of a list.
     pub(super) const fn of_list(
         is_gone: unsafe fn(NonNull<Link>, usize) -> bool,
         attached: unsafe fn(NonNull<Link>, &mut dyn FnMut(&'static str)),
@@ -174,7 +177,7 @@ impl Link {
         Self { kind, made }
     }
 
-    /// Whether it is known at a glance to be of this kind.
+    /// Whether the type tag is `kind`. A `false` does not prove another kind.
     #[inline]
     pub(super) fn is(&self, kind: KindOf) -> bool {
         #[cfg(loom)]
@@ -182,84 +185,91 @@ impl Link {
         ptr::fn_addr_eq(self.kind, kind)
     }
 
-    /// The same, for who has asked for another kind first. It looks into memory again, so that the compiler does so
-    /// the first time, too, which takes one instruction and no register, and does not keep for both what it finds.
+    /// A second [`is`](Self::is) with another tag. The volatile load keeps the tag of the first comparison out of a
+    /// register: the compiler gives each comparison a memory operand, which takes one instruction.
     #[inline]
     pub(super) fn is_after_all(&self, kind: KindOf) -> bool {
-        // SAFETY: it is borrowed.
+        // SAFETY: `self` is a reference, so the field is valid for reads.
         let found = unsafe { ptr::read_volatile(&raw const self.kind) };
         ptr::fn_addr_eq(found, kind)
     }
 
-    /// What it is the link of.
+    /// The vtable of the node or list.
     pub(super) fn kind(&self) -> &'static Kind {
         #[cfg(loom)]
         self.made.with(|_| ());
         (self.kind)()
     }
 
-    /// Takes the mark away, if there is one.
+    /// Removes the mark, if the node has the mark.
     pub(super) fn unmark(&mut self) {
         self.kind = self.kind().unmarked.unwrap_or(self.kind);
     }
 }
 
 impl<S: FieldSet + 'static, O: Owner> Node<S, O> {
-    /// An unpublished node of this kind, by N1, of an empty set. The set is made in place: a set may be larger than a
-    /// stack, and a filled cell must not move (Q4).
+    /// An unpublished node of an empty set, with the type tag `kind`, as in N1. The set is initialised in place: a set
+    /// may be larger than a stack, and a filled cell must not move (Q4).
     #[inline]
     pub(super) fn make(kind: KindOf, owner: O) -> NonNull<Link> {
         let node = NonNull::from(Box::leak(Box::<Self>::new_uninit())).cast::<Self>();
-        // SAFETY: there is memory for a node, of which this is a part.
+        // SAFETY: the pointer is to an allocation of the size of a node, so the field is in bounds.
         let set = unsafe { &raw mut (*node.as_ptr()).set };
-        // SAFETY: as above, and nobody else has it.
+        // SAFETY: `set` is aligned and valid for writes, and no other pointer to the allocation exists.
         unsafe { S::init(set) };
-        // SAFETY: there is memory for a node, of which this is a part.
+        // SAFETY: the pointer is to an allocation of the size of a node, so the field is in bounds.
         let its_owner = unsafe { &raw mut (*node.as_ptr()).owner };
-        // SAFETY: as above, and nobody else has it.
+        // SAFETY: `its_owner` is aligned and valid for writes, and no other pointer to the allocation exists.
         unsafe { its_owner.write(owner) };
         let link = node.cast();
-        // SAFETY: a node begins with its link, and nobody else has it.
+        // SAFETY: a node begins with its link (`repr(C)`), and no other pointer to the allocation exists.
         unsafe { link.write(Link::new(kind)) };
         link
     }
 }
 
+/// The field set of a node.
+///
 /// # Safety
 ///
-/// `link` is that of a node of `S`, whatever its owner, which lives during `'host`.
+/// `link` is the link of a node of `S`, of any owner. The node lives for the lifetime `'host`.
 #[inline]
 pub(super) unsafe fn set<'host, S>(link: NonNull<Link>) -> &'host S {
-    // SAFETY: the caller says so; before the owner, all nodes of `S` look alike.
+    // SAFETY: by the contract `link` is that of a live node of `S`. The layout before the owner is the same for every
+    // owner.
     let node = unsafe { link.cast::<Node<S, ()>>().as_ref() };
     &node.set
 }
 
+/// The field set of a node, exclusively.
+///
 /// # Safety
 ///
-/// As [`set`]; and nothing else refers to the node during `'host`.
+/// `link` is the link of a node of `S`, of any owner. The node lives for the lifetime `'host`, without another
+/// reference.
 #[inline]
 pub(super) unsafe fn set_mut<'host, S>(link: NonNull<Link>) -> &'host mut S {
-    // SAFETY: as in `set`, and the caller's promise.
+    // SAFETY: by the contract the node is live and has no other reference. The layout before the owner is always the
+    // same.
     let node = unsafe { link.cast::<Node<S, ()>>().as_mut() };
     &mut node.set
 }
 
 /// # Safety
 ///
-/// As [`Kind`] says.
+/// As for [`Kind`].
 unsafe fn is_gone<S, O: Owner>(link: NonNull<Link>, key: usize) -> bool {
-    // SAFETY: the caller says that it is the start of such a node.
+    // SAFETY: by the contract `link` is the start of a live node of `S` and `O`.
     let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
-    // SAFETY: the caller says whose key it is.
+    // SAFETY: by the contract `key` is the key of the host. The owner was not released, since the node is live.
     unsafe { node.owner.is_gone(key) }
 }
 
 /// # Safety
 ///
-/// As [`Kind`] says.
+/// As for [`Kind`].
 unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'static str)) {
-    // SAFETY: the caller says that it is the start of such a node.
+    // SAFETY: by the contract `link` is the start of a live node of `S` and `O`.
     let node = unsafe { link.cast::<Node<S, O>>().as_ref() };
     let mut fields = S::fields().iter();
     node.set.each(&mut |cell| {
@@ -271,9 +281,9 @@ unsafe fn attached<S: FieldSet, O>(link: NonNull<Link>, visit: &mut dyn FnMut(&'
 
 /// # Safety
 ///
-/// As [`Kind`] says; and nobody else has the node, now or later.
+/// As for [`Kind`]. No other reference to the node exists, now or later.
 unsafe fn end<S: FieldSet, O: Owner>(link: NonNull<Link>, key: usize, panics: &mut Panics) {
-    // SAFETY: by N1 it was made by `Box`; the caller says that it is nobody else's.
+    // SAFETY: by N1 the node was allocated by `Box`. By the contract no other reference exists.
     let mut node = unsafe { Box::from_raw(link.cast::<Node<S, O>>().as_ptr()) };
     let mut fields = S::fields().iter();
     node.set.each_mut(&mut |cell| {
@@ -281,6 +291,6 @@ unsafe fn end<S: FieldSet, O: Owner>(link: NonNull<Link>, key: usize, panics: &m
             cell.end(field, panics);
         }
     });
-    // SAFETY: the caller says whose key it is.
+    // SAFETY: by the contract `key` is the key of the host. The node, and the owner in the node, is dropped next.
     unsafe { node.owner.release(key) };
 }

@@ -73,7 +73,8 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
             // has exclusive access, which could clear a mark. The table loads by an Acquire.
             unsafe { first.find::<S, Thin<T>>() }
         } else {
-            // SAFETY: A1, A2 and the Acquire, as in the other branch.
+            // SAFETY: by A1 and A2 `first` is not destroyed while `host` is borrowed, and no thread has exclusive
+            // access. The table loads by an Acquire.
             unsafe { first.find::<S, Weak<T>>() }
         }
     }
@@ -96,7 +97,7 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Host for Arc<T> {
             // SAFETY: `key` is the key of `host`, and the owner is made from `host`.
             unsafe { Unpublished::make_marked(Thin::<T>::keep(host), key) }
         } else {
-            // SAFETY: the key and the owner of `host`, as in the other branch.
+            // SAFETY: `key` is the key of `host`, and the owner is made from `host`.
             unsafe { Unpublished::make_marked(<Weak<T> as Keeps<T>>::keep(host), key) }
         })
     }

@@ -1,41 +1,41 @@
-//! Structs that embed their fields: what `#[derive(Shadow)]` says of them, and what makes hosts of them.
+//! Structs with embedded fields: the trait for `#[derive(Shadow)]`, and the functions for the generated `Host`.
 //!
-//! In: where a struct has its `ShadowFields`. Out: a field set in it.
+//! In: the `ShadowFields` of a struct. Out: a field set in the `ShadowFields`.
 
 use crate::field_set::FieldSet;
 use crate::fields::{Found, ShadowFields, Unpublished};
 use crate::host::Identity;
 
-/// A struct that embeds its fields. Unsafe code believes nothing of it: what is returned is borrowed from the host, and
-/// nothing that lasts longer than one accessor rests on its being the same each time.
+/// A struct that embeds its fields. Unsafe code does not rely on this trait: the result borrows the host, and no unsafe
+/// code needs the same result in two accessor calls.
 pub trait Embeds {
-    /// Where they are.
+    /// The embedded fields.
     fn fields(host: &Self) -> &ShadowFields;
 }
 
-/// The field set `S`, if any of its fields was ever attached.
+/// The field set `S`, if the host has one: from the first attach of one of its fields on.
 #[inline]
 pub fn find<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> Option<Found<'_, S>> {
     H::fields(host).find()
 }
 
-/// The field set `S`, made if it is not there.
+/// The field set `S`, published if the host has none.
 #[inline]
 pub fn find_or_insert<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> &S {
     H::fields(host).find_or_insert()
 }
 
-/// A field set that may become the first of the host, if that has none yet.
+/// An unpublished field set for a host without field sets.
 #[inline]
 pub fn new_first<S: FieldSet + 'static, H: Embeds + ?Sized>(host: &H) -> Option<Unpublished<S>> {
     H::fields(host).new_first()
 }
 
-/// Publishes a set as the first of the host.
+/// Publishes a set as the first field set of the host.
 ///
 /// # Errors
 ///
-/// If the host has one by now: the new one.
+/// If the host has a field set by now: returns `new`.
 ///
 /// # Safety
 ///
@@ -45,29 +45,29 @@ pub unsafe fn insert_first<S: FieldSet + 'static, H: Embeds + ?Sized>(
     host: &H,
     new: Unpublished<S>,
 ) -> Result<&S, Unpublished<S>> {
-    // SAFETY: it comes from the `new_first` of a `ShadowFields`, and the caller says that its first cell is ready.
+    // SAFETY: by the contract `new` comes from `new_first` of a `ShadowFields`, and its first cell is ready.
     unsafe { H::fields(host).insert_first(new) }
 }
 
-/// What the host is: the place of its fields.
+/// The identity of the host: the address of the fields.
 #[inline]
 pub fn identity<H: Embeds + ?Sized>(host: &H) -> Identity {
     H::fields(host).identity()
 }
 
-/// The member itself, and not what it dereferences to, which might be another one each time.
+/// The member by its exact type. A member behind a `Deref` might be a different object at each call.
 #[inline]
 pub fn exactly<F: IsShadowFields>(member: &F) -> &ShadowFields {
     member.itself()
 }
 
-/// [`ShadowFields`], and nothing else. Unsafe code believes nothing of it.
+/// A trait of [`ShadowFields`] alone. Unsafe code does not rely on the trait.
 #[diagnostic::on_unimplemented(
     message = "the fields of a host are in a member of type `ShadowFields`, not `{Self}`",
     label = "not `ShadowFields`"
 )]
 pub trait IsShadowFields {
-    /// Itself.
+    /// The fields.
     fn itself(&self) -> &ShadowFields;
 }
 

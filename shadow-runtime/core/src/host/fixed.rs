@@ -1,9 +1,10 @@
-//! `&'static T` as a host: an object that stays for ever, at a fixed address.
+//! `&'static T` as a host: a permanent object at a fixed address.
 //!
-//! In: a `&'static T`. Out: the fields of that address and type, which are never dropped, so that they are `'static`.
+//! In: a `&'static T`. Out: the fields of the address and type. The fields are never dropped, so references to values
+//! are `'static`.
 //!
 //! The key is the address and the type: a static and its first member share an address. A zero-sized `T` is refused,
-//! because two of them may share one.
+//! because two zero-sized statics may share an address.
 
 use std::any::TypeId;
 use std::ptr::{self, NonNull};
@@ -18,16 +19,16 @@ shared! {
     static TABLE: SideTable<Known> = SideTable::new();
 }
 
-/// The hosts of one address, one after the other. They are never freed: what they belong to stays for ever, too, so
-/// they are bounded by the number of statics (R7).
+/// The hosts of one address, as a linked list. An entry is never freed, as its object is never freed. So the number of
+/// statics bounds the memory (R7).
 struct Known {
     object: TypeId,
     fields: ShadowFields,
     next: AtomicPtr<Known>,
 }
 
-/// What a `&'static T` refers to. There is no other way to one than [`Fixed::of`], so it stands where it stands for
-/// ever, however short it is borrowed.
+/// The target of a `&'static T`. [`Fixed::of`] is the only constructor, so the address of a `Fixed` is valid for ever,
+/// even if the borrow of the `Fixed` is short.
 #[expect(missing_debug_implementations, reason = "hidden from users")]
 #[repr(transparent)]
 pub struct Fixed<T: 'static> {
@@ -35,12 +36,12 @@ pub struct Fixed<T: 'static> {
 }
 
 impl<T> Fixed<T> {
-    /// Takes a static for a host.
+    /// A static as a host.
     #[inline]
     #[must_use]
     pub const fn of(object: &'static T) -> &'static Self {
         const { refuse_zero_sized::<T>() };
-        // SAFETY: `Fixed<T>` is a transparent `T`, and the reference is as shared and as long as the given one.
+        // SAFETY: `Fixed<T>` is `repr(transparent)` over `T`. Lifetime and mutability of the reference do not change.
         unsafe { &*ptr::from_ref(object).cast() }
     }
 
@@ -49,11 +50,11 @@ impl<T> Fixed<T> {
     }
 }
 
-/// Refuses at compile time to take zero-sized objects for hosts.
+/// Refuses zero-sized hosts at compile time.
 ///
 /// # Panics
 ///
-/// If `T` is zero-sized, which is a compile error where this is called in a constant.
+/// If `T` is zero-sized. A call in a constant turns the panic into a compile error.
 pub const fn refuse_zero_sized<T>() {
     assert!(
         size_of::<T>() != 0,
@@ -61,13 +62,13 @@ pub const fn refuse_zero_sized<T>() {
     );
 }
 
-/// The first of the hosts of an address, found in the table, or behind another.
+/// The entry of a pointer, which the table or another entry stores.
 fn known(pointer: Option<NonNull<Known>>) -> Option<&'static Known> {
-    // SAFETY: nothing but a `Known` that is never freed is in the table, or behind another.
+    // SAFETY: table and entries store pointers to `Known`s only, and no `Known` is ever freed.
     pointer.map(|known| unsafe { known.as_ref() })
 }
 
-/// The one of those hosts that has this type.
+/// The entry of this type in a linked list.
 fn of_type(first: Option<&'static Known>, object: TypeId) -> Option<&'static Known> {
     let mut next = first;
     while let Some(seen) = next {
@@ -83,8 +84,8 @@ fn of_type(first: Option<&'static Known>, object: TypeId) -> Option<&'static Kno
 #[cold]
 fn enter((address, object): (usize, TypeId)) -> &'static Known {
     let hash = hash(address);
-    // Made before the shard is locked, and, if it is not needed, freed after that: the allocator may be code of the
-    // user (R4).
+    // Allocated before the lock of the shard. A surplus allocation is freed after the unlock, since the global
+    // allocator may be user code (R4).
     let new = Box::new(Known { object, fields: ShadowFields::new(), next: AtomicPtr::new(ptr::null_mut()) });
     let shard = TABLE.shard(hash).lock_with_room();
     let first = known(shard.find(address, hash));
@@ -96,20 +97,20 @@ fn enter((address, object): (usize, TypeId)) -> &'static Known {
     match first {
         None => shard.insert(address, hash, new),
         Some(first) => {
-            // Relaxed: under the lock, by which alone this is stored.
+            // Relaxed: the lock of the shard guards all stores of `next`.
             let second = first.next.load(Ordering::Relaxed);
-            // SAFETY: it was just made, and nobody else has it.
+            // SAFETY: the allocation is live, and only shared references to it are made.
             unsafe { new.as_ref() }.next.store(second, Ordering::Relaxed);
-            // Release: pairs with the Acquire of `of_type`.
+            // Release: publishes the new entry; pairs with the Acquire of `of_type`.
             first.next.store(new.as_ptr(), Ordering::Release);
         }
     }
-    // SAFETY: it is never freed.
+    // SAFETY: no `Known` is ever freed.
     unsafe { new.as_ref() }
 }
 
 impl<T> Fixed<T> {
-    /// The fields of this host, if it has entered the table.
+    /// The fields of this host, if the table has the host.
     #[inline]
     fn fields(&self) -> Option<&'static ShadowFields> {
         let (address, object) = self.key();
@@ -117,8 +118,8 @@ impl<T> Fixed<T> {
     }
 }
 
-// SAFETY: P1 to P3 are what the `ShadowFields` promise that the table has for the address and type, which are the same
-// from the first time on, since nothing is taken out.
+// SAFETY: the table has one `ShadowFields` for each address and type, and never removes an entry. So P1 to P3 hold by
+// the functions of `ShadowFields`.
 unsafe impl<T> Host for Fixed<T> {
     #[inline]
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
@@ -136,7 +137,8 @@ unsafe impl<T> Host for Fixed<T> {
 
     unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
         match host.fields() {
-            // SAFETY: it comes from the `new_first` of these fields, and the caller says that its first cell is ready.
+            // SAFETY: by the contract `new` comes from `new_first` of this host, so of these fields, and its first cell
+            // is ready.
             Some(fields) => unsafe { fields.insert_first(new) },
             None => Err(new),
         }
@@ -148,9 +150,9 @@ unsafe impl<T> Host for Fixed<T> {
     }
 }
 
-/// A `&'static T` that goes by another name, such as that of a type alias, which the macros cannot see through.
-/// Accessors then borrow the reference itself.
-// SAFETY: the host is what it refers to, which is one.
+/// A `&'static T` under another name, such as a type alias, which the macros cannot resolve. Accessors then borrow the
+/// reference.
+// SAFETY: the host is the target of the reference, for which P1 to P3 hold.
 unsafe impl<T> Host for &'static T {
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
         Host::find(Fixed::of(*host))
@@ -165,7 +167,7 @@ unsafe impl<T> Host for &'static T {
     }
 
     unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
-        // SAFETY: it comes from the `new_first` of this `Fixed`, and the caller says that its first cell is ready.
+        // SAFETY: by the contract `new` comes from `new_first` of this `Fixed`, and its first cell is ready.
         unsafe { Host::insert_first(Fixed::of(*host), new) }
     }
 

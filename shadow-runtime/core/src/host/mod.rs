@@ -1,7 +1,7 @@
-//! Hosts: the objects that fields are attached to.
+//! Hosts: the objects to which programs attach fields.
 //!
-//! In: an accessor's host. Out: the field set of that host that the accessor asks for. One file per kind of host;
-//! structs that embed their fields get their implementation from `#[derive(Shadow)]`.
+//! In: the host of an accessor call. Out: the requested field set of the host. One file per kind of host. For structs
+//! with embedded fields, `#[derive(Shadow)]` generates the implementation.
 
 mod arc;
 pub mod embedded;
@@ -21,13 +21,13 @@ use std::any::TypeId;
 use crate::field_set::FieldSet;
 use crate::fields::{Found, ShadowFields, Unpublished};
 
-/// An object that shadow fields can be attached to.
+/// An object to which a program attaches shadow fields.
 ///
-/// Implemented by `#[derive(Shadow)]` for structs that embed [`ShadowFields`], and here for [`Shadowed<T>`], for
-/// `Arc<T>`, and for what `&'static T` refers to. Nobody implements it by hand.
+/// `#[derive(Shadow)]` implements this trait for structs that embed [`ShadowFields`]. This crate implements the trait
+/// for [`Shadowed<T>`], for `Arc<T>`, and for the target of a `&'static T`. Manual implementations are not supported.
 ///
-/// Each linked image of a process, a program or a library that it has loaded, has fields of its own, on any host.
-/// **Never unload** one that has used a field: hosts keep pointers to its code.
+/// Each linked image of a process, a program or a loaded library, has fields of its own on any host. **Never unload**
+/// an image that has used a field: hosts keep pointers to the code of the image.
 ///
 /// # Safety
 ///
@@ -55,15 +55,16 @@ use crate::fields::{Found, ShadowFields, Unpublished};
     note = "an `Arc` is a host when what it holds is `Send + Sync + 'static`, a `&'static T` for every sized `T`"
 )]
 pub unsafe trait Host {
-    /// The field set `S` of `host`, if any of its fields was ever attached.
+    /// The field set `S` of `host`, if the host has one: from the first attach of one of its fields on.
     #[doc(hidden)]
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>>;
 
-    /// The field set `S` of `host`, made if it is not there.
+    /// The field set `S` of `host`, published if the host has none.
     #[doc(hidden)]
     fn find_or_insert<S: FieldSet + 'static>(host: &Self) -> &S;
 
-    /// An unpublished field set for a host without field sets; `None` if `host` has one.
+    /// An unpublished field set for a host without field sets. `None` if `host` has a field set, or is not prepared for
+    /// this fast path; then the caller uses `find_or_insert`.
     #[doc(hidden)]
     fn new_first<S: FieldSet + 'static>(host: &Self) -> Option<Unpublished<S>>;
 
@@ -75,28 +76,28 @@ pub unsafe trait Host {
     #[doc(hidden)]
     unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>>;
 
-    /// What `host` is, which no other host of its kind is while it is borrowed.
+    /// The identity of `host`, unique among the hosts of its kind while `host` is borrowed.
     #[doc(hidden)]
     fn identity(host: &Self) -> Identity;
 
-    /// Called after each attach, when everything is in its place and nothing is claimed or locked for it.
+    /// Called after each attach, when the value is published and the thread holds no claim and no lock of the attach.
     #[doc(hidden)]
     #[inline]
     fn after_attach(_host: &Self) {}
 }
 
-/// What a host is: its address, and where objects of several types may be hosts at one address, its type.
+/// The identity of a host: the address, and the type where hosts of several types may have the same address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub(crate) address: usize,
     pub(crate) object: Option<TypeId>,
 }
 
-/// A host that can be borrowed exclusively: `f_mut` and `detach_f` are for these.
+/// A host that a caller can borrow exclusively, for the accessors `f_mut` and `detach_f`.
 ///
-/// Embedded hosts and [`Shadowed<T>`] are; an `Arc` and a `&'static T` are shared. The lifetime means nothing: it keeps
-/// the compiler from asking, at the declaration for a shared host, for what only a call needs. Unsafe code believes
-/// nothing of it: whatever is returned is borrowed exclusively.
+/// Embedded hosts and [`Shadowed<T>`] implement this trait; an `Arc` and a `&'static T` are shared. The lifetime has no
+/// meaning. The lifetime makes the compiler check the bound at a call, and not at the declaration for a shared host.
+/// Unsafe code does not rely on this trait: every implementation returns an exclusive borrow.
 ///
 /// ```
 /// use shadow_runtime::{ExclusiveHost, Shadowed};
@@ -112,7 +113,7 @@ pub struct Identity {
     note = "what has to change belongs into the value (a `Mutex`, an atomic) or into a `get_or_update` field"
 )]
 pub trait ExclusiveHost<'unused>: Host {
-    /// Where its fields are embedded.
+    /// The embedded fields.
     #[doc(hidden)]
     fn fields_mut(host: &mut Self) -> &mut ShadowFields;
 }
@@ -129,10 +130,10 @@ mod tests {
 
     struct Set(u8);
 
-    // SAFETY: it has no cells.
+    // SAFETY: D1 to D3 hold for a set without cells.
     unsafe impl FieldSet for Set {
         unsafe fn init(place: *mut Self) {
-            // SAFETY: the caller says that there is room for it.
+            // SAFETY: by the contract `place` is aligned and valid for writes.
             unsafe { place.write(Self(0)) };
         }
 
@@ -152,17 +153,17 @@ mod tests {
         (new, at)
     }
 
-    /// A latch, which is in some sets, must not move when it is filled (Q4).
+    /// A seqlock cell, which a set may have, must not move after it was filled (Q4).
     fn a_set_that_was_filled_does_not_move<H: Host>(host: &H) {
         let ((first, first_at), (mut second, _)) = (filled(host, 1), filled(host, 2));
         second.set_mut().0 = 3;
-        // SAFETY: it was made for this host; nobody reads a first cell, of which there is none.
+        // SAFETY: `first` was made for this host. The set has no cells, so no reader uses a first cell.
         let set = unsafe { H::insert_first(host, first) };
         assert!(set.is_ok_and(|set| set.0 == 1 && ptr::eq(set, first_at)));
         assert!(H::find::<Set>(host).is_some_and(|found| ptr::eq(found.set(), first_at)));
         assert!(H::new_first::<Set>(host).is_none());
         let second_at = ptr::from_ref(second.set_mut());
-        // SAFETY: as above.
+        // SAFETY: `second` was made for this host. The set has no cells, so no reader uses a first cell.
         let back = unsafe { H::insert_first(host, second) };
         assert!(back.is_err_and(|mut back| back.set_mut().0 == 3 && ptr::eq(back.set_mut(), second_at)));
     }
@@ -171,10 +172,10 @@ mod tests {
         static CURIOUS: RefCell<Option<Arc<u8>>> = const { RefCell::new(None) };
     }
 
-    /// A set that uses a host while it is made.
+    /// A set whose initialisation uses a host.
     struct Curious;
 
-    // SAFETY: it has no cells.
+    // SAFETY: D1 to D3 hold for a set without cells.
     unsafe impl FieldSet for Curious {
         unsafe fn init(_: *mut Self) {
             let host = CURIOUS.with_borrow(Clone::clone).expect("there is a host");
@@ -193,7 +194,7 @@ mod tests {
     /// A set without cells.
     struct First;
 
-    // SAFETY: it has no cells.
+    // SAFETY: D1 to D3 hold for a set without cells.
     unsafe impl FieldSet for First {
         unsafe fn init(_: *mut Self) {}
 

@@ -1,4 +1,4 @@
-//! `Shadowed<T>`: a value of a foreign type, with its fields embedded beside it.
+//! `Shadowed<T>`: a value of a foreign type, with embedded fields.
 //!
 //! In: a value that the program owns. Out: the same value, as a host.
 
@@ -10,12 +10,12 @@ use crate::fields::{Found, ShadowFields, Unpublished};
 use crate::host::{ExclusiveHost, Host, Identity};
 use crate::sync::const_fn;
 
-/// A value of any type, and its shadow fields: makes a host of what is no host by itself.
+/// A value of any type together with its shadow fields: a host for types that embed no fields.
 ///
-/// Costs 8 bytes beside the value, and one allocation per declaration whose fields are used. Fields are dropped with
-/// the wrapper, before the value. It dereferences to the value; an accessor hides a method of the value of the same
-/// name, which then is called as `(*wrapped).method()`. What `Shadowed` itself can do is therefore in associated
-/// functions, not in methods.
+/// Costs 8 bytes beside the value, and one allocation per declaration whose fields are used. The drop of the wrapper
+/// drops the fields before the value. The wrapper dereferences to the value. An accessor hides a method of the value
+/// with the same name; `(*wrapped).method()` calls the hidden method. So the functions of `Shadowed` are associated
+/// functions, not methods.
 ///
 /// ```
 /// use shadow_runtime::{Shadowed, shadow};
@@ -41,7 +41,7 @@ pub struct Shadowed<T> {
 
 impl<T> Shadowed<T> {
     const_fn! {
-        /// Makes a host of `value`. Allocates nothing.
+        /// Makes a host of `value`. Allocates no memory.
         ///
         /// ```
         /// let host = shadow_runtime::Shadowed::new(1);
@@ -53,7 +53,7 @@ impl<T> Shadowed<T> {
         }
     }
 
-    /// Drops the fields and returns the value. Costs what their destructors do.
+    /// Drops the fields and returns the value. The cost is the cost of the destructors.
     ///
     /// ```
     /// use shadow_runtime::Shadowed;
@@ -63,10 +63,11 @@ impl<T> Shadowed<T> {
     ///
     /// # Panics
     ///
-    /// If a destructor of a field does, after all others have run.
+    /// If the destructor of a field panics: after all destructors have run.
     pub fn into_inner(this: Self) -> T {
         let Self { fields, value } = this;
-        // While the value is a local: what is returned already would leak if a destructor panics.
+        // Before the return, while `value` is a local variable: if a destructor panics, unwinding drops a local, but
+        // leaks a return value.
         drop(fields);
         value
     }
@@ -100,7 +101,7 @@ impl<T: fmt::Debug> fmt::Debug for Shadowed<T> {
     }
 }
 
-// SAFETY: P1 to P3 are what its `ShadowFields` promise, which are its own and the same each time.
+// SAFETY: a `Shadowed` embeds one `ShadowFields`, so P1 to P3 hold by the functions of `ShadowFields`.
 unsafe impl<T> Host for Shadowed<T> {
     #[inline]
     fn find<S: FieldSet + 'static>(host: &Self) -> Option<Found<'_, S>> {
@@ -119,7 +120,7 @@ unsafe impl<T> Host for Shadowed<T> {
 
     #[inline]
     unsafe fn insert_first<S: FieldSet + 'static>(host: &Self, new: Unpublished<S>) -> Result<&S, Unpublished<S>> {
-        // SAFETY: it comes from the `new_first` of these fields, and the caller says that its first cell is ready.
+        // SAFETY: by the contract `new` comes from `new_first` of these fields, and its first cell is ready.
         unsafe { host.fields.insert_first(new) }
     }
 

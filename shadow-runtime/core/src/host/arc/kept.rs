@@ -107,7 +107,8 @@ impl<T: ?Sized + Send + Sync + 'static> Thin<T> {
     }
 }
 
-// SAFETY: argued in the module's header.
+// SAFETY: `is_gone` returns `true` after a load of the strong count has returned 0, and after an Acquire fence. The
+// module's header argues that all uses of the host then happen before the return.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Thin<T> {
     unsafe fn is_gone(&self, key: usize) -> bool {
         // SAFETY: by the contract of `is_gone`, `key` is the key of the host whose `Arc` this owner keeps.
@@ -132,7 +133,8 @@ unsafe impl<T: ?Sized + Send + Sync + 'static> Keeps<T> for Weak<T> {
     }
 }
 
-// SAFETY: argued in the module's header.
+// SAFETY: `is_gone` returns `true` after a load of the strong count has returned 0, and after an Acquire fence. The
+// module's header argues that all uses of the host then happen before the return.
 unsafe impl<T: ?Sized + Send + Sync + 'static> Owner for Weak<T> {
     unsafe fn is_gone(&self, _key: usize) -> bool {
         is_gone(self)

@@ -1,12 +1,11 @@
-//! An `Arc` and its `Weak` for the models of `tests/loom_arc.rs`: those of std's, but that the model checker sees the
-//! counts.
+//! `Arc` and `Weak` for the loom models of `tests/loom_arc.rs`: as in std, but with counts that loom sees.
 //!
-//! In: values. Out: the part of std's interface that is used of them, with the operations on the two counts of
-//! `alloc::sync`, in the same order and of the same orderings; `downgrade` is one addition, since nothing here locks
-//! the count that std's would wait for. It is compiled under a model checker only.
+//! In: values. Out: the part of std's interface that the crate uses. The operations on the two counts are those of
+//! `alloc::sync`, in the same order and with the same orderings. `downgrade` is the exception: one addition, since no
+//! function here locks the weak count, as std's `get_mut` does. Compiled under loom only.
 //!
-//! Allocations are in a few blocks of each thread of the system, of which the first that is free is taken: so all runs
-//! of a model have the same addresses, and one that is given back is used again soon.
+//! Allocations are blocks of a small pool, one pool per thread of the system. An allocation takes the first free block.
+//! So all runs of a model have the same addresses, and a freed address is soon reused.
 #![allow(
     missing_debug_implementations,
     missing_docs,
@@ -32,7 +31,7 @@ pub struct Weak<T: ?Sized> {
     inner: NonNull<Inner<T>>,
 }
 
-/// Both counts as std has them: all strong ones together count as one weak.
+/// The two counts of std. All strong references together hold one weak count.
 #[repr(C)]
 struct Inner<T: ?Sized> {
     counts: Counts,
@@ -52,45 +51,47 @@ struct Block {
 }
 
 shared! {
-    /// For each block, what is stored by `Release` when it is given back, and loaded by `Acquire` when it is taken: who
-    /// is given memory by an allocator comes after whoever has freed it.
+    /// For each block: stored by `Release` when the block is freed, and loaded by `Acquire` when the block is
+    /// allocated. An allocator orders a free before the next allocation of the same memory.
     static HANDED_ON: [AtomicUsize; BLOCKS] = array_of!(BLOCKS, AtomicUsize::new(0));
 }
 
 std::thread_local! {
-    /// Blocks, once they are needed, and whether each is taken. All threads of a model are in one of the system.
+    /// The pool, allocated at the first use, and whether each block is allocated. Loom runs all threads of a model on
+    /// one thread of the system.
     static FIRST: Cell<Option<NonNull<Block>>> = const { Cell::new(None) };
     static TAKEN: Cell<[bool; BLOCKS]> = const { Cell::new([false; BLOCKS]) };
 }
 
-// SAFETY: as of std's.
+// SAFETY: the bounds are those of std: an `Arc` shares the `T`, and drops the `T` on any thread.
 unsafe impl<T: ?Sized + Sync + Send> Send for Arc<T> {}
-// SAFETY: as of std's.
+// SAFETY: the bounds are those of std: a shared `Arc` gives access to the `T`, and clones of the `Arc`.
 unsafe impl<T: ?Sized + Sync + Send> Sync for Arc<T> {}
-// SAFETY: as of std's.
+// SAFETY: the bounds are those of std: a `Weak` becomes an `Arc` by `upgrade`.
 unsafe impl<T: ?Sized + Sync + Send> Send for Weak<T> {}
-// SAFETY: as of std's.
+// SAFETY: the bounds are those of std: a shared `Weak` gives an `Arc` by `upgrade`.
 unsafe impl<T: ?Sized + Sync + Send> Sync for Weak<T> {}
 
 impl<T> Arc<T> {
     pub fn new(value: T) -> Self {
         let counts = Counts { strong: AtomicUsize::new(1), weak: AtomicUsize::new(1) };
         let inner = take_block::<Inner<T>>();
-        // SAFETY: a block has room for it, as `take_block` asserts, and is nobody else's.
+        // SAFETY: `take_block` asserts size and alignment, and returns a block without another reference.
         unsafe { inner.write(Inner { counts, value: ManuallyDrop::new(value) }) };
         Self { inner }
     }
 
-    /// The value, if this is the only `Arc`; what there is beside it are `Weak`s.
+    /// The value, if this is the only `Arc`. `Weak`s may exist. Takes the strong count from 1 to 0 by a CAS.
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
         if this.counts().strong.compare_exchange(1, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return Err(this);
         }
         fence(Ordering::Acquire);
         let this = ManuallyDrop::new(this);
-        // SAFETY: it is there while there is an `Arc`.
+        // SAFETY: the allocation is live: this `Arc` has a strong count's share of the weak count, which is released
+        // below.
         let value = unsafe { &raw const (*this.inner.as_ptr()).value };
-        // SAFETY: there is no other, and never will be.
+        // SAFETY: the strong count was 1 and is 0 now, so no other `Arc` exists, now or later.
         let value = unsafe { value.read() };
         drop(Weak { inner: this.inner });
         Ok(ManuallyDrop::into_inner(value))
@@ -108,7 +109,7 @@ impl<T: ?Sized> Arc<T> {
     }
 
     fn counts(&self) -> &Counts {
-        // SAFETY: it is there while there is an `Arc`.
+        // SAFETY: the allocation is live while an `Arc` exists.
         &unsafe { self.inner.as_ref() }.counts
     }
 }
@@ -124,7 +125,7 @@ impl<T: ?Sized> Deref for Arc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: it is there while there is an `Arc`.
+        // SAFETY: the allocation and the value are live while an `Arc` exists.
         &unsafe { self.inner.as_ref() }.value
     }
 }
@@ -136,9 +137,9 @@ impl<T: ?Sized> Drop for Arc<T> {
         }
         fence(Ordering::Acquire);
         let weak = Weak { inner: self.inner };
-        // SAFETY: there is no `Arc` any more, and a `Weak` does not look at the value.
+        // SAFETY: no `Arc` exists any more, and a `Weak` does not access the value.
         let value = unsafe { &mut (*self.inner.as_ptr()).value };
-        // SAFETY: this happens once.
+        // SAFETY: the last `Arc` drops the value, once.
         unsafe { ManuallyDrop::drop(value) };
         drop(weak);
     }
@@ -166,16 +167,17 @@ impl<T: ?Sized> Weak<T> {
 
     /// # Safety
     ///
-    /// It comes from [`into_raw`](Self::into_raw), and is this one's from now on.
+    /// `value` comes from [`into_raw`](Self::into_raw), and the caller gives up its weak count to the result.
     pub unsafe fn from_raw(value: *const T) -> Self {
-        // SAFETY: the memory is there, for the `Weak` that it comes from; a `ManuallyDrop` may have been dropped.
+        // SAFETY: the `Weak` of `value` keeps the allocation. The value may have been dropped; only the alignment is
+        // used.
         let align = align_of_val(unsafe { &*(value as *const ManuallyDrop<T>) });
         let inner = value.wrapping_byte_sub(size_of::<Counts>().next_multiple_of(align)).cast_mut() as *mut Inner<T>;
         Self { inner: NonNull::new(inner).expect("the address of counts") }
     }
 
     fn counts(&self) -> &Counts {
-        // SAFETY: the counts are there while there is a `Weak`.
+        // SAFETY: the counts are live while a `Weak` exists.
         unsafe { &(*self.inner.as_ptr()).counts }
     }
 }
@@ -193,19 +195,19 @@ impl<T: ?Sized> Drop for Weak<T> {
             return;
         }
         fence(Ordering::Acquire);
-        // SAFETY: nobody else has it.
+        // SAFETY: the weak count was 1, so no other `Arc` or `Weak` exists.
         let counts = unsafe { &mut (*self.inner.as_ptr()).counts };
-        // What frees memory comes after all that was done with it.
+        // Exclusive accesses, which loom checks for a data race: all uses of the allocation happen before the free.
         counts.strong.with_mut(|_| ());
         counts.weak.with_mut(|_| ());
-        // SAFETY: nobody else has it; the value was dropped with the last `Arc`.
+        // SAFETY: no other `Arc` or `Weak` exists. The last `Arc` has dropped the value, so only the counts are left.
         unsafe { std::ptr::drop_in_place(counts) };
         give_back(self.inner.cast());
     }
 }
 
 fn value_of<T: ?Sized>(inner: NonNull<Inner<T>>) -> *const T {
-    // SAFETY: it is not freed while there is an `Arc` or a `Weak`.
+    // SAFETY: the allocation is live while an `Arc` or a `Weak` exists.
     unsafe { &raw const (*inner.as_ptr()).value as *const T }
 }
 
@@ -213,7 +215,7 @@ fn first_block() -> NonNull<Block> {
     FIRST.with(|first| {
         first.get().unwrap_or_else(|| {
             let layout = Layout::new::<[Block; BLOCKS]>();
-            // SAFETY: its size is not 0.
+            // SAFETY: the size of the layout is not 0.
             let blocks = unsafe { alloc(layout) };
             let blocks = NonNull::new(blocks.cast()).unwrap_or_else(|| handle_alloc_error(layout));
             first.set(Some(blocks));
@@ -229,12 +231,12 @@ fn take_block<T>() -> NonNull<T> {
     taken[free] = true;
     TAKEN.set(taken);
     HANDED_ON[free].swap(1, Ordering::Acquire);
-    // SAFETY: there are so many blocks.
+    // SAFETY: `free` is an index into the pool, which has `BLOCKS` blocks.
     unsafe { first_block().add(free) }.cast()
 }
 
 fn give_back(block: NonNull<Block>) {
-    // SAFETY: it is one of the blocks.
+    // SAFETY: `block` is a block of this thread's pool, so both pointers are into one allocation.
     let index = unsafe { block.offset_from(first_block()) };
     let index = usize::try_from(index).expect("a block");
     HANDED_ON[index].store(0, Ordering::Release);

@@ -1,16 +1,16 @@
-//! The lock of a log, which an attach tries: if another thread has it, the attach goes to another log.
+//! The lock of a log. An attach tries the lock; if another thread has the lock, the attach uses another log.
 //!
-//! In: a value. Out: exclusive access to it, one thread at a time. Neighbour: `logs.rs`.
+//! In: a value. Out: exclusive access to the value, for one thread at a time. Neighbour: `logs.rs`.
 //!
-//! Releasing a lock on which threads may sleep is an exchange, since a sleeping thread has to be woken; releasing this
-//! one is a store. That is 4 of 90 ns of an attach in row 9 of the benchmarks. The few that wait for it, sweeps on
-//! demand, yield until it is free: it is held for some hundred instructions, under which neither user code nor the
-//! allocator runs.
+//! The unlock is a store. The unlock of a mutex with sleeping waiters is an atomic exchange, since the unlock may have
+//! to wake a thread. The difference is 4 of the 90 ns of an attach (row 9 of the benchmarks). Waiters are rare:
+//! sweeps on demand, and attaches that find every log or every group of old hosts locked. A waiter yields until the
+//! lock is free. The lock is held for some hundred instructions, without user code and without the allocator.
 //!
-//! - **Y1** The value is accessed by the thread alone that has taken `is_taken` from `false` to `true` and not yet
-//!   back.
+//! - **Y1** Only the thread that has taken `is_taken` from `false` to `true`, and not yet back, accesses the value.
 //!
-//! *Acquire* on taking pairs with the *Release* on giving back: the next thread sees all that the last one has written.
+//! The *Acquire* of a lock pairs with the *Release* of the unlock before: the next thread sees all writes of the last
+//! thread.
 
 #[cfg(loom)]
 pub(super) use loomed::{Guard, TryLock};
@@ -32,14 +32,14 @@ mod real {
         value: UnsafeCell<T>,
     }
 
-    /// Exclusive access, given back when this is dropped.
+    /// Exclusive access. The drop unlocks.
     pub(in crate::host::arc) struct Guard<'lock, T> {
         lock: &'lock TryLock<T>,
         #[cfg(debug_assertions)]
         _count: LockCount,
     }
 
-    // SAFETY: by Y1 one thread at a time has the value, which asks for `Send`.
+    // SAFETY: by Y1 one thread at a time accesses the value, so a shared lock requires `Send` of the value only.
     unsafe impl<T: Send> Sync for TryLock<T> {}
 
     impl<T> TryLock<T> {
@@ -49,7 +49,7 @@ mod real {
 
         #[inline]
         pub(in crate::host::arc) fn try_lock(&self) -> Option<Guard<'_, T>> {
-            // Acquire: pairs with the Release of the guard's drop.
+            // Acquire: pairs with the Release of the guard's drop. Relaxed on failure: the value is not accessed.
             let is_taken = self.is_taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
             is_taken.is_ok().then(|| Guard {
                 lock: self,
@@ -73,7 +73,7 @@ mod real {
 
         #[inline]
         fn deref(&self) -> &T {
-            // SAFETY: by Y1 no other thread accesses the value while the guard is there.
+            // SAFETY: by Y1 no other thread accesses the value while the guard exists.
             unsafe { &*self.lock.value.get() }
         }
     }
@@ -81,7 +81,8 @@ mod real {
     impl<T> DerefMut for Guard<'_, T> {
         #[inline]
         fn deref_mut(&mut self) -> &mut T {
-            // SAFETY: as in `deref`, and the guard is borrowed exclusively.
+            // SAFETY: by Y1 no other thread accesses the value, and the exclusive borrow of the guard excludes other
+            // references.
             unsafe { &mut *self.lock.value.get() }
         }
     }
@@ -95,7 +96,7 @@ mod real {
     }
 }
 
-/// The model checker's own lock, whose waits it sees.
+/// A mutex of loom, so that loom sees the waits.
 #[cfg(loom)]
 mod loomed {
     use crate::sync::{Locked, Mutex, lock, try_lock};
