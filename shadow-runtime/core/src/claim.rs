@@ -1,19 +1,19 @@
-//! Who initialises what: rule R3, on the path of a miss.
+//! Claims: one initialiser at a time for each value, and deadlock detection (rule R3), on the path of a miss.
 //!
-//! In: the place of a value that is about to be initialised. Out: a [`Claim`] on it, or a panic that names the field,
-//! if waiting for it would never end. Neighbours: `accessor/get_or_attach.rs` and `raw`, which look for the value
-//! before they claim, and again after.
+//! In: the place of a value before its initialisation. Out: a [`Claim`] on the place, or a panic that names the field,
+//! if the wait for the place would be a deadlock. Neighbours: `accessor/get_or_attach.rs` and `raw`, which look for the
+//! value before the claim, and again after the claim.
 //!
 //! # Slots
 //!
-//! A place is claimed before anything exists for it, so claims are kept here, in a fixed number of slots, by a hash of
-//! the place. A slot is one word: null, free; the address of a [`Record`], which the owner has on its stack, that
-//! place is claimed; the same with the bit [`LISTED`], the claim is in the table besides; or [`OVERFLOWN`], claims of
-//! this slot are in the table alone.
+//! A place is claimed before its value exists. So claims are kept here, in a fixed number of slots, by a hash of the
+//! place. A slot is one atomic word: null, free; the address of a [`Record`] on the owner's stack, the record's place
+//! is claimed; the address with the bit [`LISTED`], the claim is in the table besides; or [`OVERFLOWN`], claims of the
+//! slot are in the table alone.
 //!
 //! The table has two intrusive lists of records: listed claims, and waiting threads. The links are in the records,
-//! which live on the stacks of their threads. The global allocator may be code of the user and may itself initialise
-//! fields, so the table allocates nothing under its lock (R4).
+//! which live on the stacks of their threads. The global allocator may be user code and may itself initialise fields,
+//! so no thread allocates under the table's lock (R4).
 //!
 //! - **I1** A record does not move or go while a slot holds its address. The owner removes the address by a CAS, which
 //!   fails once the claim is listed; then the owner removes the address under the table's lock. So the lister may
@@ -35,29 +35,30 @@
 //!   record, and a later claim at the same address does not keep a thread asleep (no ABA).
 //!
 //! *Claimer's path*: CAS null to the record's address, then run the initialiser under no lock. *Release*: CAS the
-//! address to null. A failed CAS goes the cold way: the place is claimed already, or another place has the same slot,
-//! or the claim is listed.
+//! address to null. A failed CAS leads to the slow path: a claim of the place or of a second place is in the slot, or
+//! the claim is listed.
 //!
-//! *The cold way*: lock the table. If the place is listed, link the own record into the waiting list, with a pointer to
-//! the listed claim, and sleep until the pointer is null; then return without a claim, and the caller looks for the
-//! value again. If the slot holds the address of an unlisted record, list the claim of that record, and start again. If
-//! the slot holds a claim of another place, the new claim goes into the table alone. The drop of a listed claim, by
-//! return or by unwinding, unlinks the claim, sets the pointers of its waiters to null, and wakes the waiters.
+//! *Slow path*: lock the table. If the place is listed, link the own record into the waiting list, with a pointer to
+//! the listed claim, and sleep until the pointer is null. Then return without a claim, and the caller looks for the
+//! value again. If the slot holds the address of an unlisted record, list the claim of the record, and start again. If
+//! the slot holds a listed claim of a second place, or `OVERFLOWN`, the new claim goes into the table alone. The drop
+//! of a listed claim, by return or by unwinding, unlinks the claim, sets the pointers of its waiters to null, and wakes
+//! the waiters.
 //!
-//! *Orders*: taking a slot is an `Acquire` of the `Release` by which the claim before was let go, so that its value is
-//! found at the second look. Without the lock it is a `Release` too, of the record, for the `Acquire` of who lists it.
-//! All else is under the lock.
+//! *Orderings*: the CAS that takes a slot is an `Acquire`, and pairs with the `Release` that freed the slot. So the
+//! second look after the claim finds the value of the claim before. The CAS without the lock is also a `Release` of the
+//! record, and pairs with the `Acquire` CAS that lists the record. The lock orders the other accesses.
 //!
-//! # Circles
+//! # Deadlocks
 //!
-//! Before a thread sleeps it follows the waits: the place's owner, the place that this owner waits for, that one's
-//! owner, and so on. If the way leads back to the thread itself, sleeping would close a circle, so it panics instead;
-//! its own initialisers unwind, their claims are dropped, and the others in the circle go on. A circle cannot form
-//! unseen: every wait is entered under the one lock, and every claim that is waited for is listed, so the last thread
-//! of a would-be circle sees it all. What goes through other means (an initialiser that joins a thread, or waits for a
-//! message) is not seen here.
+//! Before a thread sleeps, it walks the wait-for graph: the owner of the place, the place for which this owner waits,
+//! the next owner, and so on. If the walk arrives at the thread itself, the wait would close a cycle, a deadlock. The
+//! thread panics instead: its initialisers unwind, their claims are dropped, and the other threads of the cycle go on.
+//! The detection misses no cycle of claims: every wait starts under the lock, and every claim with a waiter is listed.
+//! So the last thread of a cycle sees the complete cycle. The graph has no edges for other waits (an initialiser that
+//! joins a thread, or waits for a message), so such deadlocks are not detected.
 //!
-//! Neither code of a user nor the allocator runs under the lock (R4).
+//! Neither user code nor the allocator runs under the lock (R4).
 
 use std::any::TypeId;
 use std::cell::Cell;
@@ -71,15 +72,16 @@ use crate::sync::{
     AtomicPtr, Condvar, Locked, Mutex, Ordering, UnsafeCell, array_of, local, lock, shared, wait as sleep,
 };
 
-/// What is being initialised: a declared field of a host, or a numeric id of an address of the raw interface.
+/// The place of a value: a declared field of a host, or an address and a number of the raw interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A host is borrowed while one of its fields is claimed, so its identity is nobody else's meanwhile.
+    /// The host is borrowed while a field is claimed, so its identity is unique for as long as the claim.
     Field {
         host: Identity,
         set: TypeId,
         index: usize,
-        /// The address of what was declared: another image's set may have the same `TypeId` (`fields/node.rs`).
+        /// The address of the declaration: the field set of a second image may have the same `TypeId`
+        /// (`fields/node.rs`).
         declared: usize,
     },
     Raw {
@@ -88,7 +90,7 @@ pub(crate) enum Place {
     },
 }
 
-/// A thread, named by the address of its [`HELD`], which has no destructor, so that it can mostly be asked for at any
+/// The name of a thread: the address of its [`HELD`]. `HELD` has no destructor, so a thread mostly has a name at any
 /// time.
 type Thread = usize;
 
@@ -97,7 +99,7 @@ type Thread = usize;
 #[repr(align(8))]
 pub(crate) struct Record {
     place: Place,
-    /// Where the claim is, by a hash of the place.
+    /// The slot of the claim, by a hash of the place.
     slot: &'static Slot,
     owner: Thread,
     links: UnsafeCell<MaybeUninit<Links>>,
@@ -108,7 +110,7 @@ pub(crate) struct Record {
 struct Links {
     /// The next record of the list.
     next: *const Record,
-    /// In the waiting list: the listed claim on which the thread sleeps, or null after the claim was let go (I5).
+    /// In the waiting list: the listed claim for which the thread waits, or null after the release of the claim (I5).
     waits_for: *const Record,
 }
 
@@ -119,13 +121,13 @@ pub(crate) struct Claim<'record> {
     own_thread: PhantomData<*const ()>,
 }
 
-/// One under a model checker, for which every run has to be the same, whatever the addresses; so there places share it.
+/// One slot under loom: all places share the slot, so a model's runs do not depend on addresses.
 const SLOTS: usize = if cfg!(loom) { 1 } else { 64 };
 
 const FREE: *mut Record = ptr::null_mut();
-/// Not the address of a record, which is a multiple of 8.
+/// A sentinel that is never the address of a record: addresses of records are multiples of 8.
 const OVERFLOWN: *mut Record = ptr::without_provenance_mut(2);
-/// Set in the address of a record that is in the table.
+/// The bit in the address of a listed record.
 const LISTED: usize = 1;
 
 /// All claims of the process.
@@ -135,7 +137,7 @@ struct Claims {
     released: Condvar,
 }
 
-/// With a cache line of its own.
+/// Aligned to a cache line, against false sharing.
 #[repr(align(64))]
 struct Slot {
     record: AtomicPtr<Record>,
@@ -143,13 +145,13 @@ struct Slot {
 
 /// The data behind the lock. The process has one table, so a reference to the table or to a list implies the lock.
 struct Table {
-    /// The claims that somebody waits for, or has met in a slot, or that found no slot.
+    /// The claims with waiters, the claims that a second claimer met in a slot, and the claims without a slot.
     listed: List,
-    /// The records of threads that wait.
+    /// The records of waiting threads.
     waiting: List,
 }
 
-/// Records, linked through themselves.
+/// An intrusive list of records.
 struct List {
     first: *const Record,
 }
@@ -167,14 +169,14 @@ shared! {
 }
 
 local! {
-    /// How many claims this thread holds.
+    /// The number of claims that this thread holds.
     static HELD: Cell<usize> = Cell::new(0);
 }
 
-/// Whether this thread is in the middle of an initialiser.
+/// Whether this thread is running an initialiser.
 #[inline]
 pub(crate) fn is_initialising() -> bool {
-    // Where thread-locals are emulated, this one may be gone at the end of a thread.
+    // An emulated thread-local may be gone at the end of a thread.
     HELD.try_with(Cell::get).unwrap_or_default() > 0
 }
 
@@ -206,25 +208,25 @@ impl Record {
         self.links.with_mut(|place| unsafe { (*place).write(links) });
     }
 
-    /// What a slot has when it has this.
+    /// The word of a slot that holds this unlisted record.
     #[inline]
     fn address(&self) -> *mut Self {
         ptr::from_ref(self).cast_mut()
     }
 }
 
-/// What a slot has when it has a record that is in the table.
+/// The word of a slot that holds this listed record.
 fn listed(record: *mut Record) -> *mut Record {
     record.map_addr(|address| address | LISTED)
 }
 
 impl<'record> Claim<'record> {
-    /// Claims the place of `record`, or waits until whoever holds it is done and returns `None`: look for the value
-    /// again.
+    /// Claims the place of `record`. If the place is claimed already, waits for the release and returns `None`: the
+    /// caller looks for the value again.
     ///
     /// # Panics
     ///
-    /// If this thread would wait for itself.
+    /// If the wait would be a deadlock.
     #[inline]
     pub(crate) fn take(record: &'record Record, field: &dyn fmt::Display) -> Option<Self> {
         let slot = &record.slot.record;
@@ -250,7 +252,7 @@ impl Drop for Claim<'_> {
 }
 
 impl Claims {
-    /// The cold way to a claim. Returns `false` if the place was claimed, and no longer is.
+    /// The slow path of a claim. Returns `false` after a wait for the release of the place.
     #[cold]
     fn take(&self, record: &Record, field: &dyn fmt::Display) -> bool {
         let slot = &record.slot.record;
@@ -261,33 +263,36 @@ impl Claims {
                 self.wait(table, record, claim, owner, field);
                 return false;
             }
-            // Relaxed: what is found is only acted upon after an exchange.
+            // Relaxed: a CAS below decides and orders; `OVERFLOWN` and listed addresses change under the lock alone.
             let seen = slot.load(Ordering::Relaxed);
             if seen == FREE {
-                // Acquire: as in `Claim::take`. Who lists the record has the lock, so it need not be released here.
+                // Acquire: pairs with the Release that freed the slot, in `Claim::drop` or `let_go`. A lister of this
+                // record locks the table after this thread, so the CAS need not be a Release.
                 if slot.compare_exchange(FREE, record.address(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     return true;
                 }
             } else if seen == OVERFLOWN || seen.addr() & LISTED != 0 {
-                // SAFETY: the record is the caller's and in no list; from now on it has a claim, so I3 holds by the
-                // drop of that.
+                // SAFETY: the caller's record is in no list. From now on the record has a claim, so by I3 `Claim::drop`
+                // unlinks the record.
                 unsafe { table.listed.push(record, ptr::null()) };
                 return true;
             } else {
-                // Acquire: pairs with the Release by which the slot was taken; the record is seen as it was made.
-                // What was exchanged is used, since what was seen may be the address of another record by now.
+                // Acquire: pairs with the Release of the CAS in `Claim::take`, which published the record. The code
+                // dereferences the CAS's result: the earlier load may have read a pointer to a record that is gone
+                // (ABA, provenance).
                 if let Ok(seen) = slot.compare_exchange(seen, listed(seen), Ordering::Acquire, Ordering::Relaxed) {
-                    // SAFETY: it is a record that was in its slot until now, and by I1 is there while the lock is held.
+                    // SAFETY: the record's slot held the address until now, so by I1 the record stays while the lock is
+                    // held.
                     let record = unsafe { &*seen };
-                    // SAFETY: the record had no `LISTED` bit, so it is in no list; it has a claim, so I3 holds by the
-                    // drop of that.
+                    // SAFETY: without the `LISTED` bit the record is in no list. The record has a claim, so by I3
+                    // `Claim::drop` unlinks the record.
                     unsafe { table.listed.push(record, ptr::null()) };
                 }
             }
         }
     }
 
-    /// Sleeps until a listed claim is gone.
+    /// Sleeps until a listed claim is released.
     fn wait(
         &self,
         mut table: Locked<'_, Table>,
@@ -300,8 +305,8 @@ impl Claims {
             drop(table);
             circle(field, owner == record.owner);
         }
-        // SAFETY: the record is the caller's and has no claim, so it is in no list; I3 holds by `remove` below. The
-        // claim is listed, since the lock has been held since the look.
+        // SAFETY: the caller's record has no claim, so it is in no list; by I3 `remove` below unlinks it. The claim is
+        // listed: this thread has held the lock since the search of the list (I5).
         unsafe { table.waiting.push(record, claim) };
         // SAFETY: the record is in the waiting list until `remove`.
         while !unsafe { record.links(&table.waiting) }.waits_for.is_null() {
@@ -310,7 +315,7 @@ impl Claims {
         table.waiting.remove(record);
     }
 
-    /// The cold way of letting go, for a claim that is in the table.
+    /// The slow path of a release, for a listed claim.
     #[cold]
     fn let_go(&self, record: &Record) {
         let slot = record.slot;
@@ -323,15 +328,14 @@ impl Claims {
                 waiting.set_links(&table.waiting, Links { waits_for: ptr::null(), ..links });
             }
         }
-        // I2: the slot is free for the next when nothing of it is in the table alone. Those that are listed, and in a
-        // slot, are in this one only if it is theirs.
+        // `others`: listed claims of this slot. By I2 the slot must not be free while a claim is in the table alone.
         let others = table.listed.iter().any(|listed| ptr::eq(listed.slot, slot));
-        // Relaxed: by I1 this word comes and goes under the lock alone.
+        // Relaxed: by I1 a listed address enters and leaves the slot under the lock alone.
         let is_there = slot.record.load(Ordering::Relaxed) == listed(record.address());
-        // If it was in the table alone and there are no others, `OVERFLOWN` is in the slot: beside such a claim, a
-        // record that is in the slot is listed.
+        // If the claim was in the table alone and has no others, the slot holds `OVERFLOWN`: beside a claim in the
+        // table alone, a record in the slot is listed, and would be among the others.
         if is_there || !others {
-            // Release: as in `Claim::drop`.
+            // Release: pairs with the Acquire of the next claimer's CAS, as in `Claim::drop`.
             slot.record.store(if others { OVERFLOWN } else { FREE }, Ordering::Release);
         }
         drop(table);
@@ -340,7 +344,7 @@ impl Claims {
 }
 
 impl Table {
-    /// Whether `thread` is `goal`, or waits for it, directly or through others.
+    /// Whether `thread` is `goal`, or waits for `goal` along a path of the wait-for graph.
     fn leads_to(&self, mut thread: Thread, goal: Thread) -> bool {
         loop {
             if thread == goal {
@@ -364,7 +368,8 @@ impl List {
 
     /// # Safety
     ///
-    /// The record is in no list, and is unlinked before it moves or goes (I3); `waits_for` is null or listed (I5).
+    /// The record is in no list, and is unlinked before the record moves or goes (I3); `waits_for` is null or listed
+    /// (I5).
     unsafe fn push(&mut self, record: &Record, waits_for: *const Record) {
         let next = mem::replace(&mut self.first, record);
         record.set_links(self, Links { next, waits_for });
@@ -372,7 +377,7 @@ impl List {
 
     /// Unlinks a record of this list.
     fn remove(&mut self, record: &Record) {
-        // SAFETY: the closure is called with `record` and with records of the iterator, all in this list.
+        // SAFETY: the closure's arguments are `record` and records of the iterator, all in this list.
         let links = |record: &Record| unsafe { record.links(self) };
         let Links { next, .. } = links(record);
         if ptr::eq(self.first, record) {
@@ -386,13 +391,13 @@ impl List {
     fn iter(&self) -> impl Iterator<Item = &Record> {
         // SAFETY: by I3 a record of the list is valid while the lock is held, for which the borrow of the list stands.
         let at = |record: *const Record| unsafe { record.as_ref() };
-        // SAFETY: the record was reached through this list.
+        // SAFETY: the iterator reached the record through this list.
         iter::successors(at(self.first), move |record| at(unsafe { record.links(self) }.next))
     }
 }
 
 impl Place {
-    /// Fields of one host lie apart from one another, and so do hosts.
+    /// Spreads the fields of a host, and hosts, over the slots.
     #[inline]
     fn hash(&self) -> usize {
         let (object, which) = match self {
@@ -415,8 +420,8 @@ fn this_thread() -> Thread {
     HELD.try_with(|held| ptr::from_ref(held).addr()).unwrap_or_else(|_| some_thread())
 }
 
-/// The name of a thread whose [`HELD`] is gone: at the end of a thread, where thread-locals are emulated. Each call
-/// returns another name, so such a thread's own circles are not detected, and no circle is reported wrongly.
+/// A name for a thread without a [`HELD`]: at the end of a thread, where thread-locals are emulated. Each call returns
+/// a new name, so deadlocks of such a thread are not detected, and no deadlock is reported wrongly.
 #[cold]
 fn some_thread() -> Thread {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
@@ -424,10 +429,10 @@ fn some_thread() -> Thread {
     NEXT.fetch_add(2, Ordering::Relaxed)
 }
 
-/// Counts the claims of this thread.
+/// Adds to the number of claims that this thread holds.
 #[inline]
 fn hold(more: isize) {
-    // Where the thread-local is gone, `is_initialising` returns false.
+    // Without the thread-local, `is_initialising` returns false.
     let _ = HELD.try_with(|held| held.set(held.get().wrapping_add_signed(more)));
 }
 
@@ -435,7 +440,7 @@ fn hold(more: isize) {
 mod tests {
     use super::*;
 
-    /// The records of three places that share a slot with one another, and with nothing else that is tested.
+    /// The records of three places with a common slot, which no other test uses.
     fn of_slot(id: usize) -> [Record; 3] {
         [0, 1, 2].map(|round| Record::new(Place::Raw { object: 0, id: (id + round * SLOTS) as u64 }))
     }
@@ -456,7 +461,7 @@ mod tests {
         lock(&CLAIMS.table).listed.iter().any(|listed| listed.place == record.place)
     }
 
-    /// It is free, and whoever claims one of its places next needs no table.
+    /// Checks that the slot is free, and that a new claim of each place does not list a record.
     fn is_free_again(records: &[Record; 3]) {
         for record in records {
             assert_eq!(word(record), FREE);

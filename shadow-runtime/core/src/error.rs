@@ -1,6 +1,6 @@
 //! The error of a refused attach.
 //!
-//! In: the value that was refused and the field that refused it. Out: [`AlreadyAttached`], and the warning in the log.
+//! In: a refused value and its field. Out: [`AlreadyAttached`], and the warning in the log.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -9,10 +9,11 @@ use std::panic::Location;
 
 use crate::registry::Field;
 
-/// An attach was refused, because the field is attached already. It hands the value back.
+/// An attach was refused, because the field is attached already. The error hands the value back.
 ///
-/// The value that was attached first is untouched. Two attachers of one `attach` field are a bug in the program, so
-/// the refusal is also a warning in the log (feature `log`), with the places of both attempts.
+/// The first value is untouched. A second attach of an `attach` field is a bug in the program, so the refusal also logs
+/// a warning (feature `log`) with the places of both attaches. [`into_value`](Self::into_value) returns the ownership
+/// of the refused value; without a call, the drop of the error drops the value.
 ///
 /// ```
 /// use shadow_runtime::{AlreadyAttached, Shadow, ShadowFields};
@@ -36,7 +37,7 @@ pub struct AlreadyAttached<V> {
 }
 
 impl<V> AlreadyAttached<V> {
-    /// Refuses `value`: counts it, and warns with the places of both attempts.
+    /// Refuses `value`: counts the refusal, and logs a warning with the places of both attaches.
     #[cold]
     pub(crate) fn refuse(field: &'static Field, value: V, first: &Location<'_>, second: &Location<'_>) -> Self {
         field.counts().duplicate();
@@ -78,7 +79,7 @@ impl<V> AlreadyAttached<V> {
         self.field.host()
     }
 
-    /// The value that was refused.
+    /// The refused value.
     ///
     /// ```
     /// # use shadow_runtime::{Shadow, ShadowFields};
@@ -106,7 +107,7 @@ fn warn(field: &Field, first: &Location<'_>, second: &Location<'_>) {
 #[cfg(not(feature = "log"))]
 fn warn(_: &Field, _: &Location<'_>, _: &Location<'_>) {}
 
-// Neither needs `V: Debug`, so that `unwrap` works for every value.
+// `Debug` and `Display` have no bound `V: Debug`, so `unwrap` works for every value.
 impl<V> fmt::Debug for AlreadyAttached<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -1,8 +1,8 @@
-//! What [`shadow-runtime`](https://docs.rs/shadow-runtime) is without the macros: hosts, field sets, cells, side tables
-//! and the registry. Depend on `shadow-runtime`, which re-exports all of it and has the documentation.
+//! [`shadow-runtime`](https://docs.rs/shadow-runtime) without the macros: hosts, field sets, cells, side tables and the
+//! registry. Depend on `shadow-runtime`, which re-exports the public interface and has the documentation.
 //!
-//! It is a crate of its own so that it is compiled while the macros are, which wait for their parser. Generated code
-//! calls it as `shadow_runtime::__private`.
+//! The crate is separate, so that cargo compiles the library in parallel with the macros, which wait for their parser.
+//! Generated code calls the crate as `shadow_runtime::__private`.
 
 mod accessor;
 #[cfg(all(test, debug_assertions, not(loom)))]
@@ -32,7 +32,7 @@ pub use host::{BackgroundSweep, ExclusiveHost, Host, ManualSweep, Shadowed};
 pub use policy::Policy;
 pub use registry::{Registry, Report, Row, registry};
 
-/// What generated code calls. Not for use by hand, and not covered by semantic versioning.
+/// Traits, types and functions for generated code. Not for use by hand, and not covered by semantic versioning.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::accessor::attach::{self, AttachField};

@@ -1,9 +1,9 @@
-//! The one place that says whose atomics, locks, statics and thread-locals the library uses.
+//! The primitives of the library: atomics, locks, statics and thread-locals, from std or from loom.
 //!
-//! In: nothing. Out: the names that every other module imports. They are std's; under `--cfg loom` they are the model
-//! checker's, so that the models (`tests/loom_*.rs`) run the code that users run. The `Arc` here is the one that is a
-//! host: under the model checker one of its own, whose counts it sees (`host/arc/modelled.rs`). The counts of fields
-//! stay std's: they are in statics of the users' crates, and nothing is concluded from them.
+//! In: none. Out: the names that every other module imports. The names are std's; under `--cfg loom` they are loom's,
+//! so the models (`tests/loom_*.rs`) run the code that users run. `Arc` here is the type of `Arc` hosts. Under loom it
+//! is a type of this crate, with counts that loom observes (`host/arc/modelled.rs`). The counters of fields are always
+//! std's: they are in statics of user crates, and publish no other memory.
 #![forbid(unsafe_code)]
 
 #[cfg(loom)]
@@ -22,7 +22,7 @@ pub(crate) use std::sync::{Arc, Condvar, Mutex, Weak};
 pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::Ordering;
 
-/// A lock that is held.
+/// The guard of a lock.
 #[cfg(loom)]
 pub(crate) type Locked<'mutex, T> = loom::sync::MutexGuard<'mutex, T>;
 #[cfg(not(any(loom, debug_assertions)))]
@@ -32,7 +32,7 @@ pub use counted::locks_held;
 #[cfg(all(debug_assertions, not(loom)))]
 pub(crate) use counted::{Count as LockCount, Locked};
 
-/// std's in any case, for what is in statics that are not in this library, and for what goes with them.
+/// Always std's: for statics in user crates, and for their lock and counters.
 pub(crate) mod plain {
     pub(crate) use std::sync::Mutex;
     #[cfg(feature = "counts")]
@@ -42,15 +42,15 @@ pub(crate) mod plain {
     #[cfg(not(loom))]
     pub(crate) use super::lock;
 
-    /// As [`lock`](super::lock).
+    /// Locks `mutex`, as [`lock`](super::lock) does.
     #[cfg(loom)]
     pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Locks that count, for each thread, how many of them the thread holds: a global allocator of a test asserts that
-/// there are none while it runs. In a build with debug assertions only.
+/// Lock guards that count the locks of each thread. A test's global allocator asserts a count of zero during an
+/// allocation (R4). Only in a build with debug assertions.
 #[cfg(all(debug_assertions, not(loom)))]
 mod counted {
     use std::cell::Cell;
@@ -61,20 +61,20 @@ mod counted {
         static HELD: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// How many locks of the library this thread holds. In a build with debug assertions only, for tests.
+    /// The number of the library's locks that this thread holds. For tests, in a build with debug assertions only.
     #[must_use]
     pub fn locks_held() -> usize {
         HELD.try_with(Cell::get).unwrap_or_default()
     }
 
-    /// A lock that is held.
+    /// The guard of a lock.
     pub(crate) struct Locked<'mutex, T> {
-        // Unlocked before it is no longer counted: fields are dropped in this order.
+        // Fields drop in the order of declaration, so the unlock comes before the decrement of the count.
         pub(super) guard: MutexGuard<'mutex, T>,
         pub(super) count: Count,
     }
 
-    /// One lock in the count of this thread.
+    /// A share of the thread's count: increments on construction, decrements on drop.
     pub(crate) struct Count(());
 
     impl Count {
@@ -105,7 +105,7 @@ mod counted {
     }
 }
 
-/// std's, in the words of the model checker's, which sees every access.
+/// std's cell with the interface of loom's, which observes every access.
 #[cfg(not(loom))]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -126,8 +126,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Locks `mutex`. Neither code of a user nor the global allocator runs under a lock of the library (R4), so a poisoned
-/// one holds nothing half done.
+/// Locks `mutex`. Ignores poison: neither user code nor the global allocator runs under a lock of the library (R4), so
+/// a panic under the lock leaves no broken invariant.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
     let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
     #[cfg(all(debug_assertions, not(loom)))]
@@ -135,7 +135,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
     guard
 }
 
-/// Unlocks, sleeps until `condvar` is notified, or for no reason, and locks again.
+/// Unlocks, sleeps until a notification of `condvar` or a spurious wake-up, and locks again.
 pub(crate) fn wait<'mutex, T>(condvar: &Condvar, locked: Locked<'mutex, T>) -> Locked<'mutex, T> {
     #[cfg(all(debug_assertions, not(loom)))]
     {
@@ -147,21 +147,21 @@ pub(crate) fn wait<'mutex, T>(condvar: &Condvar, locked: Locked<'mutex, T>) -> L
     condvar.wait(locked).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Locks `mutex`, if no thread has it.
+/// Locks `mutex`, or returns `None` if a thread holds the lock.
 #[cfg(loom)]
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<Locked<'_, T>> {
     mutex.try_lock().ok()
 }
 
-/// Nothing: what stands around it is `SeqCst`, which a model checker takes for no more than `AcqRel`, so that it needs
-/// a fence there.
+/// A StoreLoad fence under loom, which treats `SeqCst` accesses as `AcqRel`; a no-op otherwise, where the `SeqCst`
+/// accesses before and after provide the order.
 #[inline]
 pub(crate) fn full_fence() {
     #[cfg(loom)]
     fence(Ordering::SeqCst);
 }
 
-/// Lets another thread finish the few steps that it is in the middle of.
+/// Yields the processor, so that another thread can finish a short critical step.
 #[cold]
 pub(crate) fn wait_a_moment() {
     #[cfg(loom)]
@@ -170,7 +170,7 @@ pub(crate) fn wait_a_moment() {
     std::thread::yield_now();
 }
 
-/// A `const fn`, but under a model checker, whose atomics are not made in constants.
+/// Declares a `const fn`, or a plain `fn` under loom, where atomics have no `const` constructors.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
         #[cfg(not(loom))]
@@ -183,7 +183,7 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
-/// An array of atomics, which are not made in constants under a model checker.
+/// Makes an array of atomics; under loom at run time, since loom's atomics have no `const` constructors.
 macro_rules! array_of {
     ($count:expr, $item:expr) => {{
         #[cfg(not(loom))]
@@ -195,7 +195,7 @@ macro_rules! array_of {
 }
 pub(crate) use array_of;
 
-/// A static that is shared between threads; under a model checker each run of a model has its own.
+/// Declares a static that threads share. Under loom, each run of a model has its own.
 macro_rules! shared {
     ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
         #[cfg(not(loom))]
@@ -210,7 +210,7 @@ macro_rules! shared {
 }
 pub(crate) use shared;
 
-/// Thread-locals that are made without code. A model checker's threads are none of the system's, and have their own.
+/// Declares thread-locals with constant initialisers. Under loom, declares thread-locals of loom's own threads.
 macro_rules! local {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
         #[cfg(not(loom))]

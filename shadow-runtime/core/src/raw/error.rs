@@ -1,6 +1,6 @@
 //! The errors of the raw interface.
 //!
-//! In: what was refused, and why. Out: errors that say it, and hand back what was refused.
+//! In: a refused value, and the reason. Out: error types that name the reason and hand the value back.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -9,7 +9,10 @@ use std::fmt;
 use crate::error::AlreadyAttached;
 use crate::raw::kind::Wanted;
 
-/// A number was used for another type, or another kind of id, than it names in this process.
+/// A number was used with a second type, or with a second kind of id, in this process.
+///
+/// The first attach by a number binds the number to a type. A mismatch is an error value, so no value is borrowed with
+/// a wrong type. [`into_value`](Self::into_value) returns the ownership of a refused value.
 ///
 /// ```
 /// use shadow_runtime::raw;
@@ -42,14 +45,14 @@ impl TypeMismatch {
         Self { number, known, wanted, value: () }
     }
 
-    /// The same, with the value that is handed back.
+    /// The same error, with the ownership of the refused value.
     pub(super) fn refusing<V>(self, value: V) -> TypeMismatch<V> {
         TypeMismatch { number: self.number, known: self.known, wanted: self.wanted, value }
     }
 }
 
 impl<V> TypeMismatch<V> {
-    /// The number that both use.
+    /// The number.
     ///
     /// ```
     /// # use shadow_runtime::raw;
@@ -70,7 +73,7 @@ impl<V> TypeMismatch<V> {
         self.number
     }
 
-    /// The value that was refused.
+    /// The refused value.
     ///
     /// ```
     /// # use shadow_runtime::raw;
@@ -111,7 +114,7 @@ impl<V> fmt::Debug for TypeMismatch<V> {
 
 impl<V> Error for TypeMismatch<V> {}
 
-/// Why [`Id::attach`](super::Id::attach) refused a value. Both variants hand it back.
+/// The reason for a refusal by [`Id::attach`](super::Id::attach). Both variants hand the value back.
 ///
 /// ```
 /// use shadow_runtime::raw::{self, AttachError};
@@ -133,12 +136,12 @@ impl<V> Error for TypeMismatch<V> {}
 pub enum AttachError<V> {
     /// The object has a field of this id.
     AlreadyAttached(AlreadyAttached<V>),
-    /// The id names another type or kind.
+    /// The id names a second type or kind in this process.
     TypeMismatch(TypeMismatch<V>),
 }
 
 impl<V> AttachError<V> {
-    /// The value that was refused.
+    /// The refused value.
     ///
     /// ```
     /// # use shadow_runtime::raw;
@@ -182,7 +185,7 @@ impl<V> fmt::Debug for AttachError<V> {
 
 impl<V> Error for AttachError<V> {}
 
-/// Why [`Id::get_or_attach`](super::Id::get_or_attach) attached nothing.
+/// The reason for a failure of [`Id::get_or_attach`](super::Id::get_or_attach). The call attached no value.
 ///
 /// ```
 /// use shadow_runtime::raw::{self, InitError};
@@ -199,7 +202,7 @@ impl<V> Error for AttachError<V> {}
 pub enum InitError<E> {
     /// The initialiser failed.
     Init(E),
-    /// The id names another type or kind.
+    /// The id names a second type or kind in this process.
     TypeMismatch(TypeMismatch),
 }
 
@@ -213,7 +216,7 @@ impl<E: fmt::Display> fmt::Display for InitError<E> {
 }
 
 impl<E: Error> Error for InitError<E> {
-    /// This error speaks for the one inside it, so its source is the inner one's.
+    /// This error displays as the inner error, so its source is the inner error's source.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Init(error) => error.source(),

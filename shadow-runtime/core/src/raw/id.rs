@@ -1,9 +1,10 @@
-//! `raw::Id<V>`: fields of any address, written once.
+//! `raw::Id<V>`: write-once fields of any address.
 //!
-//! In: an address and a value, or an initialiser. Out: `&V`, for as long as the caller promises.
+//! In: an address and a value, or an initialiser. Out: `&V`, for as long as the caller promises. Neighbours: `once.rs`,
+//! the values; `kind.rs`, the types that numbers name; `claim.rs`, the claims.
 //!
-//! Attaching takes the claim of the place (`claim.rs`) first, as a `get_or_attach` cell does: so an initialiser runs
-//! under no lock, once, and an attach does not slip in beside it.
+//! An attach first claims the place (`claim.rs`), as a `get_or_attach` cell does. So an initialiser runs once and under
+//! no lock, and no attach intervenes.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,9 +18,9 @@ use crate::raw::kind::{self, Known, Wanted};
 use crate::raw::once::{Once, Onces};
 use crate::raw::{AttachError, InitError, TypeMismatch};
 
-/// A number that names a field of any object, and the type of its values, which are written once.
+/// A number that names a field of any object, and the type of the field's write-once values.
 ///
-/// See [the module](super) for what its methods ask of the caller.
+/// See [the module](super) for the promises of the caller.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -35,7 +36,7 @@ pub struct Id<V> {
 }
 
 impl<V> Id<V> {
-    /// Names a field by a number. Nothing happens before something is attached by it.
+    /// Names a field by a number. The number is bound to the type by the first attach, not by this call.
     ///
     /// ```
     /// const SIZE: shadow_runtime::raw::Id<usize> = shadow_runtime::raw::Id::new(7);
@@ -48,7 +49,7 @@ impl<V> Id<V> {
 }
 
 impl<V: Send + Sync + 'static> Id<V> {
-    /// The value of this field of `object`. Takes no lock, and allocates nothing.
+    /// The value of this field of `object`. Takes no lock, and allocates no memory.
     ///
     /// ```
     /// const SIZE: shadow_runtime::raw::Id<usize> = shadow_runtime::raw::Id::new(1);
@@ -65,16 +66,17 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// The field is not detached during `'a`. See [the module](super#what-the-caller-promises).
     pub unsafe fn get<'a>(self, object: *const ()) -> Result<Option<&'a V>, TypeMismatch> {
-        // What it names is compared before what the object has: a mismatch is one whatever the object.
+        // The type check comes before the lookup, so a mismatch is an error for any object.
         let known = self.known()?;
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller promises that the field is not detached during `'a`, as `find` requires.
         Ok(known.and_then(|known| unsafe { known.find(object.addr()) }).map(|once| &once.value))
     }
 
-    /// Attaches `value` to `object`, unless it has this field. A refusal is a warning in the log, with both places.
+    /// Attaches `value` to `object`, unless the object has this field. A refusal logs a warning with the places of both
+    /// attaches.
     ///
-    /// Allocates, locks for a moment, and waits for an initialiser of this very field of `object`. Of threads that
-    /// race, one attaches.
+    /// Allocates, locks for a moment, and waits for a running initialiser of this field of `object`. Of racing threads,
+    /// one attaches.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -93,11 +95,11 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// # Errors
     ///
-    /// If the field is attached already, or its number names another type or kind. Both hand the value back.
+    /// If the field is attached already, or its number names another type or kind. Both errors hand the value back.
     ///
     /// # Panics
     ///
-    /// If an initialiser of this very field of `object` calls it.
+    /// If an initialiser of this field of `object` calls `attach`, itself or through a cycle of waiting threads.
     ///
     /// # Safety
     ///
@@ -110,7 +112,7 @@ impl<V: Send + Sync + 'static> Id<V> {
             return Err(refuse(value, mismatch));
         }
         let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
-        // SAFETY: the caller's promise is the one that `claim` asks for.
+        // SAFETY: the caller promises that the field is not detached during `'a`, as `claim` requires.
         let claim = match unsafe { self.claim(object, &record) } {
             Ok(claim) => claim,
             Err(first) => {
@@ -118,17 +120,17 @@ impl<V: Send + Sync + 'static> Id<V> {
                 return Err(AttachError::AlreadyAttached(error));
             }
         };
-        // SAFETY: the same promise; and the place is claimed.
+        // SAFETY: the claim is held, and `claim` found no value; the field is not detached during `'a`.
         let attached = unsafe { self.put(object, value, place) };
         drop(claim);
         attached.map_err(|(value, mismatch)| refuse(value, mismatch))
     }
 
-    /// The value of this field of `object`, or the one that `init` makes.
+    /// The value of this field of `object`; on a miss, attaches the result of `init`.
     ///
-    /// However many threads race, one initialiser runs at a time, and none after one has succeeded. No lock is held
-    /// while it runs. If it fails or panics, nothing is attached, and the next caller runs its own. A hit takes no
-    /// lock, and allocates nothing.
+    /// Of racing threads, one runs its initialiser at a time; after a success, no thread runs an initialiser. No lock
+    /// is held during `init`. If `init` fails or panics, the field stays empty, and the next caller runs its own
+    /// `init`. A hit takes no lock, and allocates no memory.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -147,12 +149,12 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// # Errors
     ///
-    /// What `init` returns, and if the number names another type or kind; then `init` has not run, unless the number
-    /// was named while it ran.
+    /// The error of `init`, or a mismatch if the number names another type or kind. On a mismatch `init` has not run,
+    /// unless a first attach bound the number during `init`.
     ///
     /// # Panics
     ///
-    /// If `init` does, or asks for this very field of `object`, itself or in a circle of threads.
+    /// If `init` panics; or if `init` requests this field of `object`, itself or through a cycle of waiting threads.
     ///
     /// # Safety
     ///
@@ -168,7 +170,7 @@ impl<V: Send + Sync + 'static> Id<V> {
         let record = Record::new(Place::Raw { object: object.addr(), id: self.number });
         // Dropped after the claim, also if `init` panics.
         let sweep_deferred = SweepDeferred;
-        // SAFETY: the caller's promise is the one that `claim` asks for.
+        // SAFETY: the caller promises that the field is not detached during `'a`, as `claim` requires.
         let claim = match unsafe { self.claim(object, &record) } {
             Ok(claim) => claim,
             Err(there) => return Ok(&there.value),
@@ -180,16 +182,17 @@ impl<V: Send + Sync + 'static> Id<V> {
                 return Err(InitError::Init(error));
             }
         };
-        // SAFETY: the same promise; and the place is claimed.
+        // SAFETY: the claim is held, and `claim` found no value; the field is not detached during `'a`.
         let attached = unsafe { self.put(object, value, place) };
-        // Before a value that is refused, and those that a sweep drops, whose destructors may use this very field.
+        // The claim goes before a refused value and before values that a sweep drops: their destructors may use this
+        // field.
         drop(claim);
         drop(sweep_deferred);
         attached.map_err(|(_, mismatch)| InitError::TypeMismatch(mismatch))
     }
 
-    /// Ends this field of `object`, and returns its value. While an initialiser runs there is nothing to end. Locks for
-    /// a moment. Of threads that race, one gets the value.
+    /// Detaches this field of `object`, and returns the value. A running initialiser is not affected, and the field
+    /// counts as empty. Locks for a moment. Of racing threads, one gets the value.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -206,15 +209,15 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// # Safety
     ///
-    /// Nobody holds a reference to the value. See [the module](super#what-the-caller-promises).
+    /// No thread holds a reference to the value. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
         Ok(self.known()?.and_then(|known| known.detach(object.addr())))
     }
 
-    /// Ends this field of every object that has it, and returns how many there were. `each` gets the values, in no
-    /// order, under no lock.
+    /// Detaches this field of every object, and returns the number of detached fields. Calls `each` with the values, in
+    /// an unspecified order, under no lock.
     ///
-    /// Looks at every object of the raw interface. An object that gets the field meanwhile may be missed.
+    /// Visits every entry of this id's table. The call may miss an object that gets the field during the call.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -239,11 +242,11 @@ impl<V: Send + Sync + 'static> Id<V> {
     ///
     /// # Panics
     ///
-    /// If `each` does: the first panic is raised again after every object has had its turn.
+    /// If `each` panics: the first panic is raised again after the last object.
     ///
     /// # Safety
     ///
-    /// Nobody holds a reference to a value of this id. See [the module](super#what-the-caller-promises).
+    /// No thread holds a reference to a value of this id. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach_all(self, each: impl FnMut(*const (), V)) -> Result<usize, TypeMismatch> {
         Ok(self.known()?.map_or(0, |known| known.detach_all(each)))
     }
@@ -252,13 +255,13 @@ impl<V: Send + Sync + 'static> Id<V> {
         Wanted::new::<V>(Policy::GetOrAttach, self.declared_at)
     }
 
-    /// What the number names, if it names this.
+    /// The kind that the number names, if its type is this id's type.
     #[inline]
     fn known(self) -> Result<Option<Known<Onces<V>>>, TypeMismatch> {
         kind::known(self.number, self.wanted())
     }
 
-    /// Claims the place of a field that is not there, or finds the field.
+    /// Claims the place of an empty field, or finds the field.
     ///
     /// # Safety
     ///
@@ -267,11 +270,11 @@ impl<V: Send + Sync + 'static> Id<V> {
         let mut claim = None;
         loop {
             let known = self.known().ok().flatten();
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller promises that the field is not detached during `'a`, as `find` requires.
             if let Some(there) = known.and_then(|known| unsafe { known.find(object.addr()) }) {
                 return Err(there);
             }
-            // Once claimed, nobody else attaches, so the second look decides.
+            // The claim excludes other attaches, so the second lookup is final.
             if let Some(claim) = claim {
                 return Ok(claim);
             }
@@ -279,11 +282,11 @@ impl<V: Send + Sync + 'static> Id<V> {
         }
     }
 
-    /// Attaches `value`, if the number names its type, from now on at the latest.
+    /// Attaches `value`, if the number names this id's type, or no type yet.
     ///
     /// # Safety
     ///
-    /// The place is claimed and empty, and the field is not detached during `'a`.
+    /// This thread holds the claim, the field is empty, and the field is not detached during `'a`.
     unsafe fn put<'a>(
         self,
         object: *const (),
@@ -291,7 +294,8 @@ impl<V: Send + Sync + 'static> Id<V> {
         place: &'static Location<'static>,
     ) -> Result<&'a V, (V, TypeMismatch)> {
         match kind::name::<Onces<V>>(self.number, self.wanted()) {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller holds the claim of the empty field, and promises no detach during `'a`, as `attach`
+            // requires.
             Ok(known) => Ok(unsafe { known.attach(object.addr(), value, place) }),
             Err(mismatch) => Err((value, mismatch)),
         }
@@ -312,7 +316,7 @@ impl<V: 'static> fmt::Debug for Id<V> {
     }
 }
 
-/// What messages call it.
+/// The field's name in messages.
 impl<V> fmt::Display for Id<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "raw id {}", self.number)

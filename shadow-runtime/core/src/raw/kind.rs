@@ -1,13 +1,15 @@
-//! Which number names what: one value type of one kind of id, for good.
+//! The kinds: the value type and the sort of id that a number names, once and for ever.
 //!
-//! In: an id, when it is used. Out: the [`Kind`] that its number names, with its table, or a mismatch.
+//! In: an id, at a use. Out: the [`Kind`] that the id's number names, with the kind's table; or a mismatch. Neighbours:
+//! `id.rs` and `update_id.rs`, the callers; `once.rs` and `newest.rs`, the two sorts of tables.
 //!
 //! - **J1** Once a number names a kind, it names this kind for ever, so a kind is never freed. The table of a kind has
-//!   values of one type, which is part of the table's own type; so a table is given out as what it is, or not at all.
+//!   values of one type, which is part of the table's own type. So a lookup returns the table with its exact type, or a
+//!   mismatch.
 //!
-//! Kinds are in a side table, so finding one takes no lock (R10). None is ever taken out of it, which makes T5
-//! (`side_table/shard.rs`) easy. Its keys have fewer values than numbers have: those that have a key in common are in a
-//! list, which only gets longer, at its head.
+//! Kinds are in a side table, so a lookup takes no lock (R10). No kind is ever removed, so T5 (`side_table/shard.rs`)
+//! holds. The side table has fewer keys than numbers exist. Kinds whose numbers share a key form a linked list, which
+//! grows at its head alone.
 
 use std::any::{Any, type_name};
 use std::fmt;
@@ -20,56 +22,57 @@ use crate::registry::Field;
 use crate::side_table::{NOBODY, SideTable, hash};
 use crate::sync::shared;
 
-/// What the registry calls the host of a raw field.
+/// The host type of a raw field in the registry.
 const HOST: &str = "*const ()";
 
 shared! {
     static KINDS: SideTable<Kind> = SideTable::new();
 }
 
-/// What a number names.
+/// The meaning of a number.
 pub(super) struct Kind {
     pub(super) number: u64,
     pub(super) field: Field,
     wanted: Wanted,
     values: &'static dyn Values,
-    /// The same, to be asked for its type.
+    /// The pointer of `values`, for the downcast to the exact type.
     typed: &'static (dyn Any + Send + Sync),
-    /// A kind whose number has the same key.
+    /// The next kind whose number has the same key.
     next: Option<&'static Self>,
 }
 
-/// The fields of one kind, of all objects.
+/// The fields of one kind, of all objects; a trait object without the value type.
 pub(super) trait Values: Send + Sync + 'static {
     fn none() -> Self
     where
         Self: Sized;
 
-    /// Takes out what `object` has, which is locked, so this allocates and frees nothing.
+    /// Removes and returns the value of `object`. The caller holds the object's lock, so `take` does not allocate or
+    /// free.
     fn take(&self, object: usize) -> Option<NonNull<()>>;
 
-    /// Ends what was taken out.
+    /// Ends a value that was taken out.
     ///
     /// # Safety
     ///
-    /// [`take`](Self::take) has returned it for this object, and it is ended once.
+    /// [`take`](Self::take) has returned `taken` for this object, and the caller ends `taken` once.
     unsafe fn end(&'static self, object: usize, taken: NonNull<()>);
 }
 
-/// A kind that is in no table, and may never be.
+/// A kind that is not published yet, and that may be freed unpublished. The raw pointers own the table and the name.
 struct New<T> {
     kind: Box<Kind>,
     values: *mut T,
     name: *mut str,
 }
 
-/// A kind, and its values as what they are.
+/// A kind, and its table with the exact type.
 pub(super) struct Known<T: 'static> {
     pub(super) kind: &'static Kind,
     pub(super) values: &'static T,
 }
 
-/// What an id takes its number to name.
+/// The type that an id expects of its number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     value_name: &'static str,
@@ -91,18 +94,20 @@ impl fmt::Display for Wanted {
 }
 
 impl Kind {
-    /// Takes out what `object` has of this kind, which is locked, so this allocates and frees nothing.
+    /// Removes and returns the value of `object`. The caller holds the object's lock, so `take` does not allocate or
+    /// free.
     pub(super) fn take(&self, object: usize) -> Option<NonNull<()>> {
         self.values.take(object)
     }
 
-    /// Ends what was taken out.
+    /// Ends a value that was taken out.
     ///
     /// # Safety
     ///
-    /// [`take`](Self::take) has returned it for this object, and it is ended once.
+    /// [`take`](Self::take) has returned `taken` for this object, and the caller ends `taken` once.
     pub(super) unsafe fn end(&self, object: usize, taken: NonNull<()>) {
-        // SAFETY: the caller promises that these values have returned it for this object, and that it is ended once.
+        // SAFETY: the caller promises that `take`, so `self.values`, has returned `taken` for this object, and ends it
+        // once.
         unsafe { self.values.end(object, taken) };
     }
 
@@ -119,49 +124,52 @@ impl<T: Values> New<T> {
     fn make(number: u64, wanted: Wanted) -> Self {
         let values = Box::into_raw(Box::new(T::none()));
         let name = Box::into_raw(number.to_string().into_boxed_str());
-        // SAFETY: it was just boxed, and is freed by `unmake` alone, after the kind that has this reference.
+        // SAFETY: the pointer comes from a box. Only `unmake` frees the box, after the drop of the kind with this
+        // reference.
         let shared_values = unsafe { &*values };
-        // SAFETY: as above.
+        // SAFETY: the pointer comes from a box. Only `unmake` frees the box, after the drop of the kind with this
+        // reference.
         let shared_name = unsafe { &*name };
         let field = Field::declared_at(wanted.declared_at, HOST, shared_name, wanted.value_name, wanted.policy);
         let kind = Kind { number, field, wanted, values: shared_values, typed: shared_values, next: None };
         Self { kind: Box::new(kind), values, name }
     }
 
-    /// The kind, to be put into the table, before those that have the same key.
+    /// Leaks the kind, as the new head of the list of kinds with the same key.
     fn before(mut self, next: Option<&'static Kind>) -> &'static Kind {
         self.kind.next = next;
         Box::leak(self.kind)
     }
 
-    /// Frees a kind that was put nowhere.
+    /// Frees a kind that was not published.
     fn unmake(self) {
         drop(self.kind);
-        // SAFETY: `make` has boxed it, and the one kind that had a reference to it is gone.
+        // SAFETY: `make` has boxed the table, and the drop above has ended the only kind with a reference to the table.
         drop(unsafe { Box::from_raw(self.values) });
-        // SAFETY: as above.
+        // SAFETY: `make` has boxed the name, and the drop above has ended the only kind with a reference to the name.
         drop(unsafe { Box::from_raw(self.name) });
     }
 }
 
-/// The kind that `number` names, if it names one yet.
+/// The kind that `number` names, or `None` if the number is not bound yet.
 #[inline]
 pub(super) fn known<T: Values>(number: u64, wanted: Wanted) -> Result<Option<Known<T>>, TypeMismatch> {
     let known = of_number(KINDS.find(key_of(number)), number);
     known.map(|known| known.compare(wanted)).transpose()
 }
 
-/// The kind that `number` names from now on at the latest.
+/// The kind that `number` names. Binds the number if the number is not bound yet.
 ///
-/// It is never freed, since a number names one thing for good; so this grows by the numbers that a program uses.
+/// A kind is never freed, since a number names one type for ever (J1). So the allocations grow with the count of
+/// numbers that a program uses.
 pub(super) fn name<T: Values>(number: u64, wanted: Wanted) -> Result<Known<T>, TypeMismatch> {
     if let Some(known) = known(number, wanted)? {
         return Ok(known);
     }
     let key = key_of(number);
     let hash = hash(key);
-    // Made before the shard is locked, and, if it is not needed, freed after that: the allocator may be code of the
-    // user (R4).
+    // Allocated before the shard's lock, and freed after the unlock if a second thread has bound the number: the
+    // allocator may be user code (R4).
     let new = New::<T>::make(number, wanted);
     let shard = KINDS.shard(hash).lock_with_room();
     let first = shard.find(key, hash);
@@ -178,22 +186,23 @@ pub(super) fn name<T: Values>(number: u64, wanted: Wanted) -> Result<Known<T>, T
     kind.compare(wanted)
 }
 
-/// Of the numbers that have a key in common, here the first and the last, most are apart.
+/// The key of a number, from 1 to `NOBODY - 1`. Numbers with a common key are nearly `usize::MAX` apart, so small
+/// numbers, and the highest numbers, have distinct keys.
 #[inline]
 fn key_of(number: u64) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "less than `NOBODY`")]
     let key = (number % (NOBODY as u64 - 1)) as usize;
-    // Nobody looks for 0, either.
+    // The key 0 is reserved, too: a slot that was never filled has the key 0.
     key + 1
 }
 
 #[inline]
 fn kind_at(pointer: NonNull<Kind>) -> &'static Kind {
-    // SAFETY: nothing but kinds is in the table, which by J1 are never freed.
+    // SAFETY: the table has pointers to kinds alone, and by J1 a kind is never freed.
     unsafe { pointer.as_ref() }
 }
 
-/// The one of the kinds of a key that has this number.
+/// The kind of this number, in the list of kinds with the number's key.
 #[inline]
 fn of_number(first: Option<NonNull<Kind>>, number: u64) -> Option<&'static Kind> {
     let mut next = first.map(kind_at);
@@ -212,7 +221,7 @@ mod tests {
 
     use super::{NOBODY, key_of};
 
-    /// Those that have one in common are looked through one after the other.
+    /// A lookup walks the list of kinds with a common key, so common numbers need keys of their own.
     #[test]
     fn the_first_numbers_and_the_last_have_keys_of_their_own() {
         let numbers = (0..1000).chain(u64::MAX - 1001..u64::MAX - 1);

@@ -1,9 +1,9 @@
 //! Fields of any address: the kernel's own interface, typed.
 //!
-//! This is the interface of the Linux kernel's shadow variables (`Documentation/livepatch/shadow-vars.rst`) for objects
-//! that safe Rust cannot vouch for: those of C, those behind a plugin interface, those whose life only the program
-//! knows. A field is named by a number; [`Id<V>`] adds the type of its values, which are written once, [`UpdateId<V>`]
-//! is for values that are replaced.
+//! This module is the interface of the Linux kernel's shadow variables (`Documentation/livepatch/shadow-vars.rst`) for
+//! objects that safe Rust cannot vouch for: objects of C, objects behind a plugin interface, objects whose lifetime
+//! only the program knows. A number names a field. The type parameter is the type of the field's values: [`Id<V>`] for
+//! write-once values, [`UpdateId<V>`] for values that are replaced.
 //!
 //! ```
 //! use std::sync::Mutex;
@@ -26,42 +26,43 @@
 //!
 //! Every method is unsafe, for the two reasons that the kernel's documentation gives its callers:
 //!
-//! 1. **The object outlives its fields.** Fields are detached before the object goes ([`detach_object`] does it for
-//!    all). Otherwise the next object at this address has them.
-//! 2. **Nobody uses what is detached.** While somebody holds a `&V` that `get`, `attach` or `get_or_attach` returned,
-//!    or is about to be returned one, the field is not detached: not by [`Id::detach`], not by [`Id::detach_all`], not
-//!    by [`detach_object`]. The lifetime of that `&V` is the caller's to choose, and to keep. So these three do not run
-//!    at the same time as a detach of the very field that they ask for; whatever happens to other fields of that
-//!    object, or to that field of other objects, is no matter.
+//! 1. **The object outlives its fields.** The program detaches all fields before the end of the object
+//!    ([`detach_object`] detaches all at once). Otherwise the next object at this address inherits the fields.
+//! 2. **No detach during a use.** While a thread holds a `&V` from `get`, `attach` or `get_or_attach`, or runs one of
+//!    these three methods, no thread detaches this field: not by [`Id::detach`], not by [`Id::detach_all`], not by
+//!    [`detach_object`]. The caller chooses the lifetime of the `&V`, and keeps the promise for this lifetime. Detaches
+//!    of other fields of the object, and of the same field of other objects, are allowed.
 //!
-//! Values that [`UpdateId::get`] returned are clones, and may be kept, and its fields may be detached while it runs.
+//! [`UpdateId::get`] returns a clone, without a borrow of the field. So the program may keep the clone, and may detach
+//! the field during the call.
 //!
-//! Everything else is safe to do from any thread at any time: methods may race with one another on one object or on
-//! many. Nothing looks behind the address; it need not even be valid.
+//! All other uses are safe, on any thread and at any time: methods may race on one object or on many. No method
+//! dereferences the address, so the address need not be a valid pointer.
 //!
 //! # One number, one type
 //!
-//! One number names one value type of one kind in this process, from the first time that something is attached by it,
-//! for good. Any other type or kind that uses it gets a [`TypeMismatch`], which names both, whatever the object.
+//! From the first attach by a number on, the number names one value type and one kind of id in this process, for ever.
+//! A use of the number with a second type or kind returns a [`TypeMismatch`], which names both, for any object.
 //!
 //! # Cost
 //!
-//! Each field of an object is two allocations, one of them of 40 bytes; each number has a table of its own, of a
-//! kilobyte and what its fields take. A `get` takes no lock: it looks the number up, which finds a clash of numbers as
-//! well, and in its table the object. Attach, update and detach lock a part of that table, and the object if it gets or
-//! loses a field, for a moment each. Neither code of the caller nor the global allocator runs under a lock.
+//! A field of an object costs two allocations, one of 40 bytes. A number has its own table: a kilobyte, and memory in
+//! proportion to its fields. A `get` takes no lock: the lookup of the number also detects a type mismatch, and the
+//! lookup of the object follows in the number's table. Attach, update and detach take the lock of one shard of the
+//! table, and the lock of the object if the object gains or loses a field, for a moment each. Neither user code nor the
+//! global allocator runs under a lock.
 //!
-//! | method | blocks | allocates | panics | runs code of yours |
+//! | method | blocks | allocates | panics | runs user code |
 //! |---|---|---|---|---|
 //! | [`Id::get`] | no | no | no | no |
-//! | [`UpdateId::get`] | no | on a thread's first read, and on one inside of a clone; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop`, of values replaced or detached meanwhile |
-//! | [`Id::attach`] | for a moment; while an initialiser of the field runs | yes, but on a refusal | inside of an initialiser of the field | the logger, on a refusal |
-//! | [`Id::get_or_attach`] on a miss | for a moment; while another's initialiser runs | yes | as the initialiser does; if it asks for its own field | the initialiser; `Drop` of gone `Arc` hosts, if it has attached to others |
-//! | [`UpdateId::get_or_update`] | for a moment | yes, but not for a small value, where there is one already, and its thread has just replaced or detached one of that size | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is replaced |
+//! | [`UpdateId::get`] | no | on a thread's first read, and on a read inside of a clone; as `Clone` does | as `Clone` and `Drop` do | `Clone`; `Drop` of values that were replaced or detached meanwhile |
+//! | [`Id::attach`] | for a moment; while an initialiser of the field runs | yes, except on a refusal | inside of an initialiser of the field | the logger, on a refusal |
+//! | [`Id::get_or_attach`] on a miss | for a moment; while an initialiser of the field runs on a second thread | yes | as the initialiser does; on a request for its own field | the initialiser; `Drop` of dead `Arc` hosts, if the initialiser attached to `Arc` hosts |
+//! | [`UpdateId::get_or_update`] | for a moment | yes, except for a small value in place of a value, on a thread that has just replaced or detached a value of this size | as `Clone` and `Drop` do | `Clone` and `Drop`, if a reader is cloning the previous value |
 //! | [`Id::detach`] | for a moment | no | no | no |
-//! | [`UpdateId::detach`] | for a moment | no; as `Clone` does | as `Clone` and `Drop` do | `Clone`, `Drop`, if somebody is cloning what is detached |
-//! | [`Id::detach_all`], [`UpdateId::detach_all`] | for a moment | yes | as what is called does, when all are done | what is given; and as `detach` does |
-//! | [`detach_object`] | for a moment | no; as `Drop` does | as `Drop` does, when all are done | `Drop` |
+//! | [`UpdateId::detach`] | for a moment | no; as `Clone` does | as `Clone` and `Drop` do | `Clone` and `Drop`, if a reader is cloning the value |
+//! | [`Id::detach_all`], [`UpdateId::detach_all`] | for a moment | yes | as the callback and `detach` do, after the last object | the callback; as `detach` does |
+//! | [`detach_object`] | for a moment | no; as `Drop` does | as `Drop` does, after the last field | `Drop` |
 
 mod error;
 mod id;
@@ -81,8 +82,8 @@ pub use update_id::UpdateId;
 
 use crate::panics::Panics;
 
-/// Detaches every field of one address, whatever their ids, and returns how many there were. Locks for a moment; the
-/// destructors run under no lock, when all fields are out.
+/// Detaches every field of one address, whatever the id, and returns the number of fields. Locks for a moment. The
+/// destructors run under no lock, after the removal of all fields.
 ///
 /// ```
 /// use shadow_runtime::raw;
@@ -103,11 +104,11 @@ use crate::panics::Panics;
 ///
 /// # Panics
 ///
-/// If destructors do: the first panic is raised again after all of them have run.
+/// If a destructor panics: the first panic is raised again after the last destructor.
 ///
 /// # Safety
 ///
-/// Nobody holds a reference to a value of this object. See [the module](self#what-the-caller-promises).
+/// No thread holds a reference to a value of this object. See [the module](self#what-the-caller-promises).
 #[expect(clippy::must_use_candidate, reason = "mostly called for what it does")]
 pub unsafe fn detach_object(object: *const ()) -> usize {
     let mut panics = Panics::none();

@@ -1,57 +1,59 @@
-//! The values of an [`UpdateId`](super::UpdateId): replaced, and detached, while others look for them and clone them.
+//! The values of an [`UpdateId`](super::UpdateId): readers look up and clone a value while writers replace and detach.
 //!
-//! In: a value, for an object. Out: clones of the newest. Neighbours: `table.rs`, which has a node for each object;
-//! `readers/`, the announcements of readers; `readers/retired.rs`, who drops a value that was still announced.
-//! `cell/get_or_update.rs` does the same for a field of a host that stays while it is read.
+//! In: a value, for an object. Out: clones of the newest value. Neighbours: `table.rs`, the map from objects to nodes;
+//! `readers/`, the hazard slots; `readers/retired.rs`, the drop of a value that a writer found announced;
+//! `cell/get_or_update.rs`, the same protocol for a field of a host that outlives its reads.
 //!
 //! # Reader's path
 //!
-//! Look the object up; announce the node; look again. If the same node is found, it stays while it is announced. If it
-//! is of this object, clone its value; otherwise, and if another was found, begin again with that. Withdraw; if
-//! something is in the list of what was retired, and the node is in the table no more, look into the list.
+//! Look the object up; announce the node in a hazard slot; look the object up again. If both lookups return the same
+//! node, the node is not freed while the announcement stands. If the node belongs to the object, clone the value.
+//! Otherwise start again with the second lookup's node. Withdraw the announcement. If the retired list is not empty,
+//! and the table no longer has the node, search the list.
 //!
 //! # Writer's path
 //!
-//! Take the node out of the table, or replace it, under its shard's lock; pass a fence; look at all slots. If nobody
-//! has announced the node, it is the writer's. Otherwise clone its value, and retire it, so that its last reader drops
-//! it. Writers wait for no reader.
+//! Under the shard's lock, remove or replace the node; pass a fence; scan the hazard slots. Without a hazard on the
+//! node, the writer owns the node. With a hazard, the writer clones the value and retires the node, and the last reader
+//! drops the node. Writers wait for no reader.
 //!
 //! # Why a node is not freed under a reader
 //!
-//! The caller promises nothing about readers here, so T5 of `side_table/shard.rs` does not hold: a look-up may find a
-//! node that was taken out, and perhaps freed, or even the node of another object, which got the slot between the loads
-//! of its key and of its value. It does not touch what it finds, so that is harmless until the second look-up.
+//! The caller promises nothing about readers here, so T5 of `side_table/shard.rs` does not hold. A lookup may return a
+//! node that was removed, and perhaps freed, or the node of another object, which got the slot between the loads of key
+//! and value. The reader does not dereference the pointer before the second lookup, so the stale pointer is harmless.
 //!
-//! - **J2** A node that a look-up finds which began after a fence that came after the node's announcement is not freed
-//!   before that is withdrawn.
+//! - **J2** A reader announces a node, passes a fence, and looks the object up again. If this lookup returns the node,
+//!   the node is not freed before the withdrawal.
 //!
-//! For each node that is taken out or replaced, writer W stores to the table, passes a fence, and loads the slots;
-//! reader R stores to its slot, passes a fence, and loads from the table. One of the fences comes first. If R's, W sees
-//! the announcement, and the node stays. If W's, each load of R's look-up sees what W has stored, or what came later,
-//! and then does not find that node:
+//! For each node that a writer W removes or replaces, W stores to the table, passes a fence, and loads the hazard
+//! slots. A reader R stores to its slot, passes a fence, and loads from the table. In the order of `SeqCst` fences,
+//! either R's fence comes first: then W sees the hazard, and the node stays. Or W's fence comes first: then each load
+//! of R's lookup sees W's store, or a later store, and the lookup does not return the node:
 //!
-//! - If its slot's array was replaced before W, R has the newer array.
-//! - If its slot got [`NOBODY`](crate::side_table::NOBODY) for a key, R's first load of the slot's key finds that, or a
-//!   key that was put there later. With that key R sees, by `Acquire`, the value that was put there with it, or a later
-//!   one.
-//! - If its slot's value was replaced, R loads the later value.
+//! - If a growth replaced the slot's array before W, R loads the newer array.
+//! - If W stored [`NOBODY`](crate::side_table::NOBODY) as the slot's key, R's first load of the slot's key returns
+//!   `NOBODY` or a later key. By `Acquire` of a later key, R sees the value stored with this key, or a later value.
+//! - If W replaced the slot's value, R loads a later value.
 //!
-//! A node that is found again may be another one at the same address: it is the one that is announced. The reader uses
-//! the pointer of its second look-up, since the first may have the provenance of a node that was freed. And it may be
-//! that of another object, if one at that address was in the slot at each of the two look-ups, so it says whose it is.
+//! A node of the second lookup may be a new node at the same address (ABA). The announcement then protects the new
+//! node. The reader uses the pointer of the second lookup, since the first pointer may have the provenance of a freed
+//! node. The node may also belong to another object, if the slot had a node of this address at both lookups. So a node
+//! stores its object's address, which the reader compares.
 //!
-//! What is missed was not there all the time: for a key that is not removed meanwhile T5 holds.
+//! A lookup never misses a key that stays in the table during the lookup: for such a key T5 holds.
 //!
-//! # Who drops what was announced
+//! # The drop of an announced value
 //!
-//! As argued in `readers/retired.rs`, for which all readers of a table are those of one cell, and by E3 a reader has
-//! to look into the list if its node may be there. It looks whether there is a list at all, after its withdrawal, in
-//! the order that is argued there; if its node is in it, that load is an `Acquire` of the list, before which the
-//! table was changed: so the look-up that follows does not find the node. If it finds it, the list is none of its
-//! business, and others see to it. Who has announced other nodes before, which may be of other objects, looks into
-//! the list anyway.
+//! The argument is in `readers/retired.rs`, where all readers of a table are readers of one cell. By E3 a reader must
+//! search the list if its node may be in the list. After the withdrawal, the reader loads the head of the list, in the
+//! order that `readers/retired.rs` requires. If the node is in the list, this load acquires the push of the node. The
+//! change of the table happens before the push, so the following lookup does not return the node. If the lookup returns
+//! the node, the node is not in the list, and the reader leaves the list to other threads. A reader that announced
+//! other nodes before, perhaps of other objects, always searches the list.
 //!
-//! The list is of all objects of the kind, so who takes it may drop values of others, whose panics are not its (R5).
+//! The list holds nodes of all objects of the kind. So a thread that takes the list may drop values of other objects,
+//! and discards their panics (R5).
 
 #[cfg(loom)]
 pub mod modelled;
@@ -71,45 +73,45 @@ pub(super) struct Newest<V> {
     retired: Retired<Kept<V>>,
 }
 
-/// What is in a node.
+/// The content of a node.
 struct Kept<V> {
     object: usize,
     value: V,
 }
 
-/// A node that this thread has announced.
+/// A read in progress: a node that this thread has announced.
 struct Reading<'values, V> {
     values: &'values Newest<V>,
     slot: &'static Slot,
     object: usize,
     node: NonNull<Node<Kept<V>>>,
-    /// Whether another node was announced before, for which somebody may have waited.
+    /// Whether this read announced an earlier node, which a writer may have retired because of that hazard.
     has_moved_on: bool,
 }
 
-/// What [`Newest::reclaim`] says of a node.
+/// The result of [`Newest::reclaim`].
 type Reclaimed<'values, V, F> = Result<NonNull<Node<Kept<V>>>, Retiring<'values, Kept<V>, F>>;
 
 impl<V: Clone + 'static> Known<Newest<V>> {
-    /// Replaces the value of `object`, or attaches it, and returns the previous one, or a clone of it if somebody is
-    /// still cloning it.
+    /// Attaches or replaces the value of `object`, and returns the previous value, or a clone if a reader is cloning
+    /// the previous value.
     pub(super) fn update(&self, object: usize, value: V) -> Option<V> {
         let node = Node::make(Kept { object, value });
         let table = &self.values.table;
         let previous = table.replace(object, node).or_else(|| table.put(self.kind, object, node));
-        // Before the previous value is handed out by code of the user, which may panic.
+        // Counted before user code, which may panic, clones or drops the previous value.
         match previous {
             Some(_) => self.kind.field.counts().updated(),
             None => self.kind.field.attached(),
         }
-        // SAFETY: it was in the table until now, so by F1 it is this thread's.
+        // SAFETY: this call removed the node from the table, so by F1 this thread owns the node.
         previous.map(|node| unsafe { self.values.hand_over(object, node) })
     }
 
-    /// Ends the field of `object`, and returns its value, or a clone of it if somebody is still cloning it.
+    /// Detaches the field of `object`, and returns the value, or a clone if a reader is cloning the value.
     pub(super) fn detach(&self, object: usize) -> Option<V> {
         let node = self.values.table.take(self.kind, object)?;
-        // SAFETY: it was in the table until now, so by F1 it is this thread's.
+        // SAFETY: this call removed the node from the table, so by F1 this thread owns the node.
         Some(unsafe { self.values.hand_over(object, node) })
     }
 
@@ -128,12 +130,12 @@ impl<V> Newest<V> {
         let taken = readers::any();
         let reading = self.read(object, first, taken.slot())?;
         let clone = reading.value().clone();
-        // While the clone is a local: what is returned already would leak if a destructor panics.
+        // The clone is still a local here, and unwinding drops it if a destructor panics. A return value would leak.
         drop(reading);
         Some(clone)
     }
 
-    /// Announces the newest node of `object`, of which `node` was found.
+    /// Announces the newest node of `object`; `node` is the result of a first lookup.
     #[inline]
     fn read(&self, object: usize, node: NonNull<Node<Kept<V>>>, slot: &'static Slot) -> Option<Reading<'_, V>> {
         let mut reading = Reading { values: self, slot, object, node, has_moved_on: false };
@@ -144,29 +146,30 @@ impl<V> Newest<V> {
         Some(reading)
     }
 
-    /// The value of a node that was taken out, or a clone of it, if somebody has announced it; then it is retired.
+    /// Returns the value of a removed node; or, if a reader has announced the node, clones the value and retires the
+    /// node.
     ///
     /// # Safety
     ///
-    /// It is the caller's, who hands it over.
+    /// The caller has removed `node` from this table, and gives up the ownership.
     unsafe fn hand_over(&self, object: usize, node: NonNull<Node<Kept<V>>>) -> V
     where
         V: Clone,
     {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller has removed the node from this table, and gives up the ownership.
         match unsafe { self.reclaim(object, node) } {
-            // SAFETY: it is this thread's alone.
+            // SAFETY: `reclaim` returned the node, so this thread owns the node and no reader has it.
             Ok(node) => unsafe { Node::unmake(node) }.value,
             Err(retiring) => retiring.leave(|kept| kept.value.clone()),
         }
     }
 
-    /// A node that was taken out, once it is the caller's alone; or else what retires it, whose panics are the caller's
-    /// own if they are of values of this object.
+    /// Returns a removed node if no reader has announced the node, else a guard that retires the node. A panic of a
+    /// destructor that the guard runs is the caller's own if the value belongs to `object`.
     ///
     /// # Safety
     ///
-    /// It is the caller's, who hands it over.
+    /// The caller has removed `node` from this table, and gives up the ownership.
     unsafe fn reclaim(
         &self,
         object: usize,
@@ -174,11 +177,12 @@ impl<V> Newest<V> {
     ) -> Reclaimed<'_, V, impl Fn(&Kept<V>) -> bool> {
         let is_own = move |kept: &Kept<V>| kept.object == object;
         fence(Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same. By J2 and the fence its readers are seen.
+        // SAFETY: the caller owns the removed node. By J2, a reader that uses the node announced it before the fence,
+        // so the scan finds the hazard.
         unsafe { self.retired.reclaim(self.address(), node, true, is_own) }
     }
 
-    /// What announcements call it.
+    /// The address that hazards give as the cell.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -194,10 +198,10 @@ impl<V: Send + Sync + 'static> Values for Newest<V> {
     }
 
     unsafe fn end(&'static self, object: usize, taken: NonNull<()>) {
-        // SAFETY: the caller promises that `take` has taken it out of this table for this object, and that once: so it
-        // is a node of this type, and by F1 the caller's.
+        // SAFETY: the caller promises that `take` removed `taken` from this table for this object, and that `end` is
+        // called once. So by F1 `taken` is a node of this type, and the caller owns the node.
         match unsafe { self.reclaim(object, taken.cast()) } {
-            // SAFETY: it is this thread's alone.
+            // SAFETY: `reclaim` returned the node, so this thread owns the node and no reader has it.
             Ok(node) => unsafe { Node::end(node) },
             Err(retiring) => drop(retiring),
         }
@@ -205,7 +209,7 @@ impl<V: Send + Sync + 'static> Values for Newest<V> {
 }
 
 impl<V> Reading<'_, V> {
-    /// Announces the node, and returns whether it is still that of the object.
+    /// Announces the node, and returns whether the table still has the node for the object.
     #[inline]
     fn announce(&mut self) -> bool {
         self.slot.announce_by_fence(self.values.address(), self.node.as_ptr().cast());
@@ -213,7 +217,8 @@ impl<V> Reading<'_, V> {
         if again != self.node {
             return false;
         }
-        // Equal addresses, and maybe another node: then the first pointer is to one that was freed.
+        // ABA: the address is equal, but the node may be a new one. Then the first pointer has a freed node's
+        // provenance.
         self.node = again;
         self.kept().object == self.object
     }
@@ -225,7 +230,8 @@ impl<V> Reading<'_, V> {
 
     #[inline]
     fn kept(&self) -> &Kept<V> {
-        // SAFETY: by J2; who asks has announced it, and found this pointer after that.
+        // SAFETY: this thread has announced the node, and the lookup after that returned this pointer, so by J2 the
+        // node is live.
         unsafe { self.node.as_ref() }.value()
     }
 
@@ -266,7 +272,7 @@ mod tests {
         values.read(object, node, taken.slot()).expect("it stays")
     }
 
-    /// What a reader finds when it is slow: a node that has been taken out since, or that is another object's by now.
+    /// A slow reader finds a node that was removed meanwhile, or that belongs to another object by now.
     #[test]
     fn a_node_is_only_looked_at_if_it_is_there_and_its_value_only_if_it_is_of_this_object() {
         let Known { values, .. } = values::<u8>(1);
@@ -280,12 +286,12 @@ mod tests {
         assert!(!is_found(other), "it is another's");
         assert_eq!(values.table.remove(1), Some(other));
         for node in [own, other] {
-            // SAFETY: it is in no table, and nobody reads it any more.
+            // SAFETY: no table has the node, and no reader uses it.
             unsafe { Node::end(node) };
         }
     }
 
-    /// A thread makes a node in the memory of the one that it has unmade last. Only Miri tells the two pointers apart.
+    /// A thread makes a node in the memory of the node that it unmade last. Only Miri tells the two pointers apart.
     #[test]
     fn a_node_in_the_memory_of_the_one_before_is_read_by_its_own_pointer() {
         let known = values::<u64>(4);
@@ -310,7 +316,7 @@ mod tests {
         assert!(known.update(1, Arc::clone(&count)).is_none());
         let slow = reading(values, 1, &taken);
         assert!(known.update(1, Arc::new(())).is_some());
-        // It is about to look into the list.
+        // The slow reader is about to search the list.
         slow.slot.withdraw();
         assert!(values.get(1).is_some());
         assert_eq!(Arc::strong_count(&count), 2);
@@ -321,11 +327,11 @@ mod tests {
         assert!(known.detach(1).is_some());
     }
 
-    /// The reader of the one withdraws just before its node is left to it; that of the other has withdrawn, and is
-    /// about to look into the list. So who takes the one out drops both, of which one panics.
+    /// The first reader withdraws just before the writer retires its node. The second reader has withdrawn, and is
+    /// about to search the list. So the thread that takes the first node out drops both nodes, of which one panics.
     #[test]
     fn who_takes_a_value_out_gets_its_panics_and_no_others() {
-        /// Panics when it is dropped, if it is to.
+        /// Panics on drop, if the flag is set.
         #[derive(Clone)]
         struct Bomb(bool);
         impl Drop for Bomb {
@@ -340,11 +346,11 @@ mod tests {
             let taken = [readers::take(), readers::take()];
             let [first, second] = [reading(values, 1, &taken[0]), reading(values, 2, &taken[1])];
             let taken_out = known.kind.take(2).expect("it is there");
-            // SAFETY: it was just taken out for this object.
+            // SAFETY: the line above has just taken the value out for this object.
             unsafe { known.kind.end(2, taken_out) };
             second.slot.withdraw();
             let node = values.table.take(known.kind, 1).expect("it is there");
-            // SAFETY: it was in the table until now.
+            // SAFETY: the line above removed the node from the table.
             let Err(retiring) = (unsafe { values.reclaim(1, node) }) else { panic!("it is announced") };
             first.slot.withdraw();
             assert!(!values.retired.is_empty());

@@ -1,15 +1,17 @@
-//! Which fields each object has: for [`detach_object`](super::detach_object), and for writers to be one at a time.
+//! The kinds of each object's fields: for [`detach_object`](super::detach_object), and as the lock of an object's
+//! writers.
 //!
-//! In: an address. Out: its lock, and the kinds of its fields. Readers do not come here; they look into the table of
-//! the one kind that they want (`table.rs`), and so does everybody who does not ask for all fields of an object.
+//! In: an address. Out: the object's lock, and the kinds of the object's fields. Readers do not use this module: a
+//! reader looks into the table of one kind (`table.rs`). Neighbours: `table.rs`, which locks an object for each attach
+//! and detach; `kind.rs`, the kinds.
 //!
-//! Fields come and go under the lock of their object, which is taken before that of a table's shard. So the lists here
-//! and the tables agree under the object's lock (F2 of `table.rs`).
+//! Fields come and go under the lock of their object. A writer takes this lock before the lock of a table's shard. So
+//! the lists here and the tables agree under the object's lock (F2 of `table.rs`).
 //!
-//! The kinds of an object are an intrusive list of boxes. The first box of each list is a node of a digital search
-//! tree: at depth n, bit n of the address' hash decides between the two children, and a node that goes is replaced by a
-//! leaf below. So neither insertion nor removal allocates. The global allocator may be code of the user and runs under
-//! no lock (R4): an attach allocates the box before the lock, and a detach frees the box after the unlock (R7).
+//! The kinds of an object are an intrusive list of boxes. The list's first box is a node of a digital search tree: at
+//! depth n, bit n of the address' hash selects the left or the right child. A leaf of the node's subtrees replaces a
+//! removed node. So neither insertion nor removal allocates. The global allocator may be user code and runs under no
+//! lock (R4): an attach allocates the box before the lock, and a detach frees the box after the unlock (R7).
 //!
 //! - **F3** Every box of a tree or a list was given up by `Box::leak`, and is in one list once, or a tree's node once.
 //!   The lock of a tree guards all its boxes, their lists included. A thread that unlinks a box owns the box.
@@ -28,40 +30,40 @@ shared! {
 
 type Link = Option<NonNull<Listed>>;
 
-/// The fields of many objects.
+/// The fields of the objects of one shard, and the lock of these objects.
 struct Tree {
     root: Link,
 }
 
-/// One kind of an object.
+/// One field of an object: a box in the object's list.
 pub(super) struct Listed {
     kind: &'static Kind,
     address: usize,
-    /// The next kind of the object.
+    /// The next box of the object.
     next: Link,
-    /// Of the first kind of an object: the subtrees.
+    /// The subtrees, in the first box of an object.
     children: [Link; 2],
 }
 
-/// The right to attach fields to one object, and to detach them.
+/// The lock of an object: the right to attach and detach the object's fields.
 pub(super) struct Object {
     address: usize,
     tree: Locked<'static, Tree>,
 }
 
-/// Fields that are in no table any more, under no lock. Each ends when its [`Taken`] is dropped.
+/// Fields after the removal from their tables, under no lock. The drop of a [`Taken`] drops the field's value.
 pub(super) struct AllTaken {
     next: Link,
 }
 
-/// A field that is in no table any more. It ends when this is dropped, under no lock.
+/// A field after the removal from its table. The drop, under no lock, drops the field's value.
 pub(super) struct Taken {
     pub(super) kind: &'static Kind,
     address: usize,
     value: NonNull<()>,
 }
 
-// SAFETY: by F3 the tree owns its boxes, and what they have may be sent: addresses, references to kinds, and links.
+// SAFETY: by F3 the tree owns its boxes. A box has an address, a reference to a kind, which is `Sync`, and links.
 unsafe impl Send for Tree {}
 
 pub(super) fn lock(address: usize) -> Object {
@@ -71,7 +73,7 @@ pub(super) fn lock(address: usize) -> Object {
 }
 
 impl Listed {
-    /// A node for a list, to be boxed before the object is locked.
+    /// A box's content; the caller allocates the box before the object's lock.
     pub(super) fn new(kind: &'static Kind, address: usize) -> Self {
         Self { kind, address, next: None, children: [None; 2] }
     }
@@ -88,14 +90,15 @@ impl Tree {
             if seen.address == address {
                 break;
             }
-            // The low bits are the shard's. Objects whose 64 bits are the same are a list of left children.
+            // The low bits of the hash select the shard, so the tree starts at the high bits. Objects with equal hashes
+            // form a chain of left children.
             link = &mut seen.children[usize::from(bits >> 63 == 1)];
             bits <<= 1;
         }
         link
     }
 
-    /// Unlinks the first box of an object, with its list, and puts a leaf of its subtrees in its place.
+    /// Unlinks the first box of an object, with its list, and puts a leaf of the box's subtrees in its place.
     fn unlink(&mut self, address: usize) -> Link {
         let mut first = (*self.link(address))?;
         let mut leaf = first;
@@ -103,18 +106,19 @@ impl Tree {
         // SAFETY: by F3 the pointer is a box of this tree, which is borrowed exclusively.
         while let Some(side) = unsafe { leaf.as_ref() }.children.iter().position(Option::is_some) {
             above = Some((leaf, side));
-            // SAFETY: as above.
+            // SAFETY: by F3 `leaf` is a box of this tree, which is borrowed exclusively.
             leaf = unsafe { leaf.as_ref() }.children[side].expect("it is that side");
         }
         let Some((mut above, side)) = above else {
             *self.link(address) = None;
             return Some(first);
         };
-        // SAFETY: as above; no other reference is alive.
+        // SAFETY: by F3 `above` is a box of this tree, which is borrowed exclusively; no other reference is alive.
         unsafe { above.as_mut() }.children[side] = None;
-        // SAFETY: as above. The leaf is no longer among the children.
+        // SAFETY: by F3 `first` is a box of this tree, which is borrowed exclusively; no other reference is alive. The
+        // leaf is no longer among the children.
         let children = std::mem::take(&mut unsafe { first.as_mut() }.children);
-        // SAFETY: as above.
+        // SAFETY: by F3 `leaf` is a box of this tree, which is borrowed exclusively; no other reference is alive.
         unsafe { leaf.as_mut() }.children = children;
         *self.link(address) = Some(leaf);
         Some(first)
@@ -130,13 +134,13 @@ impl Object {
             Some(first) => {
                 // SAFETY: by F3 the pointer is a box of the tree, whose lock is held; no other reference is alive.
                 let second = unsafe { first.as_mut() }.next.replace(new);
-                // SAFETY: as above.
+                // SAFETY: this call has just leaked the box `new` (F3), and no other reference to the box is alive.
                 unsafe { &mut *new.as_ptr() }.next = second;
             }
         }
     }
 
-    /// Unlinks a kind. The caller frees the node after the unlock.
+    /// Unlinks a kind. The caller frees the box after the unlock.
     pub(super) fn remove(&mut self, kind: &Kind) -> Option<Box<Listed>> {
         let link = self.tree.link(self.address);
         let mut first = (*link)?;
@@ -145,7 +149,7 @@ impl Object {
         let gone = if seen.kind.number != kind.number {
             take_out(&mut seen.next, kind)?
         } else if let Some(mut second) = seen.next.take() {
-            // SAFETY: as above; the second box is another one.
+            // SAFETY: by F3 `second` is a box of the tree, whose lock is held, and a different box from `first`.
             unsafe { second.as_mut() }.children = std::mem::take(&mut seen.children);
             *link = Some(second);
             first
@@ -156,14 +160,14 @@ impl Object {
         Some(unsafe { Box::from_raw(gone.as_ptr()) })
     }
 
-    /// Takes all fields of the object out of their tables.
+    /// Removes all fields of the object from their tables.
     pub(super) fn take_all(mut self) -> AllTaken {
         let first = self.tree.unlink(self.address);
         let mut next = first;
         while let Some(mut seen) = next {
             // SAFETY: by F3 the pointer is a box of a list that this thread has unlinked.
             let listed = unsafe { seen.as_mut() };
-            // A box that is in no tree has no children: the first link has the value from now on.
+            // An unlinked box has no children, so the first child link now stores the removed value.
             listed.children[0] = listed.kind.take(self.address).map(NonNull::cast);
             next = listed.next;
         }
@@ -171,7 +175,7 @@ impl Object {
     }
 }
 
-/// Unlinks a kind from the rest of a list.
+/// Unlinks a kind from the list behind `link`.
 fn take_out(mut link: &mut Link, kind: &Kind) -> Link {
     while let Some(mut seen) = *link {
         // SAFETY: by F3 the pointer is a box of a list that the caller has borrowed exclusively.
@@ -188,7 +192,8 @@ impl Iterator for AllTaken {
     type Item = Taken;
 
     fn next(&mut self) -> Option<Taken> {
-        // SAFETY: by F3 the pointer comes from a box of a list that `take_all` has unlinked; each is passed once.
+        // SAFETY: by F3 the pointer comes from a box of a list that `take_all` has unlinked. The iterator passes each
+        // box once.
         let listed = unsafe { Box::from_raw(self.next?.as_ptr()) };
         let Listed { kind, address, next, children: [value, _] } = *listed;
         self.next = next;
@@ -205,8 +210,8 @@ impl Drop for AllTaken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        // SAFETY: `take_all` has removed the value from this kind's table for this address; this is the one place that
-        // ends it.
+        // SAFETY: `take_all` has removed the value from this kind's table for this address, and only this drop ends the
+        // value.
         unsafe { self.kind.end(self.address, self.value) };
     }
 }
@@ -222,7 +227,7 @@ mod tests {
     use crate::raw::kind::{self, Wanted};
     use crate::raw::once::Onces;
 
-    /// A tree by itself, beside a set of addresses and numbers.
+    /// Compares a tree with a set of addresses and numbers.
     #[test]
     fn what_a_tree_has_is_what_was_added_and_not_removed() {
         const ADDRESSES: usize = fewer(700, 10);
@@ -234,7 +239,7 @@ mod tests {
         let mut state = 1_usize;
         for _ in 0..fewer(20_000, 150) {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // So few addresses that trees become empty again, and so high that no other test has them.
+            // Few addresses, so that trees become empty again; and high addresses, which no other test uses.
             let (address, kind) = ((1 << 40) + 16 * ((state >> 40) % ADDRESSES), kinds[(state >> 33) % 3]);
             let listed = Box::new(Listed::new(kind, address));
             if expected.insert((address, kind.number)) {

@@ -1,9 +1,10 @@
-//! The values of an [`Id`](super::Id): written once, and where they are until they are detached (R8).
+//! The values of an [`Id`](super::Id): write-once, at a constant address until the detach (R8).
 //!
-//! In: a value, for an object. Out: a reference to it. Neighbour: `table.rs`, which has a box for each object.
+//! In: a value, for an object. Out: a reference to the value. Neighbours: `table.rs`, the map from objects to boxes;
+//! `id.rs`, which claims a place before an attach.
 //!
-//! - **W1** A node in such a table is a `Once` in a box, given up by `Box::leak`; so by F1 (`table.rs`) it is whole for
-//!   as long as it is in the table, and whoever takes it out has the box.
+//! - **W1** A node in such a table is a `Once` in a box that was given up by `Box::leak`. So by F1 (`table.rs`) the
+//!   `Once` is valid while the node is in the table. A thread that takes the node out gets the ownership of the box.
 
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -15,23 +16,23 @@ use crate::registry::Field;
 /// The values of one kind.
 pub(super) type Onces<V> = Table<Once<V>>;
 
-/// A value, and what a second one is told about it.
+/// A value, and the field and place that an error of a second attach names.
 pub(super) struct Once<V> {
     pub(super) value: V,
     pub(super) field: &'static Field,
-    /// Where it was attached.
+    /// The place of the attach.
     pub(super) place: &'static Location<'static>,
 }
 
 impl<V: 'static> Known<Onces<V>> {
-    /// The field of `object`. Takes no lock.
+    /// The value of `object`. Takes no lock.
     ///
     /// # Safety
     ///
-    /// It is not detached while this runs, and during `'a`.
+    /// The field is not detached during the call and during `'a`.
     #[inline]
     pub(super) unsafe fn find<'a>(&self, object: usize) -> Option<&'a Once<V>> {
-        // SAFETY: by W1 it is there until it is detached, which the caller rules out.
+        // SAFETY: by W1 the `Once` is valid until the detach, and the caller promises no detach during `'a`.
         self.values.find(object).map(|once| unsafe { once.as_ref() })
     }
 
@@ -39,21 +40,21 @@ impl<V: 'static> Known<Onces<V>> {
     ///
     /// # Safety
     ///
-    /// The field is not there, the caller has claimed it, and it is not detached during `'a`.
+    /// The field is empty, the caller holds the claim, and the field is not detached during `'a`.
     pub(super) unsafe fn attach<'a>(&self, object: usize, value: V, place: &'static Location<'static>) -> &'a V {
         let field = &self.kind.field;
         let once = NonNull::from(Box::leak(Box::new(Once { value, field, place })));
         let previous = self.values.put(self.kind, object, once);
         debug_assert!(previous.is_none(), "the place is claimed");
         field.attached();
-        // SAFETY: by W1 it is there until it is detached, which the caller rules out.
+        // SAFETY: by W1 the `Once` is valid until the detach, and the caller promises no detach during `'a`.
         &unsafe { once.as_ref() }.value
     }
 
-    /// Ends the field of `object`, and returns its value.
+    /// Detaches the field of `object`, and returns the value. Takes the object's lock and a shard's lock for a moment.
     pub(super) fn detach(&self, object: usize) -> Option<V> {
         let once = self.values.take(self.kind, object)?;
-        // SAFETY: it was in the table until now.
+        // SAFETY: `take` has removed the pointer from this table.
         Some(unsafe { unbox(once) }.value)
     }
 
@@ -72,15 +73,18 @@ impl<V: Send + Sync + 'static> Values for Onces<V> {
     }
 
     unsafe fn end(&'static self, _object: usize, taken: NonNull<()>) {
-        // SAFETY: the caller promises that `take` has taken it out of this table, so it is a `Once<V>`; and that once.
+        // SAFETY: the caller promises that `take` removed the pointer from this table, and that the value ends once. So
+        // by W1 the pointer is a `Once<V>`.
         drop(unsafe { unbox(taken.cast::<Once<V>>()) });
     }
 }
 
+/// Takes the box back.
+///
 /// # Safety
 ///
-/// It was taken out of a table.
+/// The caller has removed `once` from a table of this type, and unboxes it once.
 unsafe fn unbox<V>(once: NonNull<Once<V>>) -> Box<Once<V>> {
-    // SAFETY: by W1 it is the caller's box.
+    // SAFETY: by W1 the pointer comes from a leaked box, which the caller owns since the removal.
     unsafe { Box::from_raw(once.as_ptr()) }
 }

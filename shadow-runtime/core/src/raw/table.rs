@@ -1,51 +1,55 @@
-//! The fields of one kind: object → node. Reads take no lock (R10).
+//! The table of one kind: maps the address of an object to a node. Reads take no lock (R10).
 //!
-//! In: an address, and a node for it. Out: the node. What it is, and when it ends, is not this file's business, but
-//! that of `once.rs` and of `newest.rs`. Neighbours: `kind.rs`, which has a table for each number; `objects.rs`, which
-//! has the numbers of each object; `side_table/shard.rs`, of which a table has a few.
+//! In: an address, and a node for it. Out: the node. Neighbours: `once.rs` and `newest.rs`, which define the content
+//! and the end of a node; `kind.rs`, which has a table for each number; `objects.rs`, which lists the numbers of an
+//! object; `side_table/shard.rs`, the shards of a table.
 //!
-//! # What is where
+//! # Layout
 //!
-//! Each kind has a table of its own, from addresses to nodes, so the key is exact: what is found for an address is of
-//! that object and of that kind, and no reader has to look into a node, which may be about to go, to see whose it is. A
-//! field of another id, or of another object, is another key or another table, and does not matter.
+//! Each kind has its own table from addresses to nodes, so the key is exact: while an object keeps its field (T5), a
+//! lookup returns the node of this object and this kind, and the reader need not dereference the node for a check.
+//! Fields of other ids are in other tables, and fields of other objects have other keys. `newest.rs` does without T5,
+//! and checks the object behind a hazard.
 //!
-//! - **F1** A node in a table is of the table's type, and was given to it by `put` or `replace`; it is the table's
-//!   until it is taken out, and then it is whoever's took it out.
-//! - **F2** A table has a node for an object if and only if `objects.rs` has its kind for that object, for whoever has
-//!   the object's lock.
+//! - **F1** A node in a table has the table's node type, and was passed to `put` or `replace`. The table owns the node
+//!   until a thread takes the node out; then this thread owns the node.
+//! - **F2** A table has a node for an object if and only if `objects.rs` lists the table's kind for that object, as
+//!   seen by a thread that holds the object's lock.
 //!
 //! # Reader's path
 //!
-//! Find the kind, look the address up in its table. Both are look-ups in a side table. Then the ways part: a value
-//! that is written once stays while it is looked for and used, by the caller's promise (T5 of `side_table/shard.rs`). A
-//! value that is replaced may go at any time, so it is announced: see `newest.rs`.
+//! Find the kind, then look the address up in the kind's table. Both steps are lookups in a side table. A write-once
+//! value stays during the lookup and the use, by the caller's promise (T5 of `side_table/shard.rs`). A replaceable
+//! value may be removed at any time, so the reader announces the node in a hazard slot: see `newest.rs`.
 //!
 //! # Writer's path
 //!
-//! *Attach*: allocate what a list of kinds needs for one more; lock the object, then the shard of the table; put the
-//! node there, and the kind to those of the object. If either has no room, unlock both, grow, and begin again: the
-//! global allocator may be code of the user, so it runs under neither lock (R4). *Detach*: take the node and the kind
-//! out, in the same order of locks. *Replace*: lock the shard of the table, and put the node in place of the other.
-//! *Detach all fields of an object*: lock it, and take each of its kinds out of that kind's table. *Detach the fields
-//! of all objects*: of each shard, note the addresses under its lock; then detach them one by one. In all of them what
-//! was taken out ends when the locks are let go (R4). A lock of an object is taken before that of a shard, never after,
-//! and one of each at most, so no two writers wait for one another.
+//! *Attach*: allocate the entry for the object's list of kinds. Lock the object, then the table's shard. Insert the
+//! node into the shard, and the entry into the list. If the shard has no room, unlock, grow the shard, and start again.
+//! The global allocator may be user code, so it runs under neither lock (R4). *Detach*: remove the node and the entry,
+//! in the same lock order. *Replace*: lock the table's shard, and replace the node. *Detach all fields of an object*:
+//! lock the object, and remove each of its kinds from that kind's table. *Detach one field of all objects*: for each
+//! shard, copy the addresses under the lock; then detach one address after the other. In every case, removed values are
+//! dropped after the unlock (R4).
 //!
-//! # Who races with what
+//! A writer takes the lock of an object before the lock of a shard, never after, and holds at most one lock of each
+//! sort. So writers cannot deadlock.
 //!
-//! - *A look-up and an attach, a detach or a growth for other objects of this kind*: as in any side table.
-//! - *A look-up of one id and anything with other ids of the same object*: those are in other tables.
-//! - *A look-up of a field and its own detach*: ruled out for values that are written once: `get` and those that attach
-//!   ask that the field is not detached while they run, or hand out a reference. For others, `newest.rs`.
-//! - *Two that attach one field*: `claim.rs` keeps them apart. *Two that detach it*: the object's lock does, and one of
-//!   them finds nothing.
+//! # Races
+//!
+//! - *A lookup, and an attach, a detach or a growth for other objects of this kind*: as in any side table.
+//! - *A lookup of one id, and any write of other ids of the same object*: the ids are in different tables.
+//! - *A lookup of a write-once field and its detach*: the caller rules out the race. `get`, `attach` and
+//!   `get_or_attach` require that the field is not detached while they run, or while a returned reference lives. For a
+//!   replaceable field, see `newest.rs`.
+//! - *Two attaches of one write-once field*: the claim excludes the second (`claim.rs`). *Two detaches of one field*:
+//!   the object's lock orders the two, and the second finds no node.
 //!
 //! # Memory
 //!
-//! A field is its node, at most 4 times 17 bytes of side table, and a box of 40 bytes in `objects.rs`. The side table
-//! keeps its memory when there are fewer fields, and uses it again; all else is given back. A kind, with its shards, is
-//! about a kilobyte, for good.
+//! A field costs its node, at most 5 times 17 bytes of side table, and a box of 40 bytes in `objects.rs`. The side
+//! table keeps its memory when the number of fields falls, and uses the memory again. A detach frees the rest. A kind,
+//! with its shards, takes about a kilobyte, and is never freed.
 
 use std::ptr::{self, NonNull};
 
@@ -54,20 +58,21 @@ use crate::raw::kind::Kind;
 use crate::raw::objects::{self, Listed};
 use crate::side_table::{NOBODY, Shard, SideTable, hash};
 
-/// How many shards a table has: so many may attach at the same time, and growth copies this part of it at a time.
+/// The number of shards of a table. So many attaches run in parallel, and a growth copies one shard at a time.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 8 };
 
-/// The two addresses that cannot be keys have that of another, each in a shard where that is not.
+/// The key of the two addresses that cannot be keys, null and [`NOBODY`]. Each alias is in a fixed shard, [`FIRST`] or
+/// [`LAST`]; no other address with this key is in that shard.
 const LENT: usize = NOBODY - 1;
 const FIRST: usize = 0;
 const LAST: usize = SHARDS - 1;
 
-/// From objects to nodes.
+/// Maps objects to nodes.
 pub(super) struct Table<N> {
     shards: SideTable<N, SHARDS>,
 }
 
-/// Where an object is. No two have the same shard and the same key.
+/// The shard and the key of an object. Two objects never have the same shard and the same key.
 struct Place<'table, N> {
     shard: Shard<'table, N>,
     key: usize,
@@ -89,25 +94,26 @@ impl<N> Table<N> {
         Place { shard: self.shards.shard(hash), key: object, hash }
     }
 
-    /// Frees what has no nodes any more, for the models.
+    /// Frees the arrays of an empty table, for the models.
     ///
     /// # Safety
     ///
-    /// Nobody uses it any more.
+    /// No thread uses the table any more.
     #[cfg(loom)]
     pub(super) unsafe fn free(&self) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller promises that no thread uses the table any more, so no thread uses a shard.
         self.shards.shards().for_each(|shard| unsafe { shard.free() });
     }
 
-    /// What is there for `object`. Takes no lock.
+    /// The node of `object`, if the table has one. Takes no lock.
     #[inline]
     pub(super) fn find(&self, object: usize) -> Option<NonNull<N>> {
         let Place { shard, key, hash } = self.place(object);
         shard.find(key, hash)
     }
 
-    /// Puts `node` in the place of the one that is there, which is then the caller's (F1).
+    /// Replaces the node of `object`, and returns the previous node, which the caller then owns (F1). Without a
+    /// previous node, returns `None` and changes nothing.
     pub(super) fn replace(&self, object: usize, node: NonNull<N>) -> Option<NonNull<N>> {
         let Place { shard, key, hash } = self.place(object);
         let mut shard = shard.lock();
@@ -116,10 +122,10 @@ impl<N> Table<N> {
         Some(previous)
     }
 
-    /// Puts `node` there, and returns the one that was there before, which is then the caller's (F1).
+    /// Inserts or replaces the node of `object`, and returns the previous node, which the caller then owns (F1).
     pub(super) fn put(&self, kind: &'static Kind, object: usize, node: NonNull<N>) -> Option<NonNull<N>> {
         let Place { shard, key, hash } = self.place(object);
-        // All that this needs is allocated while nothing is locked (R4), and what it does not need is freed then.
+        // The box is allocated before the locks, and freed after the unlock if the object is already listed (R4).
         let listed = Box::new(Listed::new(kind, object));
         loop {
             let mut fields = objects::lock(object);
@@ -141,20 +147,20 @@ impl<N> Table<N> {
         }
     }
 
-    /// Puts `node` there for an object that has none, and that nobody else looks for.
+    /// Inserts the node of an object that has no node, and that no other thread looks up.
     #[cfg(any(test, loom))]
     pub(super) fn insert(&self, object: usize, node: NonNull<N>) {
         let Place { shard, key, hash } = self.place(object);
         shard.lock_with_room().insert(key, hash, node);
     }
 
-    /// Takes out what is there for an object that is locked. It is then the caller's (F1).
+    /// Removes the node of an object whose lock the caller holds. The caller then owns the node (F1).
     pub(super) fn remove(&self, object: usize) -> Option<NonNull<N>> {
         let Place { shard, key, hash } = self.place(object);
         shard.lock().remove(key, hash)
     }
 
-    /// Takes out and counts what is there for `object`. It is then the caller's (F1).
+    /// Removes the node of `object`, and counts the detach. The caller then owns the node (F1).
     pub(super) fn take(&self, kind: &Kind, object: usize) -> Option<NonNull<N>> {
         let mut fields = objects::lock(object);
         let node = self.remove(object)?;
@@ -165,11 +171,12 @@ impl<N> Table<N> {
         Some(node)
     }
 
-    /// Calls `each`, under no lock, with every object and what `detach` has of it. Returns how many there were.
+    /// Calls `each`, under no lock, with every object and the value that `detach` returns. Returns the number of
+    /// values.
     ///
     /// # Panics
     ///
-    /// If one of the two does: the first panic is raised again after all of them.
+    /// If `detach` or `each` panics: the first panic is raised again after the last object.
     pub(super) fn end_each<V>(
         &self,
         kind: &Kind,
@@ -181,7 +188,7 @@ impl<N> Table<N> {
         for (index, shard) in self.shards.shards().enumerate() {
             for key in keys_of(shard) {
                 let object = match key {
-                    // As in `place`.
+                    // The inverse of `place`.
                     LENT if index == FIRST => 0,
                     LENT if index == LAST => NOBODY,
                     _ => key,
@@ -199,7 +206,7 @@ impl<N> Table<N> {
     }
 }
 
-/// All keys of a shard, with room for them allocated before it is locked (R4).
+/// All keys of a shard. The vector grows before the lock is taken, since allocation under a lock is forbidden (R4).
 fn keys_of<N>(shard: Shard<'_, N>) -> Vec<usize> {
     let mut keys = Vec::new();
     loop {

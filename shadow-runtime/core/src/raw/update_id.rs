@@ -1,8 +1,8 @@
-//! `raw::UpdateId<V>`: fields of any address, replaced by whoever updates last.
+//! `raw::UpdateId<V>`: replaceable fields of any address; the last update wins.
 //!
 //! In: an address and a value. Out: clones of the newest value.
 //!
-//! Neighbour: `newest.rs`, where the values are.
+//! Neighbours: `newest.rs`, the values and their hazards; `kind.rs`, the types that numbers name.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,9 +13,9 @@ use crate::raw::TypeMismatch;
 use crate::raw::kind::{self, Known, Wanted};
 use crate::raw::newest::Newest;
 
-/// A number that names a field of any object, and the type of its values, of which only the newest counts.
+/// A number that names a field of any object, and the type of the field's values. A field keeps only its newest value.
 ///
-/// See [the module](super) for what its methods ask of the caller.
+/// See [the module](super) for the promises of the caller.
 ///
 /// ```
 /// use shadow_runtime::raw;
@@ -30,7 +30,7 @@ pub struct UpdateId<V> {
 }
 
 impl<V> UpdateId<V> {
-    /// Names a field by a number. Nothing happens before something is attached by it.
+    /// Names a field by a number. The number is bound to the type by the first attach, not by this call.
     ///
     /// ```
     /// const NAME: shadow_runtime::raw::UpdateId<&str> = shadow_runtime::raw::UpdateId::new(2);
@@ -43,7 +43,10 @@ impl<V> UpdateId<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
-    /// A clone of the newest value of this field of `object`. Takes no lock; a detach or an update may run meanwhile.
+    /// A clone of the newest value of this field of `object`. Takes no lock. A detach or an update may run during the
+    /// call.
+    ///
+    /// The value's `Clone` runs under no lock, behind a hazard, so writers do not wait for the clone.
     ///
     /// ```
     /// const NAME: shadow_runtime::raw::UpdateId<&str> = shadow_runtime::raw::UpdateId::new(2);
@@ -58,17 +61,19 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// # Panics
     ///
-    /// If `Clone` does, or the `Drop` of a value that was replaced or detached meanwhile.
+    /// If `Clone` panics, or the destructor of a value that was replaced or detached during a read.
     ///
     /// # Safety
     ///
-    /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
+    /// The fields at this address are fields of `object`. See [the module](super#what-the-caller-promises).
     pub unsafe fn get(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
         Ok(self.known()?.and_then(|known| known.values.get(object.addr())))
     }
 
-    /// Replaces the value of this field of `object`, or attaches it, and returns the previous one, or a clone of it if
-    /// somebody is cloning it just then. Mostly allocates, and locks for a moment; waits for no reader.
+    /// Attaches or replaces the value of this field of `object`. Returns the previous value, or a clone if a reader is
+    /// cloning the previous value. Waits for no reader.
+    ///
+    /// Takes the lock of a shard for a moment, and the lock of the object for a first value. Mostly allocates.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -91,7 +96,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// # Panics
     ///
-    /// If `Clone` or `Drop` does, where somebody is cloning the previous value.
+    /// If a reader is cloning the previous value, and `Clone` or a destructor panics.
     ///
     /// # Safety
     ///
@@ -103,8 +108,8 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
         }
     }
 
-    /// Ends this field of `object`, and returns its value, or a clone of it if somebody is cloning it just then. Locks
-    /// for a moment; waits for no reader.
+    /// Detaches this field of `object`. Returns the value, or a clone if a reader is cloning the value. Takes the locks
+    /// of the object and of a shard for a moment. Waits for no reader.
     ///
     /// ```
     /// const NAME: shadow_runtime::raw::UpdateId<&str> = shadow_runtime::raw::UpdateId::new(2);
@@ -119,19 +124,19 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// # Panics
     ///
-    /// If `Clone` or `Drop` does, where somebody is cloning the previous value.
+    /// If a reader is cloning the value, and `Clone` or a destructor panics.
     ///
     /// # Safety
     ///
-    /// The fields at this address are those of `object`. See [the module](super#what-the-caller-promises).
+    /// The fields at this address are fields of `object`. See [the module](super#what-the-caller-promises).
     pub unsafe fn detach(self, object: *const ()) -> Result<Option<V>, TypeMismatch> {
         Ok(self.known()?.and_then(|known| known.detach(object.addr())))
     }
 
-    /// Ends this field of every object that has it, and returns how many there were. `each` gets the values, in no
-    /// order, under no lock.
+    /// Detaches this field of every object, and returns the number of detached fields. Calls `each` with the values, in
+    /// an unspecified order, under no lock.
     ///
-    /// Looks at every object of the raw interface. An object that gets the field meanwhile may be missed.
+    /// Visits every entry of this id's table. The call may miss an object that gets the field during the call.
     ///
     /// ```
     /// use shadow_runtime::raw;
@@ -153,12 +158,12 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
     ///
     /// # Panics
     ///
-    /// If `each` does: the first panic is raised again after every object has had its turn.
+    /// If `each`, `Clone` or a destructor panics: the first panic is raised again after the last object.
     ///
     /// # Safety
     ///
-    /// The fields of this id are those of the objects at their addresses. See
-    /// [the module](super#what-the-caller-promises).
+    /// The fields of this id are fields of the objects at their addresses. See [the
+    /// module](super#what-the-caller-promises).
     pub unsafe fn detach_all(self, each: impl FnMut(*const (), V)) -> Result<usize, TypeMismatch> {
         Ok(self.known()?.map_or(0, |known| known.detach_all(each)))
     }
@@ -167,7 +172,7 @@ impl<V: Clone + Send + Sync + 'static> UpdateId<V> {
         Wanted::new::<V>(Policy::GetOrUpdate, self.declared_at)
     }
 
-    /// What the number names, if it names this.
+    /// The kind that the number names, if its type is this id's type.
     #[inline]
     fn known(self) -> Result<Option<Known<Newest<V>>>, TypeMismatch> {
         kind::known(self.number, self.wanted())
@@ -188,7 +193,7 @@ impl<V: 'static> fmt::Debug for UpdateId<V> {
     }
 }
 
-/// What messages call it.
+/// The field's name in messages.
 impl<V> fmt::Display for UpdateId<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "raw id {}", self.number)

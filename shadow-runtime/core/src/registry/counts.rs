@@ -1,33 +1,34 @@
-//! The counts of fields. Each thread has counters of its own, so counting writes to no shared memory.
+//! The counts of fields. A thread counts in its own counters, so counting writes to no shared memory.
 //!
 //! In: events, each of one field, on any thread, also at the end of a thread. Out: sums, for the report. Neighbours:
-//! `field.rs`, which holds the [`Counts`] of a field, and `mod.rs`, whose lock guards [`Blocks`]. `no_counts.rs`
+//! `field.rs`, which holds the [`Counts`] of a field; `mod.rs`, whose lock guards [`Blocks`]; `no_counts.rs`, which
 //! replaces this file without the feature `counts`.
 //!
-//! **Places**: a field has a number, from its first attach on. A thread has a block of counters, indexed by number. A
+//! **Numbers**: a field gets a number at its first attach. A thread has a block of counters, indexed by the number. A
 //! field's count is the sum of its counters over all blocks, and of the field's own counters. A block keeps its counts
-//! when its thread gives it back.
+//! when its thread gives the block back.
 //!
-//! **Segments**: a block grows by segments, which never move. The first segment has the numbers below [`FIRST`]. Each
-//! later segment is as long as all segments before together; the thread makes the segment when it first counts such a
-//! number.
+//! **Segments**: a block grows by segments, which never move. The first segment has the numbers below [`FIRST`]. A
+//! later segment is as long as all earlier segments together. A thread allocates a segment when it first counts an
+//! event of a number in the segment.
 //!
-//! **Counting** finds the segment and adds without a read-modify-write, since no other thread writes there. Without a
-//! block, or without the segment, [`lengthen`] provides both. Where it cannot, an atomic addition to the field's own
-//! counters does: for numbers from [`LONGEST`] on, so that a block stays small; in an allocator that counts while a
-//! segment is allocated; and in destructors that run after the block was given back.
+//! **Counting** finds the segment and increments by a load and a store, without an atomic read-modify-write: no other
+//! thread writes there. Without a block, or without the segment, [`lengthen`] provides the memory. Where [`lengthen`]
+//! cannot, an atomic addition to the field's own counters counts the event: for numbers from [`LONGEST`] on, so that a
+//! block stays small; in an allocator that counts during the allocation of a segment; and in thread-local destructors
+//! that run after the block was given back.
 //!
-//! - **B1** Only the thread that has taken a block writes to its counters, and adds segments. Blocks are published,
-//!   taken and given back under the registry's lock. So a later owner continues from the counts of an earlier owner,
-//!   and a report, which holds the lock, visits every block with counts. `OnceLock` publishes a segment with `Release`:
-//!   a count that happens before a report is in the report.
+//! - **B1** Only the thread that has taken a block writes to the block's counters, and adds segments. Blocks are
+//!   published, taken and given back under the registry's lock. So a later owner continues from the counts of an
+//!   earlier owner, and a report, which holds the lock, visits every block with counts. `OnceLock` publishes a segment
+//!   with `Release`: a count that happens before a report is in the report.
 //!
-//! **Memory**: a block is leaked, and a later thread uses it again, with its segments. A thread takes the free block
-//! closest to the needed length, and allocates a block only if none is free. So the blocks are at most as many as the
-//! most threads alive at one time, and none is longer than the longest in use: memory, and the walk of a report, are
-//! bounded by the product. A reference to leaked memory never dangles, so no code here is unsafe.
+//! **Memory**: a block is leaked, and a later thread uses the block again, with its segments. A thread takes the free
+//! block closest to the needed length, and allocates a block only if no block is free. So the number of blocks is at
+//! most the peak number of live threads, and no block is longer than the longest in use. The product is the bound of
+//! the memory and of the time of a report. A reference to leaked memory never dangles, so no code here is unsafe.
 //!
-//! A signal handler that interrupts an addition to the same counter may lose a count; nothing worse.
+//! A signal handler that interrupts an increment of the same counter may lose a count, and has no worse effect.
 
 use std::cell::Cell;
 use std::iter;
@@ -37,10 +38,10 @@ use super::{ENTERED, Entered, Field};
 use crate::sync::Ordering;
 use crate::sync::plain::{AtomicBool, AtomicU64, AtomicUsize, lock};
 
-/// The number of a field that has none yet: too large for every block, so that counting need not ask.
+/// The number of a field before its first attach: beyond every block, so that counting needs no check.
 const NONE: usize = usize::MAX;
 
-/// The length of the first segment: more than most programs have fields.
+/// The length of the first segment: more than the number of fields of most programs.
 const FIRST: usize = 32;
 
 /// The most counters of a block, 128 KiB. A field with a higher number counts in its own counters.
@@ -49,20 +50,22 @@ const LONGEST: usize = 4096;
 /// The most segments of a block.
 const SEGMENTS: usize = (LONGEST / FIRST).ilog2() as usize + 1;
 
-/// How many counters are left unused at both ends of a segment: a cache line, so that no two threads write to the same.
+/// The number of unused counters at both ends of a segment: a cache line, so that threads do not share a line (false
+/// sharing).
 const MARGIN: usize = 2;
 
-/// How often what was done with a field, on all hosts together.
+/// The numbers of events of a field, on all hosts together.
 ///
-/// All operations are `Relaxed`: counts are for show; nothing is concluded from them about other memory.
+/// All atomic operations are `Relaxed`: a count publishes no other memory. The registry's lock orders takes and
+/// reports.
 #[derive(Debug)]
 pub(crate) struct Counts {
     number: AtomicUsize,
-    /// What is counted in no block.
+    /// The events that no block counted.
     own: Counters,
 }
 
-/// What is counted.
+/// The counted events.
 #[derive(Clone, Copy)]
 enum Event {
     Attached,
@@ -71,43 +74,43 @@ enum Event {
     Duplicate,
 }
 
-/// A count for each event.
+/// A counter for each event.
 #[derive(Debug)]
 struct Counters([AtomicU64; 4]);
 
-/// Counters of one thread, by the numbers of fields.
+/// The counters of a thread, indexed by the numbers of fields.
 struct Block {
     first: &'static [Counters],
     later: [OnceLock<&'static [Counters]>; SEGMENTS - 1],
-    /// Whether a thread has the block. Changes under the lock alone.
+    /// Whether a thread has the block. Changes under the registry's lock alone.
     taken: AtomicBool,
     next: Option<&'static Block>,
 }
 
-/// All blocks: an intrusive list, so that its growth allocates nothing.
+/// All blocks: an intrusive list, so a push allocates no memory.
 pub(super) struct Blocks {
     first: Option<&'static Block>,
 }
 
-/// Gives the thread's block back when the thread ends.
+/// A thread-local whose destructor gives the thread's block back at the end of the thread.
 struct Taken;
 
 thread_local! {
-    /// The first segment of this thread's block. It has no destructor, so counting need not ask whether it is still
-    /// there.
+    /// The first segment of this thread's block. The thread-local has no destructor, so an access needs no check for
+    /// destruction.
     static COUNTERS: Cell<&'static [Counters]> = const { Cell::new(&[]) };
 
     /// This thread's block.
     static BLOCK: Cell<Option<&'static Block>> = const { Cell::new(None) };
 
-    /// Whether this thread is about to take a block, or to make a segment.
+    /// Whether this thread is taking a block or allocating a segment.
     static TAKING: Cell<bool> = const { Cell::new(false) };
 
     static TAKEN: Taken = const { Taken };
 }
 
 impl Field {
-    /// Counts an attach; the first one enters the field into the registry.
+    /// Counts an attach. The first attach enters the field into the registry.
     #[inline]
     pub(crate) fn attached(&'static self) {
         if !self.counts().count_in_block(Event::Attached) {
@@ -133,7 +136,7 @@ impl Counts {
         self.number.load(Ordering::Relaxed) != NONE
     }
 
-    /// Gives the field its number, once, under the registry's lock.
+    /// Sets the field's number, once, under the registry's lock.
     pub(super) fn enter(&self, number: usize) {
         self.number.store(number, Ordering::Relaxed);
     }
@@ -152,8 +155,8 @@ impl Counts {
         self.count(Event::Duplicate);
     }
 
-    /// Attached, detached, updates, duplicates, of all threads. Detached is read first and never the greater: what
-    /// another thread has detached may be seen before what was attached.
+    /// Attached, detached, updates, duplicates, summed over all threads. Reads the detached counts first and returns at
+    /// least as many attaches: the sum may see a detach of another thread without the attach before.
     pub(super) fn read(&self, blocks: &Blocks) -> [u64; 4] {
         let number = self.number.load(Ordering::Relaxed);
         let sum = |event| -> u64 {
@@ -182,7 +185,7 @@ impl Counts {
         true
     }
 
-    /// Counts in a later segment, or makes what is missing, or else counts in the field's own counters.
+    /// Counts in a later segment, after an allocation if needed, or else in the field's own counters.
     #[cold]
     fn count_elsewhere(&self, event: Event) {
         let number = self.number.load(Ordering::Relaxed);
@@ -201,14 +204,14 @@ impl Counters {
         self.0[event as usize].load(Ordering::Relaxed)
     }
 
-    /// Adds one, by the only thread that writes here.
+    /// Increments a counter that only this thread writes to.
     #[inline]
     fn add_alone(&self, event: Event) {
         let count = &self.0[event as usize];
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Adds one, where others may do so at the same time.
+    /// Increments a counter to which other threads may write.
     fn add(&self, event: Event) {
         self.0[event as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -232,7 +235,7 @@ fn segment_of(number: usize) -> (usize, usize) {
     }
 }
 
-/// A segment of so many counters.
+/// Allocates and leaks a segment of `length` counters, with a margin at both ends.
 fn make_segment(length: usize) -> &'static [Counters] {
     let [before, own, behind] = [MARGIN, length, MARGIN].map(|count| iter::repeat_with(Counters::new).take(count));
     let counters = before.chain(own).chain(behind).collect::<Vec<_>>().leak();
@@ -249,7 +252,7 @@ impl Block {
         }))
     }
 
-    /// The counters of a number, if their segment is there.
+    /// The counters of a number, if the block has the segment.
     fn counters(&self, number: usize) -> Option<&'static Counters> {
         let (segment, start) = segment_of(number);
         match segment {
@@ -296,18 +299,18 @@ impl Blocks {
 
 /// Provides this thread with a block that has the number, or returns `false`.
 fn lengthen(number: usize) -> bool {
-    // The rest allocates, and an allocator may count.
+    // `provide` allocates, and the global allocator may count, so the flag stops the recursion.
     if number >= LONGEST || TAKING.try_with(|taking| taking.replace(true)).unwrap_or(true) {
         return false;
     }
-    // Fails from when the block is given back, at the end of the thread.
+    // `TAKEN.try_with` fails after the thread-local destructor has given the block back.
     let lengthened = TAKEN.try_with(|_| ()).is_ok() && provide(number);
     let _ = TAKING.try_with(|taking| taking.set(false));
     lengthened
 }
 
-/// Provides a block with the number: a free block with such a segment, or else the thread's own, a free or a new block,
-/// with a new segment. Returns `false` where thread-locals are gone.
+/// Provides a block with the number: a free block with such a segment; or else the thread's own block, a free block or
+/// a new block, with a new segment. Returns `false` after the destruction of the thread-locals.
 fn provide(number: usize) -> bool {
     let Ok(own) = BLOCK.try_with(Cell::get) else { return false };
     let has_it = own.is_some_and(|own| own.counters(number).is_some());
@@ -318,7 +321,7 @@ fn provide(number: usize) -> bool {
         taken.inspect(|taken| set(Some(taken), &entered))
     };
     let block = taken.or(own).unwrap_or_else(|| {
-        // Under no lock, for the sake of allocators that count.
+        // Allocated under no lock, since the global allocator may count.
         let made = Block::leak();
         let mut entered = lock(&ENTERED);
         let made = entered.blocks.add(made);
@@ -327,13 +330,13 @@ fn provide(number: usize) -> bool {
     });
     let (segment, start) = segment_of(number);
     if segment > 0 && block.counters(number).is_none() {
-        // By B1 no other thread adds segments. The segment is as long as all before together.
+        // By B1 no other thread adds segments. The segment is as long as all earlier segments together.
         let _ = block.later[segment - 1].set(make_segment(start));
     }
     true
 }
 
-/// Makes `block` the thread's, and gives back the thread's block before, under the lock.
+/// Makes `block` the thread's block, and gives the thread's previous block back, under the registry's lock.
 fn set(block: Option<&'static Block>, _: &Entered) {
     let _ = COUNTERS.try_with(|counters| counters.set(block.map_or(&[], |block| block.first)));
     if let Some(block) = block {
@@ -358,7 +361,7 @@ mod tests {
     use super::*;
     use crate::fewer::fewer;
 
-    /// Each thread finds the blocks of the threads before.
+    /// A later thread takes the blocks of earlier threads.
     #[test]
     fn a_thread_gets_counters_for_every_number_that_is_not_too_large() {
         for number in [0, FIRST - 1, FIRST, FIRST + 1, 2 * FIRST - 1, 2 * FIRST, LONGEST / 2, LONGEST - 1] {

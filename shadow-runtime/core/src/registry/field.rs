@@ -1,7 +1,7 @@
-//! One declared field: what it is called, its counts, and its place in the registry's list.
+//! A declared field: its names, its counts, and its link in the registry's list.
 //!
-//! In: the declaration's words. Out: the names for messages and for the report. Neighbours: `counts.rs`, where events
-//! are counted, and `mod.rs`, which keeps the list.
+//! In: the text of a declaration. Out: the names for messages and for the report. Neighbours: `counts.rs`, the event
+//! counters; `mod.rs`, the registry's list and lock.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -11,7 +11,7 @@ use once_cell::race::OnceRef;
 use crate::policy::Policy;
 use crate::registry::counts::Counts;
 
-/// A declared field. The macros make one static of these per declaration.
+/// A declared field. The macros make a static for each field of a declaration.
 pub struct Field {
     host: &'static str,
     name: &'static str,
@@ -19,12 +19,12 @@ pub struct Field {
     policy: Policy,
     declared_at: &'static Location<'static>,
     counts: Counts,
-    /// The field that was entered into the registry after this one. Set once, under the registry's lock.
+    /// The next field of the registry's list. Set once, under the registry's lock.
     next: OnceRef<'static, Field>,
 }
 
 impl Field {
-    /// Declares a field where this is called, in the words of its declaration.
+    /// Makes a field with the names of its declaration. The caller's location is the place of the declaration.
     #[must_use]
     #[track_caller]
     pub const fn new(host: &'static str, name: &'static str, value_type: &'static str, policy: Policy) -> Self {
@@ -70,12 +70,12 @@ impl Field {
     }
 }
 
-// A panic leaves nothing of it half done: the counts are atomics, and the next field is set at once. `OnceRef` does not
-// say so, and every error that names its field would be kept out of a `catch_unwind`.
+// A panic leaves no broken invariant: the counts are atomics, and the next field is set in one step. `OnceRef` is not
+// `UnwindSafe`, so without these implementations no error with a field could cross `catch_unwind`.
 impl UnwindSafe for Field {}
 impl RefUnwindSafe for Field {}
 
-/// Without the fields behind it in the list.
+/// Prints the field without its successors in the list.
 impl fmt::Debug for Field {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -89,7 +89,7 @@ impl fmt::Debug for Field {
     }
 }
 
-/// What messages call it.
+/// The field's name in messages.
 impl fmt::Display for Field {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "shadow field `{}` of `{}`", self.name, self.host)

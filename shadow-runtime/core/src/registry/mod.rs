@@ -1,11 +1,13 @@
 //! The registry: every field in use in this process, with its counts.
 //!
-//! In: fields, each when it is first attached. Out: [`registry()`], its report, and the sweep.
+//! In: fields, at their first attach. Out: [`registry()`], its report, and the sweep. Neighbours: `counts.rs`, the
+//! counters of threads; `report.rs`, the rows; `host/arc/sweep.rs`, the sweep.
 //!
-//! A declaration has one [`Field`] per field, in a static. Its first attach enters it into the list, once, and gives it
-//! its number. Threads count by that number, each for itself; a report adds up (`counts.rs`).
+//! A declaration has a [`Field`] for each field, in a static. The first attach enters the field into the list, once,
+//! and gives the field its number. A thread counts by this number in its own counters; a report adds the counters up
+//! (`counts.rs`).
 //!
-//! Nothing is allocated under the lock: an allocator may have fields of its own.
+//! No code allocates under the lock: the global allocator may have fields of its own.
 #![forbid(unsafe_code)]
 
 #[cfg_attr(not(feature = "counts"), path = "no_counts.rs")]
@@ -26,9 +28,9 @@ use counts::Blocks;
 
 static ENTERED: Mutex<Entered> = Mutex::new(Entered { ends: None, count: 0, blocks: Blocks::new() });
 
-/// The fields in use, linked through themselves in the order of their numbers, and the threads' counts of them.
+/// The fields in use, an intrusive list in the order of their numbers, and the counters of all threads.
 struct Entered {
-    /// The first field and the last.
+    /// The first field and the last field.
     ends: Option<[&'static Field; 2]>,
     count: usize,
     blocks: Blocks,
@@ -57,7 +59,7 @@ pub fn registry() -> Registry {
     Registry { _private: () }
 }
 
-/// All shadow fields of this process. Got from [`registry()`].
+/// All shadow fields of this process. Returned by [`registry()`].
 ///
 /// ```
 /// use shadow_runtime::registry;
@@ -71,12 +73,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// What is there now: one row for each field that was ever attached, in the order of their first attach.
+    /// A snapshot: a row for each field that was ever attached, in the order of first attaches.
     ///
-    /// It adds up what all threads have counted. What they count meanwhile may be in it or not, in part too; nothing is
-    /// missing that was counted before by threads that this one has waited for. It takes a lock that otherwise only a
-    /// field's very first attach takes, and a thread when it counts for the first time, a few times more as it meets
-    /// more fields, and when it ends. Without the feature `counts`, all counts are 0.
+    /// The report adds up the counts of all threads. A count that happens before the call is in the report; a
+    /// concurrent count may be missing, also in part. The call takes a lock that a thread otherwise takes only for the
+    /// first attach of a field; for its own first count, and a few more as the thread meets more fields; and at its
+    /// end. Without the feature `counts`, all counts are 0.
     ///
     /// ```
     /// let report = shadow_runtime::registry().report();
@@ -99,18 +101,18 @@ impl Registry {
 
     /// Drops the fields of all dead `Arc` hosts. Returns the number of hosts that this call has dropped.
     ///
-    /// A host is dead when its last `Arc` is gone. The call drops each host that was dead when the call began, and each
-    /// host that dies by such a drop. Exceptions: hosts that another thread is moving or dropping just then may be left
-    /// to a later sweep. If destructors of this call attach to new hosts, the call begins again, four times at most. A
-    /// program need not call: attaches drop a few dead hosts each, unless
-    /// [`sweep_in_background`](Self::sweep_in_background) or [`sweep_by_hand`](Self::sweep_by_hand) says otherwise.
+    /// A host is dead after the drop of its last `Arc`. The call drops each host that was dead at the start of the
+    /// call, and each host that dies by such a drop. Exceptions: the call may leave hosts that another thread is moving
+    /// or dropping just then to a later sweep. If destructors of this call attach to new hosts, the call starts again,
+    /// four times at most. A program need not call: an attach drops a few dead hosts, unless
+    /// [`sweep_in_background`](Self::sweep_in_background) or [`sweep_by_hand`](Self::sweep_by_hand) is in effect.
     ///
-    /// One to three passes reach every `Arc` host; further passes follow until one finds no dead host. So the time is
-    /// proportional to the number of hosts, but for hosts that own one another in random order: a chain of these takes
-    /// a pass for about two hosts. Of such a chain with more than about 20,000 hosts, the call drops a part within half
-    /// a second, and leaves the rest to a later call. The call does not wait for hosts that are attached to meanwhile,
-    /// so it returns whatever other threads do. Destructors run under no lock. A call in a destructor of a dead host
-    /// works; a call two such destructors deep returns 0.
+    /// One to three passes reach every `Arc` host; further passes follow until a pass finds no dead host. So the time
+    /// is linear in the number of hosts, except for hosts that own one another in random order: a chain of such hosts
+    /// takes a pass for about two hosts. From such a chain of more than about 20,000 hosts, the call drops a part
+    /// within half a second, and leaves the rest to a later call. The call does not wait for hosts with concurrent
+    /// attaches, so the call returns whatever other threads do. Destructors run under no lock. A call in a destructor
+    /// of a dead host works; a call two such destructors deep returns 0.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -127,7 +129,7 @@ impl Registry {
     ///
     /// # Panics
     ///
-    /// If destructors do: the first panic is raised again after all of them have run.
+    /// If a destructor panics: the first panic is raised again after the last destructor.
     #[expect(clippy::must_use_candidate, reason = "mostly called for what it does")]
     pub fn sweep(self) -> usize {
         crate::host::sweep()
@@ -135,15 +137,15 @@ impl Registry {
 
     /// Starts a thread that drops the fields of dead `Arc` hosts, until the guard is dropped.
     ///
-    /// Bind the guard to a name: `let _ =` drops it at once. While the guard lives, no attach runs a destructor of a
-    /// dead host. So destructors run on one thread, which holds none of the program's locks and is in no initialiser.
-    /// It is the choice for a server and for a program with an async runtime. A library leaves the choice to the
+    /// Bind the guard to a name: `let _ =` drops the guard at once. While the guard lives, no attach runs a destructor
+    /// of a dead host. So destructors run on the guard's thread, which holds no lock of the program and runs no
+    /// initialiser. The guard suits a server, and a program with an async runtime. A library leaves the choice to the
     /// program.
     ///
-    /// The thread begins a sweep every `interval / 2`, or a millisecond after the last one if a sweep takes longer. A
-    /// panic of a destructor goes to the log (feature `log`). Guards may overlap; each has a thread. In the child of a
-    /// `fork` the guard has no thread, and attaches do not sweep while it is there: call [`sweep`](Self::sweep), or
-    /// drop the guard.
+    /// The thread starts a sweep every `interval / 2`, or a millisecond after the previous sweep if a sweep takes
+    /// longer. A panic of a destructor goes to the log (feature `log`). Guards may overlap; each guard has a thread. In
+    /// the child of a `fork` the guard has no thread, and attaches do not sweep during the guard's life: call
+    /// [`sweep`](Self::sweep), or drop the guard.
     ///
     /// ```
     /// use std::time::Duration;
@@ -159,11 +161,11 @@ impl Registry {
         BackgroundSweep::spawn(interval)
     }
 
-    /// Until the guard is dropped, only [`sweep`](Self::sweep) and background threads run destructors of dead `Arc`
+    /// Until the drop of the guard, only [`sweep`](Self::sweep) and background threads run destructors of dead `Arc`
     /// hosts.
     ///
-    /// Bind the guard to a name: `let _ =` drops it at once. Dead hosts have no bound between two sweeps. Guards act on
-    /// the whole process.
+    /// Bind the guard to a name: `let _ =` drops the guard at once. The number of dead hosts has no bound between two
+    /// sweeps. Guards act on the whole process.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -189,16 +191,16 @@ impl Entered {
     }
 }
 
-/// Enters a field, on its first attach.
+/// Enters a field into the list, at the first attach.
 #[cold]
 fn enter(field: &'static Field) {
     let mut entered = lock(&ENTERED);
-    // Two threads may both have seen that it is not entered.
+    // A second thread may have entered the field since this thread's check.
     if field.counts().is_entered() {
         return;
     }
     let first = entered.ends.map_or(field, |[first, last]| {
-        // The last has no next, and under the lock nobody else gives it one.
+        // The last field has no successor, and only a thread with the lock sets the successor.
         let _ = last.next().set(field);
         first
     });

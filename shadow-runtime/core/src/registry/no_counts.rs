@@ -1,22 +1,23 @@
-//! What stands in for `counts.rs` without the feature `counts`: it counts nothing, and costs nothing.
+//! Replaces `counts.rs` without the feature `counts`: counts no events, at no cost.
 //!
-//! In: the first attach of a field, which enters it into the registry. Out: zeros. Neighbours: as of `counts.rs`.
+//! In: the first attach of a field, which enters the field into the registry. Out: zeros. Neighbours: `field.rs`, which
+//! holds the [`Counts`] of a field; `mod.rs`, the registry's list and lock.
 
 use super::Field;
 use crate::sync::Ordering;
 use crate::sync::plain::AtomicBool;
 
-/// Whether a field is entered.
+/// An atomic flag: whether the field is in the registry's list.
 #[derive(Debug)]
 pub(crate) struct Counts {
     entered: AtomicBool,
 }
 
-/// No blocks of counters.
+/// An empty stand-in for the counters of threads.
 pub(super) struct Blocks;
 
 impl Field {
-    /// The first attach enters the field into the registry.
+    /// Enters the field into the registry at the first attach.
     #[inline]
     pub(crate) fn attached(&'static self) {
         if !self.counts().is_entered() {

@@ -1,6 +1,6 @@
-//! The registry's report: one row per field.
+//! The registry's report: one row for each field.
 //!
-//! In: fields, under the registry's lock. Out: a snapshot of their counts, which `table.rs` prints.
+//! In: fields, under the registry's lock. Out: a snapshot of their counters, which `table.rs` prints.
 
 use std::panic::Location;
 
@@ -8,9 +8,10 @@ use crate::policy::Policy;
 use crate::registry::Field;
 use crate::registry::counts::Blocks;
 
-/// One row per shadow field. Made by [`Registry::report`](super::Registry::report).
+/// A snapshot of the registry: one row for each shadow field. Returned by
+/// [`Registry::report`](super::Registry::report).
 ///
-/// It prints as a table that fits 120 columns; long names are cut there, not in the rows.
+/// `Display` prints a table of at most 120 columns. The table cuts long names; the rows have the full names.
 ///
 /// ```
 /// use shadow_runtime::{Shadow, ShadowFields, registry};
@@ -29,7 +30,7 @@ pub struct Report {
     rows: Vec<Row>,
 }
 
-/// One shadow field, and what was done with it on all hosts together.
+/// A shadow field, and its event counters, summed over all hosts and threads.
 ///
 /// ```
 /// use shadow_runtime::{Shadow, ShadowFields, registry};
@@ -65,7 +66,7 @@ impl Report {
         Self { rows }
     }
 
-    /// The rows, in the order in which the fields were first attached.
+    /// The rows, in the order of the fields' first attaches.
     ///
     /// ```
     /// let report = shadow_runtime::registry().report();
@@ -172,7 +173,7 @@ impl Row {
         self.field.policy()
     }
 
-    /// Where the field is declared.
+    /// The place of the declaration.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -190,7 +191,7 @@ impl Row {
         self.field.place()
     }
 
-    /// On how many hosts it is attached now; 0 without the feature `counts`.
+    /// The number of hosts with the field at the time of the report; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -209,7 +210,7 @@ impl Row {
         self.attached - self.detached
     }
 
-    /// How often it was attached; 0 without the feature `counts`.
+    /// The number of attaches; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -228,7 +229,7 @@ impl Row {
         self.attached
     }
 
-    /// How often it ended: detached, or dropped with its host; 0 without the feature `counts`.
+    /// The number of ends, by a detach or by the drop of a host; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -246,7 +247,7 @@ impl Row {
         self.detached
     }
 
-    /// How often a value that was there was replaced; 0 without the feature `counts`.
+    /// The number of updates that replaced a value; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};
@@ -264,7 +265,7 @@ impl Row {
         self.updates
     }
 
-    /// How often a second attach was refused; 0 without the feature `counts`.
+    /// The number of refused attaches; 0 without the feature `counts`.
     ///
     /// ```
     /// # use shadow_runtime::{Policy, Shadow, ShadowFields, registry};

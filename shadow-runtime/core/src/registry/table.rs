@@ -1,18 +1,18 @@
-//! The report as a table for people, of at most 120 columns.
+//! Prints the report as a table of at most 120 columns.
 //!
-//! In: rows. Out: text. Where a line is too long, long names are cut.
+//! In: rows. Out: text. If a line is too long, the table cuts long names.
 
 use std::fmt;
 
 use crate::registry::{Report, Row};
 
-/// The widest line that the table has.
+/// The most columns of a line.
 const WIDTH: usize = 120;
 
 const COLUMNS: [&str; 10] =
     ["host", "field", "value", "policy", "live", "attached", "detached", "updates", "refused", "declared at"];
 
-/// The columns that may be cut: `declared at` at its start, the others at their end.
+/// The table columns that may be cut: `declared at` at its start, the others at their end.
 const ELASTIC: [usize; 4] = [0, 1, 2, 9];
 
 impl fmt::Display for Report {
@@ -50,7 +50,7 @@ fn words(row: &Row) -> [String; 10] {
     ]
 }
 
-/// Takes from the widest elastic column until the line fits.
+/// Shrinks the widest elastic column, step by step, until the line fits.
 fn fit(widths: &mut [usize; 10]) {
     let gaps = 2 * (widths.len() - 1);
     while widths.iter().sum::<usize>() + gaps > WIDTH {
@@ -66,7 +66,7 @@ fn write_line(formatter: &mut fmt::Formatter<'_>, widths: &[usize; 10], words: &
         }
         match column {
             4..=8 => write!(formatter, "{word:>width$}")?,
-            // A path says most at its end.
+            // The end of a path says more than its start, so the start is cut.
             9 => formatter.write_str(&cut_start(word, width))?,
             _ => {
                 let word = cut_end(word, width);
@@ -77,7 +77,7 @@ fn write_line(formatter: &mut fmt::Formatter<'_>, widths: &[usize; 10], words: &
     Ok(())
 }
 
-/// A type without the modules that its names are in, which tell the least in the narrow columns of a table.
+/// A type without the module paths, which say the least in the narrow columns of a table.
 fn without_paths(name: &str) -> String {
     let mut text = String::new();
     for (index, part) in name.split("::").enumerate() {
@@ -110,7 +110,7 @@ fn cut_start(word: &str, width: usize) -> String {
     ['…'].into_iter().chain(end.into_iter().rev()).collect()
 }
 
-/// As many of the characters as there is room for.
+/// The longest prefix of the characters within the bound `room`.
 fn fitting(characters: impl Iterator<Item = char>, room: &mut usize) -> impl Iterator<Item = char> {
     characters.map_while(|character| {
         *room = room.checked_sub(column_count(character))?;
@@ -122,7 +122,7 @@ fn columns(word: &str) -> usize {
     word.chars().map(column_count).sum()
 }
 
-/// How many columns a terminal gives a character: two for the wide scripts of East Asia (Unicode's annex 11, by
+/// The number of terminal columns of a character: two for the wide scripts of East Asia (Unicode's annex 11, by
 /// blocks).
 fn column_count(character: char) -> usize {
     let wide = matches!(character,
@@ -132,7 +132,7 @@ fn column_count(character: char) -> usize {
     if wide { 2 } else { 1 }
 }
 
-/// A number in at most eight columns: exact up to 99,999,999, then in millions and beyond.
+/// A number in at most nine columns: exact up to 99,999,999, then in millions, billions and trillions.
 fn short(number: u64) -> String {
     match number {
         0..=99_999_999 => number.to_string(),
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn columns_are_cut_where_they_are_widest_and_only_as_far_as_the_line_is_too_long() {
-        // Nine gaps of two columns are between these.
+        // Plus nine gaps of two columns between ten columns.
         let fitting = [10, 20, 8, 10, 8, 8, 8, 8, 8, 14];
         assert_eq!(fitting.iter().sum::<usize>() + 18, WIDTH);
         let mut widths = fitting;

@@ -1,6 +1,6 @@
-//! The values of one kind, for the models of `tests/loom_raw.rs`, without a number and without what else objects have.
+//! The values of one kind, for the models of `tests/loom_raw.rs`, without a number and without lists of kinds.
 //!
-//! In: objects and values. Out: what a reader finds. It is compiled under a model checker only.
+//! In: objects and values. Out: the results of readers. A build under loom alone compiles this module.
 #![allow(
     missing_debug_implementations,
     missing_docs,
@@ -11,7 +11,7 @@
 
 use super::{Kept, Newest, Node, Values as _};
 
-/// One writer at a time changes what an object has.
+/// A table of values. One writer at a time changes the field of an object.
 pub struct Values<V: 'static> {
     newest: Newest<V>,
 }
@@ -33,13 +33,13 @@ impl<V: Clone + Send + Sync> Values<V> {
             self.newest.table.insert(object, node);
             return None;
         };
-        // SAFETY: it was in the table until now.
+        // SAFETY: `replace` has just taken the node out of the table, so by F1 this thread owns the node.
         Some(unsafe { self.newest.hand_over(object, previous) })
     }
 
     pub fn detach(&self, object: usize) -> Option<V> {
         let node = self.newest.table.remove(object)?;
-        // SAFETY: it was in the table until now.
+        // SAFETY: `remove` has just taken the node out of the table, so by F1 this thread owns the node.
         Some(unsafe { self.newest.hand_over(object, node) })
     }
 
@@ -50,7 +50,7 @@ impl<V: Clone + Send + Sync> Values<V> {
 
 impl<V> Drop for Values<V> {
     fn drop(&mut self) {
-        // SAFETY: it goes, and models take out what is in it.
+        // SAFETY: `&mut self` excludes other users of the table, and a model removes every node before the drop.
         unsafe { self.newest.table.free() };
     }
 }
