@@ -46,37 +46,37 @@
 //! | the same: panics, runs `Drop` | `r05_drop_once.rs::a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done` |
 //! | `report`: blocks, for a moment | `a_sweep_and_a_report_wait_for_no_code_of_the_user` |
 //! | the same: allocates, runs no code | `a_report_allocates_and_runs_no_code_of_the_user` |
-//! | A thread keeps the memory of the last small value, and uses it for the next | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size`, `what_an_update_keeps_goes_with_its_thread`, `registry_allocator.rs::an_allocator_may_update_small_values_where_others_are_replaced` |
-//! | With the feature `counts`, … allocates … for the first time | `counting_allocates_when_a_thread_does_it_first`, `registry_threads.rs::a_thread_that_counts_nothing_allocates_nothing_for_it` |
-//! | Hosts in a side table are looked up without a lock | `awkward_fork.rs::a_child_can_read_whatever_other_threads_of_its_parent_were_doing` |
+//! | Reused memory: the thread keeps the memory of the last such value … for the next value of the same size | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size`, `what_an_update_keeps_goes_with_its_thread`, `registry_allocator.rs::an_allocator_may_update_small_values_where_others_are_replaced` |
+//! | With the feature `counts`, the first attach, update, detach or drop of a value on a thread also allocates | `counting_allocates_when_a_thread_does_it_first`, `registry_threads.rs::a_thread_that_counts_nothing_allocates_nothing_for_it` |
+//! | A look-up of a host in a side table takes no lock | `awkward_fork.rs::a_child_can_read_whatever_other_threads_of_its_parent_were_doing` |
 //! | The first attach … locks a part of the table | the code; nobody sees it but who asks for that part at that moment |
-//! | An attach to an `Arc` host drops the fields of a few hosts that are gone | `arc.rs::a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches`, `an_attach_to_an_arc_drops_no_more_than_a_few_hosts` |
-//! | It runs their destructors, under no lock of the library | `r04_no_lock_over_user_code.rs::an_attach_that_sweeps_drops_values_under_no_lock` |
-//! | Their panics do not reach the caller, but the log | `r05_drop_once.rs::a_strangers_panicking_destructor_does_not_reach_an_accessor`, `r05_logged.rs::the_panics_of_strangers_that_an_attach_drops_are_logged_with_their_host_type` |
-//! | Inside of an initialiser this is put off | `r05_sweep.rs::a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser` |
+//! | At its end, an attach to an `Arc` host drops the fields of a few dead hosts | `arc.rs::a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches`, `an_attach_to_an_arc_drops_no_more_than_a_few_hosts` |
+//! | Destructors run on the attaching thread, under no lock of the library | `r04_no_lock_over_user_code.rs::an_attach_that_sweeps_drops_values_under_no_lock` |
+//! | Panics go to the log | `r05_drop_once.rs::a_strangers_panicking_destructor_does_not_reach_an_accessor`, `r05_logged.rs::the_panics_of_strangers_that_an_attach_drops_are_logged_with_their_host_type` |
+//! | Inside of an initialiser … an attach defers the drops | `r05_sweep.rs::a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser` |
 //! | References: a `&V` borrows the host | `r01_borrow.rs::accessors_of_a_shared_borrow_return_references_that_live_as_long`, `ui/fail/outlives_host.rs` |
-//! | A value is dropped only with its host, or by exclusive access | `r01_borrow.rs::a_reference_stays_valid_whatever_is_done_with_its_shared_host`, `ui/fail/detach_while_borrowed.rs` |
-//! | until then it does not move | `r08_stable_addresses.rs`, all |
-//! | Threads: everything can be called from any thread | `stress.rs::whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back` |
+//! | Only the drop of the host, or an accessor that borrows the host exclusively, drops the value | `r01_borrow.rs::a_reference_stays_valid_whatever_is_done_with_its_shared_host`, `ui/fail/detach_while_borrowed.rs` |
+//! | Until then the value does not move | `r08_stable_addresses.rs`, all |
+//! | Threads: any thread can call any function of the library | `stress.rs::whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back` |
 //! | values are `Send + Sync` | `ui/fail/not_send.rs`, `ui/fail/not_sync.rs` |
-//! | What one thread did before it attached or updated … another sees | `what_was_done_before_an_attach_or_an_update_is_seen_with_the_value`; on every processor: `shadow-runtime/tests/loom_cells.rs`, `loom_update.rs`, `loom_latch.rs` |
-//! | Initialisers run at most once per attached value, losers wait | `r03_once.rs::of_many_initialisers_that_race_one_runs`, `…::who_comes_second_waits_for_the_value_of_the_first` |
-//! | under no lock: they may use every other field, of any host | `r04_no_lock_over_user_code.rs::initialisers_run_under_no_lock`, `r03_once.rs::an_initialiser_may_use_and_attach_every_other_field_of_any_host` |
-//! | If one fails or panics, nothing is attached, and the next caller runs its own | `r03_once.rs::callers_whose_initialisers_fail_each_run_their_own`, `…::after_a_panic_the_waiting_caller_runs_its_own_initialiser` |
-//! | One that asks for the field that it initialises … panics and says so | `r03_once.rs::an_initialiser_that_asks_for_its_own_field_panics_and_names_it`, `…::many_threads_in_one_circle_do_not_deadlock` |
+//! | Everything that a thread does before an attach or an update happens before every read that sees the value | `what_was_done_before_an_attach_or_an_update_is_seen_with_the_value`; on every processor: `shadow-runtime/tests/loom_cells.rs`, `loom_update.rs`, `loom_latch.rs` |
+//! | Initialisers run at most once per attached value; losers of a race wait | `r03_once.rs::of_many_initialisers_that_race_one_runs`, `…::who_comes_second_waits_for_the_value_of_the_first` |
+//! | under no lock: an initialiser may use every other field, of any host | `r04_no_lock_over_user_code.rs::initialisers_run_under_no_lock`, `r03_once.rs::an_initialiser_may_use_and_attach_every_other_field_of_any_host` |
+//! | If an initialiser fails or panics, no value is attached, and the next caller runs its own initialiser | `r03_once.rs::callers_whose_initialisers_fail_each_run_their_own`, `…::after_a_panic_the_waiting_caller_runs_its_own_initialiser` |
+//! | An initialiser that asks for its own field … panics with the field's name | `r03_once.rs::an_initialiser_that_asks_for_its_own_field_panics_and_names_it`, `…::many_threads_in_one_circle_do_not_deadlock` |
 //! | Closures of `update_f_with` … may read and update every other field, of any host | `r03_updates.rs::a_closure_may_read_its_field_and_update_others_of_every_host` |
 //! | An update of its own field of its own host is a panic with the field's name | `r03_updates.rs`, all |
 //! | Through another thread, the same update is not refused | `r03_updates.rs::another_thread_may_update_what_a_closure_of_this_one_makes` |
 //! | Destructors run once per value, under no lock | `r05_drop_once.rs`, all; `r04_no_lock_over_user_code.rs::values_are_dropped_with_their_host_under_no_lock` |
-//! | One that panics does not keep others from running … | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done` |
+//! | After a panic of a destructor, the other destructors still run … | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done` |
 //! | The log gets every panic that is not raised again | `r05_logged.rs`, all |
 //! | `membarrier(2)`: a filter may fail it, or answer it with 0; one that kills kills the program; without the feature it is not made | `shadow-runtime/tests/membarrier.rs`, all |
 //! | Clones of a host start without fields … comparisons and hashes | `r09_derives.rs`, all |
-//! | A value that was replaced is handed out by the update, unless somebody is cloning it | `get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
-//! | the value is dropped by the last of those who clone it, when that is done; as many old values are kept as there are readers | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |
+//! | An update … hands out the value that it replaces, unless a thread is cloning this value | `get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
+//! | the last of these threads drops the value …; old values are at most as many as readers in the middle of a clone | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |
 //! | An update waits for no reader | `an_update_waits_for_no_reader_and_no_closure` |
 //! | A read of a copied field reads again …, and never waits | `get_or_update_copy.rs::readers_see_a_whole_value_while_writers_write`, `copied_fields_are_read_while_their_update_is_made` |
-//! | On processors … it takes a lock instead | the code: `shadow-runtime/core/src/latch/locked.rs` |
+//! | On processors … the read takes a lock instead | the code: `shadow-runtime/core/src/latch/locked.rs` |
 //! | `raw`: `Id::get`: no, no, no, no | `r10_raw.rs`, all; `a_raw_look_allocates_nothing_and_runs_no_code` |
 //! | `raw`: `UpdateId::get` | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it`, `a_raw_read_clones_once`, `r05_returned.rs::a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort` |
 //! | `raw`: `attach`: blocks while an initialiser of the field runs; panics inside of it | `r03_once.rs::a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds`, `…::a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it` |
