@@ -1,4 +1,4 @@
-//! `#[derive(Shadow)]` on a struct of one's own: what few objects have, or few readers ask for, moves out of it.
+//! `#[derive(Shadow)]` on a struct of the program: rarely used data moves out of the struct.
 //!
 //! `cargo run --release --example annotate`
 
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use shadow_runtime::{Shadow, ShadowFields, registry};
 
-/// A page of a document. It costs 8 bytes more than its text, until the first field is attached.
+/// A page of a document. Until the first attach, a page costs 8 bytes more than its text.
 #[derive(Shadow, Clone, Debug, PartialEq)]
-#[shadow_field(attach author: &'static str)] // given once, by whoever made the page
-#[shadow_field(get_or_attach views: AtomicU32)] // starts with its default when somebody asks
-#[shadow_field(get_or_attach words: usize = self.text.split(' ').count())] // or with what is computed then
+#[shadow_field(attach author: &'static str)] // given once, by the creator of the page
+#[shadow_field(get_or_attach views: AtomicU32)] // starts with its default at the first access
+#[shadow_field(get_or_attach words: usize = self.text.split(' ').count())] // or with a computed value
 #[shadow_field(get_or_update last_seen: Instant)] // only the newest counts
 struct Page {
     text: String,

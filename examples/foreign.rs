@@ -1,9 +1,9 @@
-//! Fields for types that one does not own: a socket and a file of std, and whatever implements a trait.
+//! Fields for foreign types: a socket and a file of std, and any implementation of a trait.
 //!
 //! `cargo run --release --example foreign`
 //!
-//! Shared objects are hosts as `Arc<T>`, owned ones as `Shadowed<T>`. The accessors come in a trait that one names, so
-//! they are there where that trait is in scope.
+//! Shared objects are hosts as `Arc<T>`, owned objects as `Shadowed<T>`. The accessors are methods of a declared trait,
+//! and callable where the trait is in scope.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -18,27 +18,27 @@ use std::time::{Duration, Instant};
 use shadow_runtime::{Shadowed, registry, shadow};
 
 shadow! {
-    /// What this program keeps beside each socket.
+    /// The fields of each socket in this program.
     trait SocketFields for Arc<TcpStream> {
-        /// Bytes sent so far, by all threads together.
+        /// The number of bytes sent so far, by all threads together.
         get_or_attach sent: AtomicU64;
-        /// When something was last sent.
+        /// The time of the last send.
         get_or_update last_sent: Instant;
     }
 
-    /// What a `File` does not know of itself.
+    /// Data that a `File` does not have.
     trait FileFields for Shadowed<File> {
-        /// Where the file was opened.
+        /// The path of the file.
         attach path: PathBuf;
         /// Lines written so far.
         get_or_attach lines: u32;
     }
 
-    /// What this program keeps beside each plugin, whoever wrote it.
+    /// The fields of each plugin in this program, by any author.
     trait PluginFields for Arc<dyn Plugin> {
-        /// How often it was asked.
+        /// The number of questions.
         get_or_attach calls: AtomicU64;
-        /// What it said last.
+        /// The last answer.
         get_or_update last_answer: String;
     }
 }
@@ -48,14 +48,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     owned_file()?;
     plugins();
 
-    // The file's fields went with the file. Those of an `Arc` go at some later attach, or now.
+    // The fields of the file were dropped with the file. The fields of a dead `Arc` host are dropped by a later attach,
+    // or by this sweep.
     let swept = registry().sweep();
     println!("\nThe sweep found {swept} hosts whose last `Arc` is gone. Nothing is left:\n\n{}", registry().report());
     assert!(registry().report().iter().all(|row| row.live() == 0));
     Ok(())
 }
 
-/// Two threads send on one socket, and count into one field.
+/// Two threads send on one socket, and add to one counter.
 fn shared_socket() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let socket = Arc::new(TcpStream::connect(listener.local_addr()?)?);
@@ -85,14 +86,14 @@ fn send(socket: &Arc<TcpStream>, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A file that knows its path, and so can be removed by whoever has it.
+/// A file with its path in a field, so that the owner of the file can remove the file.
 fn owned_file() -> Result<(), Box<dyn Error>> {
     let name = format!("shadow-fields-example-{}.txt", std::process::id());
     let mut file = open(&std::env::temp_dir().join(name))?;
     for line in ["first", "second"] {
-        // The wrapper is a file to everybody else, ...
+        // The wrapper dereferences to the file.
         writeln!(file, "{line}")?;
-        // ... and as it is owned, its fields need no atomics.
+        // The program owns the wrapper, so the field needs no atomics.
         *file.lines_mut() += 1;
     }
     println!("Shadowed<File>:  {} lines in {} bytes", file.lines(), file.metadata()?.len());
@@ -110,7 +111,7 @@ fn open(path: &Path) -> io::Result<Shadowed<File>> {
     Ok(file)
 }
 
-/// What a plugin can do: nothing in it is about counts.
+/// The interface of a plugin, without counts.
 trait Plugin: Send + Sync {
     fn answer(&self, question: &str) -> String;
 }
@@ -130,7 +131,7 @@ impl Plugin for Reverse {
     }
 }
 
-/// Each plugin has fields of its own, and all clones of its `Arc` have the same ones.
+/// Each plugin has separate fields, which the clones of an `Arc` share.
 fn plugins() {
     let plugins: [Arc<dyn Plugin>; 2] = [Arc::new(Shout), Arc::new(Reverse)];
     let again = Arc::clone(&plugins[0]);

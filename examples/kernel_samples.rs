@@ -1,23 +1,24 @@
-//! The story of the kernel's `samples/livepatch/livepatch-shadow-{mod,fix1,fix2}.c`, told by `raw`.
+//! The kernel's `samples/livepatch/livepatch-shadow-{mod,fix1,fix2}.c`, rewritten with `raw`.
 //!
 //! `cargo run --release --example kernel_samples`
 //!
-//! A module makes objects, each with a buffer whose address it forgets, so that no buffer is ever given back. Two fixes
-//! are loaded while objects are in flight. Fix 1 hands the buffer of each new object to a shadow field of that object;
-//! objects from before it have no field, and are tolerated. Fix 2 counts how often an object is checked, and attaches
-//! the count to whatever object it meets. When a fix is unloaded, its own field ends on every object, and no other.
+//! A module makes objects, each with a buffer. The module loses the address of the buffer, so every buffer leaks. Two
+//! fixes are loaded while objects are alive. Fix 1 stores the buffer of each new object in a shadow field of the
+//! object; objects from before fix 1 have no field, and are tolerated. Fix 2 counts the checks of an object, and
+//! attaches the counter to new and old objects. The unload of a fix detaches the fix's own field from every object, and
+//! no other field.
 //!
-//! # What this program promises to `raw`
+//! # The guarantees of this program to `raw`
 //!
-//! - **P1, the object outlives its fields.** While a fix is loaded, the function that frees objects ends the fix's
-//!   field first; and when a fix is unloaded, what is left of its field ends before the next object is freed.
-//! - **P2, nobody uses what is detached.** There is one thread, and it keeps no reference to a value beyond the
-//!   function that got it.
+//! - **X1** The object outlives its fields. While a fix is loaded, the function that frees objects detaches the fix's
+//!   field first. The unload of a fix detaches the remaining fields before the module frees another object.
+//! - **X2** A detached value is not used. The program has one thread, and no function keeps a reference to a value
+//!   beyond its return.
 //!
-//! And to itself:
+//! A guarantee inside of the program:
 //!
-//! - **P3, an object in the list is there.** It is a box that an `allocate` has given up; nobody else knows it, and it
-//!   is taken out of the list when it is freed.
+//! - **X3** An object in the list is live. The object is a box that `allocate` has turned into a pointer. Only the
+//!   list has the pointer, and the removal from the list comes before the free.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +56,7 @@ fn main() {
     assert_eq!(fix1::tolerated(), forgotten, "every object from before fix 1 was met, and freed");
 }
 
-/// Lets the module work, and prints a line whenever it has cleaned up.
+/// Runs cycles of the module, and prints a line after each cleanup.
 fn run(module: &mut Module, cycles: usize) {
     for _ in 0..cycles {
         module.cycle();
@@ -73,14 +74,14 @@ fn run(module: &mut Module, cycles: usize) {
     }
 }
 
-/// On how many objects a field is attached, by its number.
+/// The number of objects with the field `number`.
 fn live(number: u64) -> usize {
     let report = registry().report();
     let row = report.iter().find(|row| row.field() == number.to_string());
     row.map_or(0, |row| usize::try_from(row.live()).expect("few objects"))
 }
 
-/// Stands for memory that the kernel would lose: it counts what is not given back.
+/// Stands for memory that the kernel would leak. A counter has the number of buffers in use.
 struct Buffer {
     _memory: (),
 }
@@ -104,19 +105,19 @@ impl Drop for Buffer {
     }
 }
 
-/// The module that leaks. It makes an object at each tick, and frees those that have expired at every third.
+/// The leaking module: makes an object at each tick, and frees the expired objects at every third tick.
 mod module {
     use super::{Buffer, mem};
 
     const TICKS_PER_CLEANUP: u64 = 3;
     const LIFE: u64 = 12;
 
-    /// What the module makes. It has no room for the address of its buffer, and its layout is frozen.
+    /// The object of the module. The frozen layout has no room for the address of the buffer.
     pub(crate) struct Dummy {
         expires: u64,
     }
 
-    /// The functions of the module that a patch replaces, if it does.
+    /// The functions of the module that a patch may replace.
     pub(crate) struct Patch {
         pub(crate) name: &'static str,
         pub(crate) allocate: Option<fn(u64) -> *mut Dummy>,
@@ -124,7 +125,7 @@ mod module {
         pub(crate) check: Option<unsafe fn(*mut Dummy, u64) -> bool>,
     }
 
-    /// The module, and the patches on it, the newest last. Of each function the newest is called.
+    /// The module, and the patches on the module, the newest last. A call goes to the newest version of a function.
     pub(crate) struct Module {
         now: u64,
         dummies: Vec<*mut Dummy>,
@@ -139,24 +140,25 @@ mod module {
     }
 
     fn allocate(now: u64) -> *mut Dummy {
-        // The bug: nobody knows this buffer from here on.
+        // The bug: this line loses the buffer.
         mem::forget(Buffer::allocate());
         Dummy::bare(now)
     }
 
     /// # Safety
     ///
-    /// The dummy has just left the list (P3), and has no fields (P1).
+    /// The dummy has just left the list (X3), and has no fields (X1).
     pub(crate) unsafe fn free(dummy: *mut Dummy) {
-        // SAFETY: by P3 it is a box that was given up, and this is its only owner.
+        // SAFETY: by X3 the dummy is a box, and the list had the only pointer. The dummy has left the list, so this
+        // function is the only owner.
         drop(unsafe { Box::from_raw(dummy) });
     }
 
     /// # Safety
     ///
-    /// The dummy is in the list (P3).
+    /// The dummy is in the list (X3).
     pub(crate) unsafe fn check(dummy: *mut Dummy, now: u64) -> bool {
-        // SAFETY: by P3 it is there.
+        // SAFETY: by the contract the dummy is in the list, and so by X3 the dummy is live.
         let expires = unsafe { (*dummy).expires };
         now > expires
     }
@@ -187,7 +189,7 @@ mod module {
             self.patches.last().map_or("", |patch| patch.name)
         }
 
-        /// Makes a few objects, and frees those that have expired.
+        /// Makes a few objects, and frees the expired objects.
         pub(crate) fn cycle(&mut self) {
             let allocate = self.newest_of(|patch| patch.allocate);
             for _ in 0..TICKS_PER_CLEANUP {
@@ -195,7 +197,7 @@ mod module {
                 self.dummies.push(allocate(self.now));
             }
             let (check, now) = (self.newest_of(|patch| patch.check), self.now);
-            // SAFETY: the dummy is in the list.
+            // SAFETY: `free_if` calls this closure for each dummy of the list, as `check` requires.
             self.free_if(|dummy| unsafe { check(dummy, now) });
         }
 
@@ -210,7 +212,7 @@ mod module {
             self.dummies = kept;
             let gone: Vec<*mut Dummy> = gone;
             for dummy in gone {
-                // SAFETY: the dummy has just left the list; by P1 the newest `free` ends the fields that it has.
+                // SAFETY: the dummy has just left the list (X3). By X1 the newest `free` detaches the dummy's fields.
                 unsafe { free(dummy) };
             }
         }
@@ -221,7 +223,7 @@ mod module {
     }
 }
 
-/// Fix 1: the buffer of an object is kept in a shadow field, and given back when the object is freed.
+/// Fix 1: a shadow field has the buffer of an object, and the free of the object frees the buffer.
 mod fix1 {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -235,27 +237,29 @@ mod fix1 {
 
     pub(crate) const PATCH: Patch = Patch { name: "fix 1", allocate: Some(allocate), free: Some(free), check: None };
 
-    /// Objects that had no buffer to give back, since they were made before the fix.
+    /// The number of freed objects without a buffer, from before the fix.
     static TOLERATED: AtomicUsize = AtomicUsize::new(0);
 
     fn allocate(now: u64) -> *mut Dummy {
         let dummy = Dummy::bare(now);
-        // SAFETY: by P1 and P2; the reference that comes back is dropped at once.
+        // SAFETY: by X1 `free` detaches the field before the end of the dummy. By X2 no detach runs during this call,
+        // and this function does not use the returned reference.
         let attached = unsafe { LEAK.attach(dummy.cast_const().cast(), Buffer::allocate()) };
-        attached.expect("by P1 a new object has no fields");
+        attached.expect("by X1 a new object has no fields");
         dummy
     }
 
     /// # Safety
     ///
-    /// As for [`module::free`], but that the object may have this field.
+    /// As for [`module::free`]; but the object may have this field.
     pub(crate) unsafe fn free(dummy: *mut Dummy) {
-        // SAFETY: by P2.
+        // SAFETY: by X2 no reference to the detached value is in use.
         let buffer = unsafe { LEAK.detach(dummy.cast_const().cast()) }.expect("the number names buffers");
         if buffer.is_none() {
             TOLERATED.fetch_add(1, Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise, and the field has ended.
+        // SAFETY: by the contract the dummy has just left the list. The field is detached, and fix 1 has no other
+        // field.
         unsafe { module::free(dummy) };
     }
 
@@ -263,14 +267,14 @@ mod fix1 {
         TOLERATED.load(Ordering::Relaxed)
     }
 
-    /// Ends the field on every object. The buffers are given back, as they are by [`free`].
+    /// Detaches the field from every object, and frees the buffers, as [`free`] does.
     pub(crate) fn unload() -> usize {
-        // SAFETY: by P2.
+        // SAFETY: by X2 no reference to a detached value is in use.
         unsafe { LEAK.detach_all(|_, buffer| drop(buffer)) }.expect("the number names buffers")
     }
 }
 
-/// Fix 2: counts how often each object is checked. It is loaded on top of fix 1, whose `allocate` stays.
+/// Fix 2: counts the checks of each object. Fix 2 is loaded on top of fix 1, and keeps the `allocate` of fix 1.
 mod fix2 {
     use std::convert::Infallible;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -285,7 +289,7 @@ mod fix2 {
 
     pub(crate) const PATCH: Patch = Patch { name: "fix 2", allocate: None, free: Some(free), check: Some(check) };
 
-    /// What the objects that were freed had counted.
+    /// The sum of the counters of all freed objects.
     static CHECKS_OF_THE_FREED: AtomicU32 = AtomicU32::new(0);
 
     /// # Safety
@@ -293,21 +297,23 @@ mod fix2 {
     /// As for [`module::check`].
     unsafe fn check(dummy: *mut Dummy, now: u64) -> bool {
         let init = || Ok::<_, Infallible>(AtomicU32::new(0));
-        // SAFETY: by P1 and P2; the reference is used in the next statement for the last time.
+        // SAFETY: by X1 `free` detaches the field before the end of the dummy. By X2 no detach runs before the last use
+        // of the reference, in the next statement.
         let count = unsafe { COUNTER.get_or_attach(dummy.cast_const().cast(), init) };
         count.expect("the number names counts").fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: by the contract the dummy is in the list.
         unsafe { module::check(dummy, now) }
     }
 
     /// # Safety
     ///
-    /// As for [`fix1::free`], but that the object may have this field, too.
+    /// As for [`fix1::free`]; but the object may also have this field.
     unsafe fn free(dummy: *mut Dummy) {
-        // SAFETY: by P2.
+        // SAFETY: by X2 no reference to the detached value is in use.
         let count = unsafe { COUNTER.detach(dummy.cast_const().cast()) }.expect("the number names counts");
         CHECKS_OF_THE_FREED.fetch_add(count.map_or(0, AtomicU32::into_inner), Ordering::Relaxed);
-        // SAFETY: the caller's promise, and this field has ended.
+        // SAFETY: by the contract the dummy has just left the list. This field is detached, and `fix1::free` detaches
+        // the field of fix 1.
         unsafe { fix1::free(dummy) };
     }
 
@@ -315,9 +321,9 @@ mod fix2 {
         CHECKS_OF_THE_FREED.load(Ordering::Relaxed)
     }
 
-    /// Ends the field on every object.
+    /// Detaches the field from every object.
     pub(crate) fn unload() -> usize {
-        // SAFETY: by P2.
+        // SAFETY: by X2 no reference to a detached value is in use.
         unsafe { COUNTER.detach_all(|_, _| ()) }.expect("the number names counts")
     }
 }

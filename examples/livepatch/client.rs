@@ -1,11 +1,11 @@
-//! A client: reads lines until the server closes the connection, and counts the broken ones.
+//! A client: reads lines until the server closes the connection, and counts broken lines.
 //!
-//! In: the bytes of one connection. Out: a [`Tally`], before the patch and after it.
+//! In: the bytes of one connection. Out: a [`Tally`], before the patch and after the patch.
 //!
-//! "After the patch" is a place in the stream, not a time on the clock: the line [`MARK`], which the server sends when
-//! the last call of the old handler has ended. Whatever comes behind it was sent by the patched handler alone. The
-//! client need not look for the start of the next line either: every call ends with an end of line, so what the old
-//! handler leaves behind, however broken, ends with one, and the mark stands at the start of a line.
+//! "After the patch" is a place in the stream, and not a time: the line [`MARK`]. The server sends the mark after the
+//! last call of the old handler has ended, so only the patched handler sends the following lines. The mark is at the
+//! start of a line: every call of a handler ends with an end of line, so the output of the old handler, even if broken,
+//! ends with an end of line.
 
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -17,16 +17,16 @@ use std::time::Duration;
 use crate::patch::MARK;
 use crate::vendor::checksum;
 
-/// How long the server may be silent.
+/// The timeout of a connect or a read.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A client that is connected.
+/// A connected client.
 pub(crate) struct Client {
     tally: Arc<Tally>,
     reader: JoinHandle<io::Result<()>>,
 }
 
-/// What a client has seen.
+/// The counts of a client.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) before: Lines,
@@ -34,7 +34,7 @@ pub(crate) struct Tally {
     patched: AtomicBool,
 }
 
-/// Lines, and how many of them were broken.
+/// The number of lines, and the number of broken lines.
 #[derive(Default)]
 pub(crate) struct Lines {
     all: AtomicU64,
@@ -42,7 +42,7 @@ pub(crate) struct Lines {
 }
 
 impl Client {
-    /// Connects. `patched` says whether the patch was live before.
+    /// Connects. `patched`: whether the patch is already live.
     pub(crate) fn connect(address: SocketAddr, patched: bool) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -58,7 +58,7 @@ impl Client {
         &self.tally
     }
 
-    /// Waits until the server has closed the connection, and returns everything that the client has seen.
+    /// Waits until the server has closed the connection, and returns the final counts.
     pub(crate) fn finish(self) -> io::Result<Arc<Tally>> {
         self.reader.join().map_err(|_| io::Error::other("a client has panicked"))??;
         Ok(self.tally)
@@ -103,7 +103,7 @@ fn read(stream: TcpStream, tally: &Tally) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a line came as it was sent: to its end, and with the right checksum.
+/// Whether a line is complete, and has the right checksum.
 fn is_whole(line: &str) -> bool {
     let parts = line.strip_suffix('\n').and_then(|line| line.rsplit_once(' '));
     parts.is_some_and(|(text, sum)| checksum(text) == sum)

@@ -1,24 +1,24 @@
-//! The place that calls go through, and where they can be led elsewhere: it plays ftrace and the kernel's livepatch
-//! core.
+//! The hook: redirects calls to the current handler, in the role of ftrace and the kernel's livepatch core.
 //!
-//! In: calls of a handler, and now and then another handler. Out: the handler for each call.
+//! In: calls of a handler, and sometimes a new handler. Out: the handler for each call.
 //!
-//! Nobody is stopped for a patch. Each thread goes over to the new handler with its next call, so for a moment calls of
-//! the old one and of the new one run side by side, and a lock that only the new one takes protects nobody yet. The
-//! kernel calls this the transition; it is over when every thread has been seen outside of the old code.
-//! [`Hook::replace`] returns when it is over. What a patch promises holds from then on, not before.
+//! A patch stops no thread. Each thread changes to the new handler with its next call. So for a moment, calls of the
+//! old handler and of the new handler run side by side, and a lock in the new handler alone does not yet exclude the
+//! calls of the old handler. The kernel calls this phase the transition. The transition ends when every thread has left
+//! the old code. [`Hook::replace`] returns at the end of the transition. The guarantees of a patch hold from the return
+//! on, and not before.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a transition may take.
+/// The longest time of a transition.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether the transition is over.
+/// The interval of the checks for the end of the transition.
 const POLL: Duration = Duration::from_micros(20);
 
-/// Leads every call to the handler of the day.
+/// Directs every call to the current handler.
 pub(crate) struct Hook<H: ?Sized> {
     handler: RwLock<Arc<H>>,
 }
@@ -28,18 +28,19 @@ impl<H: ?Sized> Hook<H> {
         Self { handler: RwLock::new(original) }
     }
 
-    /// The handler for one call. Who keeps it beyond that call keeps the transition from ending.
+    /// The handler for one call. The caller drops the `Arc` at the end of the call: the transition waits for the drop.
     pub(crate) fn enter(&self) -> Arc<H> {
         Arc::clone(&self.handler.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes `handler` the one that new calls go to, and waits until no call of the old one is left. Returns how long
-    /// that took.
+    /// Directs new calls to `handler`, waits until all calls of the old handler have returned, and returns the time of
+    /// the wait.
     pub(crate) fn replace(&self, mut handler: Arc<H>) -> Result<Duration, String> {
         let start = Instant::now();
         std::mem::swap(&mut *self.handler.write().unwrap_or_else(PoisonError::into_inner), &mut handler);
         let mut old = handler;
-        // Each call holds an `Arc` of its handler, so the last one that is left is ours when all calls have returned.
+        // Each call holds an `Arc` of its handler. So `get_mut` succeeds once all calls of the old handler have
+        // returned.
         while Arc::get_mut(&mut old).is_none() {
             if start.elapsed() > PATIENCE {
                 return Err(format!("a call of the old handler has not returned for {PATIENCE:?}"));

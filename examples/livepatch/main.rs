@@ -1,19 +1,18 @@
-//! The main job: a field is added to live objects of a struct that cannot be changed, by a patch that goes live under
-//! load.
+//! The main use case: a patch that goes live under load adds a field to live objects of a struct with a frozen layout.
 //!
 //! `cargo run --release --example livepatch`
 //!
-//! The story is that of kernel commit 1d147bfa6429 ("mac80211: fix AP powersave TX vs. wakeup race"): two threads send
-//! on one `struct sta_info`, which lacked the lock that keeps them apart. Here the struct is a connection of a line
-//! server, and what goes wrong is that lines of two threads run into each other.
+//! The model is kernel commit 1d147bfa6429 ("mac80211: fix AP powersave TX vs. wakeup race"): two threads send on one
+//! `struct sta_info`, which lacked a lock for the sends. Here the struct is a connection of a line server, and lines of
+//! two threads get mixed.
 //!
-//! - `vendor.rs` is the program that has the bug. It is never touched.
-//! - `hook.rs` leads its calls elsewhere, as ftrace does.
-//! - `patch.rs` is the fix: a lock and a time for the connections that are there, a serial number for new ones.
-//! - `client.rs` reads lines, and counts broken ones.
+//! - `vendor.rs` is the program with the bug, and is never changed.
+//! - `hook.rs` redirects the vendor's calls, as ftrace does.
+//! - `patch.rs` is the fix: a lock and a time for all connections, and a serial number for new connections.
+//! - `client.rs` reads lines, and counts broken lines.
 //!
-//! It exits with an error if a line is broken after the patch, or if a field is left at the end; and also if no line
-//! was broken before the patch, since then it has shown nothing.
+//! The program exits with an error if a line is broken after the patch, or if a field is left at the end. The program
+//! also exits with an error if no line was broken before the patch, since then the run has not shown the bug.
 
 mod client;
 mod hook;
@@ -32,15 +31,15 @@ use client::{Client, Tally};
 use patch::{MARK, PatchFields, Patched};
 use vendor::{FEEDS, Server};
 
-/// How many clients connect before the patch, and after it.
+/// The numbers of clients that connect before the patch and after the patch.
 const EARLY: usize = 4;
 const LATE: usize = 2;
 
-/// How often the counts are printed, and how many times in each half.
+/// The interval of the printed counts, and the number of prints in each half.
 const TICK: Duration = Duration::from_millis(250);
 const TICKS: u32 = 5;
 
-/// How long to wait for what takes no time.
+/// The timeout of a wait for an event that takes almost no time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
@@ -82,7 +81,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     judge(&tallies)
 }
 
-/// Adds clients, and waits until the server has them.
+/// Connects new clients, and waits until the server has accepted all clients.
 fn connect(server: &Server, clients: &mut Vec<Client>, count: usize, patched: bool) -> Result<(), Box<dyn Error>> {
     for _ in 0..count {
         clients.push(Client::connect(server.address(), patched)?);
@@ -90,7 +89,7 @@ fn connect(server: &Server, clients: &mut Vec<Client>, count: usize, patched: bo
     wait_until("the server has accepted every client", || server.connections().len() == clients.len())
 }
 
-/// Prints what the clients see, for some ticks.
+/// Prints the counts of the clients, for some ticks.
 fn watch(start: Instant, handler: &str, clients: &[Client]) {
     let mut last = (Instant::now(), count(clients));
     for _ in 0..TICKS {
@@ -103,7 +102,7 @@ fn watch(start: Instant, handler: &str, clients: &[Client]) {
     }
 }
 
-/// How many lines the clients have read, and how many of them broken.
+/// The number of lines that the clients have read, and the number of broken lines.
 fn count(clients: &[Client]) -> [u64; 2] {
     let both =
         |client: &Client| [&client.tally().before, &client.tally().after].map(|lines| [lines.all(), lines.broken()]);
@@ -115,17 +114,17 @@ fn per_second(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds
 }
 
-/// Puts the patched handler in the place of the vendor's, with the connections open and the feeds running.
+/// Replaces the vendor's handler by the patched handler, with open connections and running feeds.
 fn go_live(server: &Server, clients: &[Client]) -> Result<(), Box<dyn Error>> {
     let took = server.handler().replace(Arc::new(Patched))?;
-    // The last line of the old handler has been sent. From here on, the lock holds what it promises.
+    // The last call of the old handler has returned. From here on, every sender takes the lock.
     server.announce(MARK)?;
     wait_until("every client has read the mark", || clients.iter().all(|client| client.tally().is_patched()))?;
     println!("{:>7}  the patch went live in {took:.1?}, {EARLY} connections stayed open, {LATE} more are coming", "");
     Ok(())
 }
 
-/// Shows the fields of each connection: those from before the patch have no serial number, and that is fine.
+/// Shows the fields of each connection. Connections from before the patch have no serial number, as intended.
 fn show_connections(server: &Server) {
     println!("\n{:15}  {:>6}  {:>6}  {:>13}", "connection", "serial", "lock", "last line");
     for connection in server.connections() {
@@ -136,7 +135,7 @@ fn show_connections(server: &Server) {
     }
 }
 
-/// Gives a connection a second serial number, which only a bug in a patch would do.
+/// Attaches a second serial number to a connection, as a bug in a patch would.
 fn attach_twice(server: &Server) -> Result<(), Box<dyn Error>> {
     println!("\nA second serial number for the last connection:");
     let connection = server.connections().pop().ok_or("there is no connection")?;
@@ -151,7 +150,7 @@ fn attach_twice(server: &Server) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Sums up, and says what is wrong, if anything is.
+/// Prints the sums, and returns the first fault as an error.
 fn judge(tallies: &[Arc<Tally>]) -> Result<(), Box<dyn Error>> {
     let sum = |of: fn(&Tally) -> u64| tallies.iter().map(|tally| of(tally)).sum::<u64>();
     let (before, broken_before) = (sum(|tally| tally.before.all()), sum(|tally| tally.before.broken()));
@@ -173,7 +172,7 @@ fn judge(tallies: &[Arc<Tally>]) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Waits for something that takes no time, but no longer than [`PATIENCE`].
+/// Waits until the condition holds, but no longer than [`PATIENCE`].
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     while !is_so() {
@@ -185,7 +184,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Shows what is logged, so that the runtime's warning is seen.
+/// A logger that prints every record, such as the runtime's warning.
 struct Terminal;
 
 impl log::Log for Terminal {

@@ -1,6 +1,6 @@
-//! The live patch: what the vendor's struct lacks, and the handler that uses it.
+//! The live patch: the missing fields of the vendor's struct, and the handler that uses the fields.
 //!
-//! In: the vendor's connections, those that were there before the patch and those that come after it. Out: whole lines.
+//! In: the vendor's connections, from before the patch and from after the patch. Out: whole lines.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,31 +11,32 @@ use shadow_runtime::shadow;
 
 use crate::vendor::{Connection, Handler, Line, Original};
 
-/// The line that tells every client that the patch holds from here on.
+/// The line that marks the start of the patch in the stream of every client.
 pub(crate) const MARK: &str = "the patch is live";
 
 shadow! {
-    /// What the patch adds to each connection.
+    /// The fields that the patch adds to each connection.
     pub(crate) trait PatchFields for Arc<Connection> {
-        /// The lock that the struct lacks. Both feeds have to find the same one, whoever asks first (case A).
+        /// The missing lock of the struct. The two feeds race to create the lock, and must get the same lock (case A).
         get_or_attach send_lock: Mutex<()>;
 
-        /// When the last line was sent. Only the newest counts (case B).
+        /// The time of the last line. Only the newest time counts (case B).
         get_or_update last_line: Instant;
 
-        /// Counts the connections that the patch has seen being accepted. Those from before it have none.
+        /// The serial number of the connection since the patch. Connections from before the patch have no number.
         attach serial: u32;
     }
 }
 
-/// The vendor's handler, with the fix around it.
+/// The vendor's handler, wrapped by the fix.
 pub(crate) struct Patched;
 
 impl Handler for Patched {
     fn accepted(&self, connection: &Arc<Connection>) {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         Original.accepted(connection);
-        // Once per connection, so it cannot be refused; if it is, the runtime warns, and the first number stays.
+        // The server calls `accepted` once per connection, so the attach succeeds. After a bug here, the runtime would
+        // log a warning, and the first number would stay.
         let _ = connection.attach_serial(NEXT.fetch_add(1, Ordering::Relaxed));
     }
 

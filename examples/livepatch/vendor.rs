@@ -1,10 +1,10 @@
-//! The vendor's line server. Nothing in this file knows of patches, and nothing in it is ever changed.
+//! The vendor's line server. This file does not depend on patches, and no patch changes this file.
 //!
-//! In: clients that connect. Out: two feeds of lines for each of them, one thread per feed. A line is
-//! `feed number text checksum`, and the checksum is that of everything before it.
+//! In: connections of clients. Out: two feeds of lines for each client, one thread per feed. A line is
+//! `feed number text checksum`; the checksum covers the text before the checksum.
 //!
-//! The bug: [`Original::send`] writes a line in three parts, two threads send on one [`Connection`], and the struct
-//! has no lock that keeps the one out while the other is in the middle of a line.
+//! The bug is a race. [`Original::send`] writes a line in three parts, and two threads send on one [`Connection`]. The
+//! struct has no lock, so a thread may write while the second thread is in the middle of a line.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,51 +15,51 @@ use std::time::Duration;
 
 use crate::hook::Hook;
 
-/// The feeds that every connection gets.
+/// The feeds of every connection.
 pub(crate) const FEEDS: [&str; 2] = ["quotes", "news"];
 
-/// How long a feed rests between two lines.
+/// The pause of a feed between two lines.
 const PACE: Duration = Duration::from_micros(500);
 
-/// How often the server looks for new clients.
+/// The interval of the server's checks for new clients.
 const POLL: Duration = Duration::from_millis(2);
 
-/// How long a client may keep the server waiting.
+/// The timeout of a write to a client.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One client, as the server sees it.
+/// The server's side of one client.
 pub(crate) struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
 }
 
-/// What is sent to a client.
+/// A line for a client.
 pub(crate) struct Line<'a> {
     feed: &'a str,
     number: u64,
     text: &'a str,
 }
 
-/// What the server does with a connection.
+/// The operations of the server on a connection.
 pub(crate) trait Handler: Send + Sync {
-    /// A client has connected; its feeds start when this returns.
+    /// Called for a new client; the feeds of the client start after the return.
     fn accepted(&self, connection: &Arc<Connection>);
 
     /// Sends one line.
     fn send(&self, connection: &Arc<Connection>, line: &Line<'_>) -> io::Result<()>;
 }
 
-/// The handler that the vendor has shipped.
+/// The vendor's handler.
 pub(crate) struct Original;
 
-/// A running server. Dropping it closes every connection and waits for every thread.
+/// A running server. The drop closes every connection and waits for every thread.
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What the threads of a server share.
+/// The shared state of a server's threads.
 struct Shared {
     handler: Hook<dyn Handler>,
     connections: Mutex<Vec<Arc<Connection>>>,
@@ -85,7 +85,7 @@ impl Connection {
         self.peer
     }
 
-    /// Tells the client that nothing more comes.
+    /// Ends the stream to the client.
     fn close(&self) {
         if let Err(error) = self.stream.shutdown(Shutdown::Write) {
             eprintln!("{} was closed by the client: {error}", self.peer);
@@ -108,7 +108,7 @@ impl Handler for Original {
 }
 
 impl Server {
-    /// Listens on loopback, at a port that is free.
+    /// Listens on loopback, at a free port.
     pub(crate) fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -125,22 +125,22 @@ impl Server {
         Ok(Self { address, shared, acceptor: Some(acceptor) })
     }
 
-    /// Where clients connect to.
+    /// The address for clients.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where every call of the handler goes through.
+    /// The hook in every call of the handler.
     pub(crate) fn handler(&self) -> &Hook<dyn Handler> {
         &self.shared.handler
     }
 
-    /// The connections that are open.
+    /// The open connections.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
         self.shared.connections().clone()
     }
 
-    /// Sends a line of its own to every client.
+    /// Sends one more line to every client, in no feed.
     pub(crate) fn announce(&self, text: &str) -> io::Result<()> {
         let line = Line { feed: "notice", number: 1, text };
         self.connections().iter().try_for_each(|connection| self.shared.handler.enter().send(connection, &line))
@@ -166,7 +166,7 @@ impl Shared {
     }
 }
 
-/// Takes clients in until the server closes; then waits for the feeds, and closes the connections.
+/// Accepts clients until the server closes; then waits for the feeds, and closes the connections.
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     let mut feeds = Vec::new();
     while !shared.is_closing() {
@@ -197,7 +197,7 @@ fn welcome(connection: Connection, shared: &Arc<Shared>) -> [JoinHandle<()>; 2] 
     })
 }
 
-/// Sends line after line, until the server closes or the client is gone.
+/// Sends line after line, until the server closes or a send fails.
 fn feed(name: &str, connection: &Arc<Connection>, shared: &Shared) {
     let texts = ["bread 2.50 butter 3.10", "a ship has come in", "rain in the north, sun in the south"];
     for (number, text) in (1..).zip(texts.iter().cycle()) {

@@ -1,6 +1,7 @@
-//! What a declaration may not say, all of it reported.
+//! Checks a declaration, and reports all faults.
 //!
-//! In: the model. Out: the errors, and the model without what is wrong, so that the compiler does not report it again.
+//! In: the model. Out: the errors, and the model without the faulty parts, so that the compiler does not report a fault
+//! again.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -29,7 +30,7 @@ pub(crate) fn check(declaration: &mut Declaration, errors: &mut Errors) {
     names(declaration, errors);
 }
 
-/// A reference is a host only if it is a `&'static T` of a sized `T`.
+/// Reports a reference that is not a `&'static T` of a sized `T`.
 fn host(host: &mut Type, errors: &mut Errors) {
     let Type::Reference(reference) = bare(host) else { return };
     if reference.mutability.is_some() {
@@ -48,7 +49,7 @@ fn host(host: &mut Type, errors: &mut Errors) {
     } else {
         return;
     }
-    // Some host, so that the trait is there.
+    // A valid host, for the expansion of the trait.
     *host = parse_quote!(&'static u8);
 }
 
@@ -67,7 +68,8 @@ fn visibility(field: &mut Field, errors: &mut Errors) {
     }
 }
 
-/// A field that is there or not would change the field set, which its attributes do not reach.
+/// Reports `cfg` at a field: a conditional field would change the field set, but the attributes of a field apply to the
+/// accessors only.
 fn attributes(field: &mut Field, errors: &mut Errors) {
     field.attributes.retain(|attribute| {
         let conditional = attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr");
@@ -99,7 +101,7 @@ fn initialiser(field: &mut Field, errors: &mut Errors) {
     }
 }
 
-/// Two fields of one name, or two that need one name for their accessors. The later one is left out.
+/// Reports two fields of one name, and two accessors of one name, and removes the later field.
 fn names(declaration: &mut Declaration, errors: &mut Errors) {
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for field in mem::take(&mut declaration.fields) {
@@ -122,10 +124,10 @@ fn names(declaration: &mut Declaration, errors: &mut Errors) {
     }
 }
 
-/// Reports what borrows in the type of a value, and makes it `'static`.
+/// Reports borrows in the type of a value, and makes their lifetimes `'static`.
 ///
-/// Functions and `dyn Fn(&T)` may name lifetimes of their own, so their arguments are not looked at; what is missed
-/// here, the compiler finds.
+/// Functions and `dyn Fn(&T)` may name lifetimes of their own, so this check skips their arguments. The compiler
+/// reports the remaining borrows.
 fn own(value: &mut Type, errors: &mut Errors) {
     match value {
         Type::Reference(reference) => {

@@ -1,11 +1,11 @@
-//! The errors of one expansion, collected, so that all of them are reported at once.
+//! The errors of one expansion, collected, for one report of all errors.
 //!
-//! In: a place in the source and what to write there instead. Out: one `compile_error!` for each.
+//! In: a place in the source, and a message with the correct code. Out: a `compile_error!` for each error.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// Collects errors. [`run`](crate::run) is the one place that makes one of these, and turns it into tokens.
+/// Collects errors. Only [`run`](crate::run) creates an `Errors`, and turns the `Errors` into tokens.
 #[derive(Default)]
 pub(crate) struct Errors {
     all: Option<syn::Error>,
@@ -25,7 +25,7 @@ impl Errors {
         }
     }
 
-    /// The value, or its error kept for later.
+    /// The value of `result`; an error is collected.
     pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }

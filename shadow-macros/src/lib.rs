@@ -1,13 +1,14 @@
 //! The macros of [`shadow-runtime`](https://docs.rs/shadow-runtime): a declaration of shadow fields in, a field set and
-//! its accessors out. Depend on `shadow-runtime`, which re-exports them.
+//! its accessors out. Depend on `shadow-runtime`, which re-exports the macros.
 //!
-//! The way of a declaration, one module after the other:
+//! The stages of an expansion, one module after another:
 //!
 //! ```text
 //! attribute or block → parse (one field grammar) → model → check (all errors, collected) → expand
 //! ```
 //!
-//! These macros know nothing of storage: what an accessor does is in the runtime, and generated code only calls it.
+//! The macros do not depend on storage: the runtime implements the accessors, and generated code only calls the
+//! runtime.
 #![forbid(unsafe_code)]
 
 mod accessor;
@@ -23,16 +24,16 @@ use proc_macro::TokenStream;
 
 /// Makes a struct a host, and declares shadow fields for it.
 ///
-/// The struct embeds its fields in one member of type `ShadowFields`, which is found by its type, or marked
-/// `#[shadow(fields)]`. Each `#[shadow_field(...)]` declares one field:
+/// The struct embeds its fields in one member of type `ShadowFields`. The macro finds the member by its type, or by the
+/// mark `#[shadow(fields)]`. Each `#[shadow_field(...)]` declares one field:
 ///
 /// ```text
 /// docs* visibility? policy name: Type (= initialiser)?
 /// ```
 ///
-/// where the policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes
-/// an initialiser, an expression in which `self` is the host; without one the value starts as `Default`. Attributes
-/// other than docs are carried to the accessors.
+/// The policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes an
+/// initialiser, an expression in which `self` is the host; without an initialiser, the value starts as `Default`. The
+/// accessors get the docs and the attributes of the field.
 ///
 /// | policy | accessors of `f: V` |
 /// |---|---|
@@ -40,7 +41,7 @@ use proc_macro::TokenStream;
 /// | `get_or_attach` | `f`, `peek_f`, `get_or_attach_f`, `get_or_try_attach_f`, `f_mut`, `detach_f` |
 /// | `get_or_update`, `get_or_update(copy)` | `f`, `update_f`, `update_f_with`, `f_mut`, `detach_f` |
 ///
-/// `#[shadow(crate = path)]` on the struct says where the runtime is, for crates that re-export it.
+/// `#[shadow(crate = path)]` on the struct is the path of the runtime, for crates that re-export the runtime.
 ///
 /// The documentation of `shadow-runtime` has the examples.
 #[proc_macro_derive(Shadow, attributes(shadow, shadow_field))]
@@ -48,7 +49,7 @@ pub fn derive_shadow(input: TokenStream) -> TokenStream {
     run(|errors| parse::derive(input.into(), errors).into_iter().collect())
 }
 
-/// Declares shadow fields for a type that is a host already.
+/// Declares shadow fields for a type that is already a host.
 ///
 /// ```text
 /// shadow! {
@@ -57,10 +58,10 @@ pub fn derive_shadow(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// `impl` adds accessors to a type of this crate that derives `Shadow`; `trait` makes an extension trait, for types of
-/// other crates, `Shadowed<T>`, `Arc<T>` and `&'static T`. Each field is declared as in `#[shadow_field(...)]` and ends
-/// with a semicolon; in a `trait` it has no visibility of its own. `#[shadow(crate = path)]` before an `impl` or a
-/// `trait` says where the runtime is.
+/// `impl` adds accessors to a type of this crate that derives `Shadow`. `trait` makes an extension trait, for types of
+/// other crates, `Shadowed<T>`, `Arc<T>` and `&'static T`. A field has the grammar of `#[shadow_field(...)]`, and ends
+/// with a semicolon; in a `trait`, a field has no visibility of its own. `#[shadow(crate = path)]` before an `impl` or
+/// a `trait` is the path of the runtime.
 ///
 /// The documentation of `shadow-runtime` has the examples.
 #[proc_macro]
@@ -68,7 +69,7 @@ pub fn shadow(input: TokenStream) -> TokenStream {
     run(|errors| parse::blocks(input.into(), errors))
 }
 
-/// Parses, checks and expands; the errors of all stages come out together, beside what could be expanded.
+/// Parses, checks and expands. The output has the errors of all stages, beside the code of all correct parts.
 fn run(parse: impl FnOnce(&mut errors::Errors) -> Vec<model::Declaration>) -> TokenStream {
     let mut errors = errors::Errors::default();
     let mut declarations = parse(&mut errors);
@@ -84,7 +85,7 @@ fn run(parse: impl FnOnce(&mut errors::Errors) -> Vec<model::Declaration>) -> To
 mod tests {
     use super::{check, errors::Errors, expand, parse};
 
-    /// How often the words stand in the docs of what `blocks` expands to.
+    /// The number of occurrences of `words` in the expansion of `blocks`.
     fn times(words: &str, blocks: &str) -> usize {
         let mut errors = Errors::default();
         let mut declarations = parse::blocks(blocks.parse().unwrap(), &mut errors);

@@ -1,6 +1,6 @@
 //! The model of a declaration: the same for the derive and for both blocks.
 //!
-//! In: what `parse` found. Out: what `check` judges and `expand` writes. Every part keeps its tokens, so that a later
+//! In: the output of `parse`. Out: the input of `check` and `expand`. Every part keeps its tokens, so that a later
 //! stage can point at the source.
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
@@ -12,24 +12,24 @@ use crate::policy::Policy;
 
 /// One `#[derive(Shadow)]`, or one `impl` or `trait` of a `shadow!`.
 pub(crate) struct Declaration {
-    /// Where the runtime is.
+    /// The path of the runtime.
     pub(crate) runtime: Path,
     pub(crate) form: Form,
     /// The generics of the host's type, with their `where` clause.
     pub(crate) generics: Generics,
-    /// The type that the fields are for.
+    /// The type of the hosts.
     pub(crate) host: Type,
-    /// `#[cfg]`, for all that the declaration expands to.
+    /// The `#[cfg]` attributes, for the whole expansion.
     pub(crate) conditions: Vec<Attribute>,
-    /// The other attributes, docs too, for the trait, or for the `impl` with the accessors.
+    /// All other attributes, including docs, for the trait, or for the `impl` with the accessors.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) fields: Vec<Field>,
 }
 
-/// What a declaration was written as.
+/// The syntactic form of a declaration.
 pub(crate) enum Form {
-    /// A struct that derives `Shadow`, and the member that holds its fields; `None` if none was found, which is an
-    /// error already.
+    /// A struct that derives `Shadow`, and the member of type `ShadowFields`; `None` after an error about a missing
+    /// member.
     Derive { member: Option<Member> },
     /// `impl Type { ... }`
     Impl,
@@ -49,7 +49,8 @@ pub(crate) struct Field {
 }
 
 impl Declaration {
-    /// The host, if it is a `&'static T`, whose accessors take and return what is `'static`.
+    /// The host type, if the host type is a `&'static T`. Accessors of such a host take and return `'static`
+    /// references.
     pub(crate) fn fixed(&self) -> Option<&TypeReference> {
         match (&self.form, bare(&self.host)) {
             (Form::Trait { .. }, Type::Reference(reference)) => Some(reference),
@@ -59,7 +60,7 @@ impl Declaration {
 }
 
 impl Field {
-    /// The name in messages, and as a part of other names: without `r#`.
+    /// The name without `r#`, for messages and as a part of other names.
     pub(crate) fn word(&self) -> String {
         self.name.unraw().to_string()
     }
@@ -69,12 +70,13 @@ impl Field {
         self.attributes.iter().any(|own| own.path().is_ident(attribute))
     }
 
-    /// A name of an accessor: where the field's name is, and the macro's own in all else, lints above all.
+    /// The name of an accessor, with call-site hygiene and the location of the field's name: errors point to the field,
+    /// and lints treat the accessor as generated code.
     pub(crate) fn accessor(&self, name: &str) -> Ident {
         Ident::new(name, self.generated_span())
     }
 
-    /// The accessor that is called as the field is.
+    /// The accessor with the name of the field.
     pub(crate) fn getter(&self) -> Ident {
         let mut name = self.name.clone();
         name.set_span(self.generated_span());
@@ -86,8 +88,8 @@ impl Field {
     }
 }
 
-/// Generics for generated code: the lifetimes are declared with the macro's own span, since what a lint says of how
-/// often generated code uses them does not concern the user.
+/// Generics for generated code. The lifetimes have the macro's own span, since lints about the uses of a lifetime in
+/// generated code do not concern the user.
 pub(crate) fn generated(mut generics: Generics) -> Generics {
     for parameter in generics.lifetimes_mut() {
         let ident = &mut parameter.lifetime.ident;
@@ -96,15 +98,16 @@ pub(crate) fn generated(mut generics: Generics) -> Generics {
     generics
 }
 
-/// `self`, as the initialiser in `tokens` would say it: a method's `self` must come from the same place to be the same.
-/// That is the place of a `self` in it, or else of its first word, since `self` may be in a format string.
+/// `self`, with the hygiene of the initialiser `tokens`: only a `self` parameter with the span of the initialiser's
+/// `self` resolves there. The span is that of a `self` in `tokens`, or else of the first token, since `self` may be in
+/// a format string.
 pub(crate) fn self_in(tokens: &TokenStream) -> Option<Ident> {
     let is_self = |token: &TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "self");
     let origin = find(tokens, &is_self).or_else(|| find(tokens, &|_| true))?;
     Some(Ident::new("self", origin.span()))
 }
 
-/// The first token, in groups too, that is not a group and is `wanted`.
+/// The first `wanted` token that is not a group, searched depth-first through groups.
 fn find(tokens: &TokenStream, wanted: &impl Fn(&TokenTree) -> bool) -> Option<TokenTree> {
     tokens.clone().into_iter().find_map(|token| match token {
         TokenTree::Group(group) => find(&group.stream(), wanted),
@@ -112,7 +115,7 @@ fn find(tokens: &TokenStream, wanted: &impl Fn(&TokenTree) -> bool) -> Option<To
     })
 }
 
-/// What a type is, without the invisible groups that a `macro_rules!` puts around it, and without parentheses.
+/// The type without parentheses, and without the invisible groups of a `macro_rules!`.
 pub(crate) fn bare(mut parsed: &Type) -> &Type {
     loop {
         parsed = match parsed {
@@ -123,7 +126,7 @@ pub(crate) fn bare(mut parsed: &Type) -> &Type {
     }
 }
 
-/// `Self`, where it does not mean the type that the user means: put there what does.
+/// The tokens with `host` for each `Self`, for a context in which `Self` is not the host.
 pub(crate) fn replace_self(tokens: TokenStream, host: &Type) -> TokenStream {
     tokens
         .into_iter()

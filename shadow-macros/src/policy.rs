@@ -1,11 +1,11 @@
-//! The policy list: its words, and what generated code calls for each.
+//! The policy list: the words of each policy, and the names of its items in the runtime.
 //!
-//! In: the word in a declaration, and whether `(copy)` follows it. Out: the policy, and its names in the runtime. A new
-//! policy is added here, and as one file in `accessor/`, unless one that is there serves it.
+//! In: the word of a declaration, and whether `(copy)` follows. Out: the policy, and the names of its items in the
+//! runtime. A new policy is a variant here, and a file in `accessor/`, unless an existing file serves the policy.
 
 use proc_macro2::{Ident, Span};
 
-/// What a field does when it is already attached, or is not.
+/// The behaviour of a field with a value, and of a field without a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     Attach,
@@ -16,22 +16,22 @@ pub(crate) enum Policy {
 }
 
 impl Policy {
-    /// Those that are one word.
+    /// The policies of one word.
     const WORD_ALONE: [Self; 3] = [Self::Attach, Self::GetOrAttach, Self::GetOrUpdate];
 
-    /// How messages list the words.
+    /// The list of the words, for messages.
     pub(crate) const WORDS: &'static str = "`attach`, `get_or_attach` or `get_or_update`";
 
     pub(crate) fn from_word(word: &Ident) -> Option<Self> {
         Self::WORD_ALONE.into_iter().find(|policy| word == policy.word())
     }
 
-    /// This policy with `(copy)` behind its word, if there is such a one.
+    /// The policy of this word with `(copy)`, if such a policy exists.
     pub(crate) fn of_copies(self) -> Option<Self> {
         (self == Self::GetOrUpdate).then_some(Self::GetOrUpdateCopy)
     }
 
-    /// What declares it.
+    /// The source text of the policy.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::GetOrUpdateCopy => "get_or_update(copy)",
@@ -39,7 +39,7 @@ impl Policy {
         }
     }
 
-    /// The runtime's module of its accessors.
+    /// The name of the runtime's module with the accessors.
     pub(crate) const fn module(self) -> &'static str {
         match self {
             Self::Attach => "attach",
@@ -49,7 +49,7 @@ impl Policy {
         }
     }
 
-    /// The runtime's cell, and its variant of this enum.
+    /// The name of the runtime's cell, and of the variant of the runtime's `Policy`.
     pub(crate) fn cell(self) -> Ident {
         let name = match self {
             Self::Attach => "Attach",
@@ -60,7 +60,7 @@ impl Policy {
         Ident::new(name, Span::call_site())
     }
 
-    /// The runtime's trait that says that a field has this policy.
+    /// The name of the runtime's trait for fields of this policy.
     pub(crate) fn field_trait(self) -> Ident {
         let name = match self {
             Self::Attach => "AttachField",

@@ -1,4 +1,4 @@
-//! A type as people write it: `Arc<TcpStream>`, where tokens print as `Arc < TcpStream >`.
+//! The text of a type, as people write a type: `Arc<TcpStream>`, and not `Arc < TcpStream >`, the output of `Display`.
 //!
 //! In: tokens. Out: text, for messages, reports and docs.
 
@@ -42,7 +42,7 @@ fn write(tokens: TokenStream, text: &mut String) {
     }
 }
 
-/// Writes a word, with a space before it if another word stands there.
+/// Writes a word, with a space between two words.
 fn separate(text: &mut String, word: &str) {
     if text.ends_with(|last: char| last.is_alphanumeric() || last == '_' || last == '>') {
         text.push(' ');

@@ -1,5 +1,5 @@
-//! The accessors of a field: what they are called, take and return. One file per policy, each a list;
-//! `get_or_update` and `get_or_update(copy)` share theirs.
+//! The accessors of a field: names, arguments, outputs and bodies. One file per policy, each with a list of accessors;
+//! `get_or_update` and `get_or_update(copy)` share a file.
 //!
 //! In: a field. Out: its accessors, which `expand/accessors.rs` writes as methods of a type or of a trait.
 
@@ -14,12 +14,12 @@ use syn::Visibility;
 use crate::model::{Declaration, Field, Form, self_in};
 use crate::policy::Policy;
 
-/// One method that a field gets.
+/// One method of a field.
 pub(crate) struct Accessor {
     pub(crate) name: Ident,
-    /// What it does, in one line; the user's own docs follow.
+    /// The one-line summary; the user's docs follow.
     pub(crate) doc: String,
-    /// Sections of its docs, after the user's.
+    /// Sections of the docs, after the user's docs.
     pub(crate) sections: &'static str,
     pub(crate) access: Access,
     pub(crate) visibility: Visibility,
@@ -28,9 +28,9 @@ pub(crate) struct Accessor {
     /// The arguments after `self`, each with its comma.
     pub(crate) arguments: TokenStream,
     pub(crate) output: TokenStream,
-    /// The call that it is, with `self` as [`Context::receiver`].
+    /// The body: a call into the runtime, with [`Context::receiver`] as `self`.
     pub(crate) body: TokenStream,
-    /// What `self` is called, which matters where the user's initialiser says `self`.
+    /// The identifier `self`, with the hygiene of the user's initialiser, which may use `self`.
     pub(crate) receiver: Ident,
 }
 
@@ -56,19 +56,19 @@ pub(crate) fn accessors(declaration: &Declaration, field: &Field, index: usize) 
     }
 }
 
-/// What the files of this folder write their lists with.
+/// The builder of accessors, for the files of this folder.
 struct Context<'a> {
     declaration: &'a Declaration,
-    /// Where the runtime is in a signature: that of a trait stands outside of what knows `__rt`.
+    /// The path of the runtime in a signature. A trait stands outside of the `const`, where `__rt` is not defined.
     runtime: TokenStream,
     field: &'a Field,
-    /// Whether the host is a `&'static T`: then what is returned is `'static`, and nothing is exclusive.
+    /// Whether the host is a `&'static T`: then references are `'static`, and no access is exclusive.
     fixed: bool,
     index: usize,
 }
 
 impl Context<'_> {
-    /// An accessor that takes and returns nothing yet.
+    /// An accessor without arguments, output and body; the caller adds the missing parts.
     fn accessor(&self, access: Access, name: Ident, does: &str) -> Accessor {
         let word = self.field.word();
         Accessor {
@@ -86,7 +86,7 @@ impl Context<'_> {
         }
     }
 
-    /// `f_mut(&mut self) -> Option<&mut V>`, where there is nothing to attach.
+    /// `f_mut(&mut self) -> Option<&mut V>`, for a policy without an initialiser.
     fn get_mut(&self) -> Accessor {
         let value = &self.field.value;
         let does = "The shadow field {}, to be changed, if it is attached.";
@@ -118,12 +118,12 @@ impl Context<'_> {
         if self.fixed { quote!(&'static #value) } else { quote!(&#value) }
     }
 
-    /// A call of the runtime's function for this field, with `self` and then `arguments`.
+    /// A call of the runtime's function for this field, with `self` and `arguments`.
     fn call(&self, access: Access, function: &str, arguments: &TokenStream) -> TokenStream {
         self.call_inferring(&quote!(_), access, function, arguments)
     }
 
-    /// The same, for a function that has other type parameters than the host to be inferred.
+    /// As [`call`](Self::call), with `inferred` as the generic arguments that the compiler infers.
     fn call_inferring(
         &self,
         inferred: &TokenStream,
@@ -144,7 +144,7 @@ impl Context<'_> {
         quote!(__rt::#module::#function::<__Declaration, #index, #inferred>(#host #arguments))
     }
 
-    /// The field's getter as a path, so that no method of the same name comes before it.
+    /// The path of the field's getter, which no method of the same name can shadow.
     fn getter_path(&self) -> TokenStream {
         let getter = self.field.getter();
         match &self.declaration.form {
@@ -156,7 +156,7 @@ impl Context<'_> {
         }
     }
 
-    /// `self`; if there is an initialiser, then as it would say it.
+    /// `self`, with the hygiene of the initialiser, if the field has an initialiser.
     fn receiver(&self) -> Ident {
         let own = || Ident::new("self", proc_macro2::Span::call_site());
         self.field.initialiser.as_ref().and_then(self_in).unwrap_or_else(own)

@@ -1,4 +1,4 @@
-//! The accessors: methods of the host's own type, or of the trait that was declared for it.
+//! The accessors: methods of the host's own type, or of the declared trait.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -8,7 +8,7 @@ use crate::accessor::{Access, Accessor, accessors};
 use crate::model::{Declaration, Field, Form};
 use crate::words::words;
 
-/// The `impl` that holds the accessors.
+/// The `impl` with the accessors.
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let Declaration { host, generics, attributes, .. } = declaration;
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
@@ -42,7 +42,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// The lints that look at generated code all the same.
+/// Attributes against the lints that also check generated code.
 fn lints(declaration: &Declaration) -> TokenStream {
     let mut all = declaration.attributes.iter().chain(declaration.fields.iter().flat_map(|field| &field.attributes));
     // Accessors call one another, and implement the trait.
@@ -55,7 +55,7 @@ fn lints(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// The trait that was declared, if one was.
+/// The declared trait, for a `trait` block.
 pub(super) fn trait_item(declaration: &Declaration) -> TokenStream {
     let Form::Trait { visibility, name } = &declaration.form else { return TokenStream::new() };
     let Declaration { host, generics, conditions, attributes, .. } = declaration;
@@ -81,7 +81,7 @@ pub(super) fn trait_item(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// All accessors of all fields, each as `write` writes it.
+/// The tokens that `write` returns for all accessors of all fields.
 fn each(declaration: &Declaration, write: impl Fn(&Field, &Accessor) -> TokenStream) -> TokenStream {
     let mut tokens = TokenStream::new();
     for (index, field) in declaration.fields.iter().enumerate() {
@@ -91,7 +91,8 @@ fn each(declaration: &Declaration, write: impl Fn(&Field, &Accessor) -> TokenStr
     tokens
 }
 
-/// What the accessor does, then the user's own words, then its sections; and the other attributes of the field.
+/// The docs of an accessor (the one-line summary, the user's docs, the sections), and the other attributes of the
+/// field.
 fn documentation(field: &Field, accessor: &Accessor) -> TokenStream {
     let (docs, attributes, doc) = (&field.docs, &field.attributes, &accessor.doc);
     let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
@@ -112,8 +113,8 @@ fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
     let (borrow, bound) = match accessor.access {
         Access::Shared if fixed => (None, None),
         Access::Shared => (Some(quote!(&)), None),
-        // With a lifetime in it, the bound is asked of who calls the accessor, and not of the declaration, which may
-        // be for a shared host, or for no host at all.
+        // The `for<'__unused>` makes the bound generic. So the compiler checks the bound at a call of the accessor, and
+        // not at the declaration, which may be for a shared host, or for a type that is not a host.
         Access::Exclusive => {
             let bound = (!derived).then(|| quote!(where for<'__unused> Self: #runtime::ExclusiveHost<'__unused>));
             (Some(quote!(&mut)), bound)
@@ -123,7 +124,8 @@ fn head(declaration: &Declaration, accessor: &Accessor) -> TokenStream {
     quote!(#track_caller #visibility fn #name #generics(#borrow #receiver, #arguments) -> #output #bound)
 }
 
-/// Where the type is known, a zero-sized static is refused at its declaration; otherwise the runtime does it on use.
+/// Refuses a zero-sized static at the declaration, if the declaration has no generics. For a generic type, the runtime
+/// refuses the static on use.
 fn refuse_zero_sized(declaration: &Declaration) -> Option<TokenStream> {
     let object = &declaration.fixed()?.elem;
     let known = declaration.generics.params.is_empty();

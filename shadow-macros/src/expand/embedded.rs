@@ -1,4 +1,4 @@
-//! What makes a struct that derives `Shadow` a host: the runtime learns where its `ShadowFields` are.
+//! The host of a derive: the traits by which the runtime finds the `ShadowFields` of the struct.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -14,7 +14,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let mut exclusive_generics = generics.clone();
     exclusive_generics.params.insert(0, parse_quote!('__unused));
     let (exclusive_generics, ..) = exclusive_generics.split_for_impl();
-    // Without a member there is an error already; the host is there all the same, so that nothing else fails.
+    // The parser has reported a missing member. The struct is a host anyway, to avoid further errors.
     let (fields, fields_mut) = match member {
         Some(member) => (
             quote_spanned!(Span::call_site().located_at(member.span())=> __rt::embedded::exactly(&__host.#member)),
@@ -31,7 +31,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
             }
         }
         #[automatically_derived]
-        // SAFETY: all of it is of the one `ShadowFields` that is a member of the host, and the same each time.
+        // SAFETY: P1 to P3 hold, since all methods act on the same `ShadowFields`, a member of the host.
         unsafe impl #impl_generics __rt::Host for #host #where_clause {
             #[inline]
             fn find<__S: __rt::FieldSet + 'static>(__host: &Self) -> ::core::option::Option<__rt::Found<'_, __S>> {

@@ -1,7 +1,7 @@
-//! The field set: the hidden struct with one cell per field, and what the runtime asks of it.
+//! The field set: the hidden struct with one cell per field, and its implementation of the runtime's `FieldSet`.
 //!
-//! It is generic over its value types alone, so that neither the host's generics nor what they borrow reach it. Its
-//! cells lie in the order of the declaration, since the runtime reads the first a little faster.
+//! A field set is generic over the value types alone, so that the host's generics and lifetimes do not reach the field
+//! set. The cells are in the order of the declaration, since the runtime reads the first cell a little faster.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -18,7 +18,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let host = words(host);
     let declared = fields.iter().zip(&cells).map(|(field, policy)| {
         let (name, value) = (field.word(), words(&field.value));
-        // The user's own span: `Field::new` notes where it is called.
+        // The span of the user's field: `Field::new` records the location of its caller.
         quote_spanned! {field.name.span()=>
             __rt::Field::new(#host, #name, #value, __rt::Policy::#policy)
         }
@@ -32,11 +32,13 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         }
 
         #[automatically_derived]
-        // SAFETY: each function goes through all members, which are cells, in the order of the fields.
+        // SAFETY: D1 to D3 hold. `init` initialises every member, and all members are cells. `each` and `each_mut`
+        // visit every member once, in the order of `FIELDS`, a static with one item per member.
         unsafe impl<#(#values),*> __rt::FieldSet for __FieldSet<#(#values),*> {
             unsafe fn init(__place: *mut Self) {
                 #(
-                    // SAFETY: the caller says that there is memory for the set, of which this is a part.
+                    // SAFETY: by the contract of `init`, `__place` is valid for writes of the set, and so of the
+                    // member.
                     unsafe { __rt::#cells::init(&raw mut (*__place).#members) };
                 )*
             }
@@ -54,7 +56,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// The field set's type parameter for the value of field number `index`.
+/// The type parameter of the field set for the value of field number `index`.
 fn value_parameter(index: usize) -> Ident {
     Ident::new(&format!("__V{index}"), Span::call_site())
 }

@@ -1,11 +1,11 @@
-//! From the model to tokens: one `const _` that holds all that is hidden, and a trait beside it if one was declared.
+//! The code of a declaration: one `const _` with all hidden items, and for a `trait` block a trait beside the `const`.
 //!
-//! In: a declaration that was checked. Out: what this file's [`expand`] puts together, in this order: the field set,
-//! the host of a derive, the facts that tie fields to the host, the accessors.
+//! In: a checked declaration. Out: tokens, in this order: the trait, the host of a derive, the field set, the ties
+//! between fields and host, the accessors.
 //!
-//! `__rt` is the runtime's `__private` in there. All other names are absolute, and those that generated code introduces
-//! begin with two underscores. Spans are the macro's own, so that no lint looks at generated code, but for what the
-//! user wrote, and where an error is to point.
+//! In the `const`, `__rt` is the runtime's `__private`. All other paths are absolute, and all names of generated items
+//! begin with two underscores. Generated tokens have the macro's own span, so that lints skip generated code. Tokens of
+//! the user, and tokens at the target of an error, have the user's span.
 
 mod accessors;
 mod embedded;

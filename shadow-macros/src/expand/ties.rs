@@ -1,7 +1,7 @@
-//! What ties the fields to their host: that it has this field set, and what each field's value is.
+//! The ties: the traits that connect the fields with their host, by field set, policy and value type.
 //!
-//! `type Value = ...` is the one place where the compiler asks whether a value is fit for its policy; so one that is
-//! not is reported once, where the user wrote it.
+//! Only `type Value = ...` requires the bounds of the policy. So the compiler reports an unfit value type once, at the
+//! type in the user's source.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
@@ -19,8 +19,8 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         let index = Literal::usize_unsuffixed(index);
         quote! {
             #[automatically_derived]
-            // SAFETY: each of these gives out one member of the field set, the same each time, and members are in the
-            // order of the fields.
+            // SAFETY: `cell` and `cell_mut` always return the same member of the field set. Members are in the order of
+            // the fields, and the set is `repr(C)`, so the cell of field 0 is the first cell.
             unsafe impl #impl_generics __rt::#field_trait<__Declaration, #index> for #host #where_clause {
                 type Value = #value;
                 #[inline]
@@ -43,7 +43,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// The type that the runtime takes for the host: of a `&'static T`, what it refers to.
+/// The host type of the runtime: `Fixed<T>` for a `&'static T`, and otherwise the declared type.
 fn host(declaration: &Declaration) -> TokenStream {
     match declaration.fixed() {
         Some(reference) => {
@@ -54,7 +54,7 @@ fn host(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// The type of a value. In a tie of a `&'static T`, `Self` would be the runtime's type instead.
+/// The type of a value. A tie of a `&'static T` replaces `Self`, which would be the runtime's `Fixed<T>`.
 fn value(declaration: &Declaration, field: &Field) -> TokenStream {
     let value = field.value.to_token_stream();
     if declaration.fixed().is_some() { replace_self(value, &declaration.host) } else { value }

@@ -1,12 +1,12 @@
-//! `#[shadow(...)]`, and how attributes are sorted.
+//! `#[shadow(...)]`, and the split of attributes into docs and others.
 //!
-//! In: the attributes of an item. Out: where the runtime is, docs, and the rest.
+//! In: the attributes of an item. Out: the path of the runtime, docs, and other attributes.
 
 use syn::{Attribute, Path, parse_quote};
 
 use crate::errors::Errors;
 
-/// The runtime that `#[shadow(crate = path)]` names among `attributes`, or the usual one.
+/// The path in the `#[shadow(crate = path)]` of `attributes`, or the default path of the runtime.
 pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Path {
     let mut found: Option<Path> = None;
     for attribute in attributes.iter().filter(|attribute| is_shadow(attribute)) {
@@ -32,7 +32,7 @@ pub(super) fn is_shadow(attribute: &Attribute) -> bool {
     attribute.path().is_ident("shadow")
 }
 
-/// Takes the docs out of `attributes`.
+/// Splits `attributes` into docs and others.
 pub(super) fn split_docs(attributes: Vec<Attribute>) -> (Vec<Attribute>, Vec<Attribute>) {
     attributes.into_iter().partition(|attribute| attribute.path().is_ident("doc"))
 }

@@ -93,7 +93,7 @@ fn trait_head(input: ParseStream<'_>) -> Result<Head> {
     Ok(Head { form: Form::Trait { visibility, name }, generics, host })
 }
 
-/// Goes on behind the next `;`.
+/// Skips to the token after the next `;`.
 fn skip_field(content: ParseStream<'_>) -> Result<()> {
     while !content.is_empty() {
         if content.parse::<Option<Token![;]>>()?.is_some() {

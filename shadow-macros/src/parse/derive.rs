@@ -1,6 +1,6 @@
 //! `#[derive(Shadow)]` with `#[shadow_field(...)]`.
 //!
-//! In: the struct. Out: a declaration, also when something in it is wrong, so that what is right does not fall with it.
+//! In: the struct. Out: a declaration, even after an error, so that the correct parts expand.
 
 use proc_macro2::TokenStream;
 use syn::spanned::Spanned;
@@ -49,7 +49,7 @@ fn no_struct(what: &str, name: &syn::Ident) -> String {
     )
 }
 
-/// The member that holds the fields: the one that is marked, or else the one that has the type.
+/// The member with the fields: the marked member, or else the member of type `ShadowFields`.
 fn member(input: &DeriveInput, fields: &Fields, errors: &mut Errors) -> Option<Member> {
     let mut marked = Vec::new();
     let mut typed = Vec::new();

@@ -4,9 +4,9 @@
 //! docs* visibility? policy name: Type (= initialiser)?
 //! ```
 //!
-//! where the policy is a word, and `get_or_update` may be followed by `(copy)`.
+//! The policy is a word; `(copy)` may follow `get_or_update`.
 //!
-//! In: its tokens, up to the `;` in a block, up to the end in an attribute. Out: a field of the model.
+//! In: the tokens of a field, up to the `;` in a block, or up to the end in an attribute. Out: a field of the model.
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
@@ -42,7 +42,7 @@ fn policy(input: ParseStream<'_>) -> Result<Policy> {
     if input.peek(token::Paren) { of_copies(policy, input) } else { Ok(policy) }
 }
 
-/// What is in parentheses behind a policy's word: `copy`, and only behind `get_or_update`.
+/// Parses the parentheses behind a policy's word: `copy`, and only behind `get_or_update`.
 fn of_copies(policy: Policy, input: ParseStream<'_>) -> Result<Policy> {
     let group: Group = input.parse()?;
     let Some(of_copies) = policy.of_copies() else {
@@ -64,7 +64,7 @@ fn of_copies(policy: Policy, input: ParseStream<'_>) -> Result<Policy> {
     Err(Error::new(place, message))
 }
 
-/// Kept as tokens: what an expression is, is the compiler's business, and syn need not be built for it.
+/// The tokens of the initialiser, unparsed: only the compiler parses the expression, so syn needs no feature `full`.
 fn initialiser(equals: Token![=], input: ParseStream<'_>) -> Result<TokenStream> {
     let mut tokens = TokenStream::new();
     while !input.is_empty() && !input.peek(Token![;]) {

@@ -1,8 +1,8 @@
-//! From tokens to the model. One file for each thing that is written: the derive, the blocks, a field, a type,
-//! `#[shadow]`.
+//! The parser, from tokens to the model. One file for each syntactic construct: the derive, the blocks, a field, a
+//! type, `#[shadow]`.
 //!
-//! In: the macro's input. Out: declarations. Whatever can be understood is, beside what is wrong: a field that does not
-//! parse is reported and left out, and the rest goes on.
+//! In: the macro's input. Out: declarations. The parser recovers from errors: a field that does not parse is reported
+//! and left out, and the parser continues.
 
 mod attribute;
 mod block;

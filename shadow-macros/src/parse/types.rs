@@ -1,7 +1,8 @@
 //! Types that contain constant expressions, such as `[u8; { let a = 1; a + 1 }]`.
 //!
-//! In: tokens of a type. Out: a type, as far as syn understands it. syn reads few expressions without its `full`
-//! feature, so where one stands in a type, [`outline`] puts a `0` instead; what the user wrote is kept as it is.
+//! In: tokens of a type. Out: a type, as far as syn parses types. Without its `full` feature, syn parses few
+//! expressions, so [`outline`] puts a `0` in place of an expression, for the syntax check. The model keeps the original
+//! tokens.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::quote;
@@ -27,7 +28,7 @@ pub(super) fn value_type(name: &Ident, input: ParseStream<'_>) -> Result<Type> {
     outlined.map(|_| Type::Verbatim(tokens)).map_err(|_| error)
 }
 
-/// The tokens of a type, which ends before `=`, `;` or the end, but for what is in angle brackets.
+/// The tokens of a type, up to the first `=` or `;` outside of angle brackets, or up to the end.
 fn up_to_the_end(input: ParseStream<'_>) -> Result<TokenStream> {
     let mut tokens = TokenStream::new();
     let mut depth = 0_usize;
@@ -37,7 +38,7 @@ fn up_to_the_end(input: ParseStream<'_>) -> Result<TokenStream> {
         let mark = if let TokenTree::Punct(punct) = &token { Some(punct.as_char()) } else { None };
         match mark {
             Some('<') => depth += 1,
-            // Not that of `->`.
+            // Not the `>` of `->`.
             Some('>') if !after_dash => depth = depth.saturating_sub(1),
             _ => {}
         }
@@ -47,7 +48,7 @@ fn up_to_the_end(input: ParseStream<'_>) -> Result<TokenStream> {
     Ok(tokens)
 }
 
-/// The tokens, with `0` for each constant expression: for what is in braces, and for the length of an array.
+/// The tokens, with `0` for each constant expression: for the content of braces, and for the length of an array.
 pub(super) fn outline(tokens: TokenStream) -> TokenStream {
     let mut after_pound = false;
     tokens
@@ -83,10 +84,10 @@ fn outline_group(group: &Group) -> Group {
     outlined
 }
 
-/// The same for a whole struct: the constant expressions in its members.
+/// The tokens of a struct, with `0` for each constant expression in the members.
 pub(super) fn outline_members(item: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = item.into_iter().collect();
-    // The members are in the last group: the braces, or the parentheses of a tuple struct.
+    // The last group has the members: the braces, or the parentheses of a tuple struct.
     let members = tokens.iter_mut().rev().find_map(|token| match token {
         TokenTree::Group(group) => Some(group),
         _ => None,
