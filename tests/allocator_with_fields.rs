@@ -1,11 +1,11 @@
-//! A global allocator that has fields of every kind of host, which it attaches, reads, updates and detaches while it
-//! allocates and while it frees. No lock of the library is held while the allocator runs (R4), so it never waits for
-//! itself.
+//! A global allocator with fields on hosts of every kind, which the allocator attaches, reads, updates and detaches
+//! during allocations and frees. The library holds no lock while the allocator runs (R4), so the allocator never
+//! deadlocks.
 //!
-//! The allocator does so in threads that have asked for it, until they have ended, and not in the middle of doing so:
-//! what the library allocates for the allocator's own fields comes from the system. In a build with debug assertions
-//! the library counts the locks that a thread holds, and every call of the allocator, those within its own fields
-//! included, asserts that there are none.
+//! The allocator uses fields in threads that have asked for it, until the end of the thread. A thread-local flag stops
+//! the recursion: the library's allocations for the allocator's own fields come from the system. In a build with debug
+//! assertions the library counts the locks that a thread holds. Every call of the allocator, also within its own
+//! fields, asserts a count of 0.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

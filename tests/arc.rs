@@ -1,6 +1,6 @@
-//! `Arc<T>`: any shared object is a host, its clones are one host, and its fields go once the last of them is gone.
+//! `Arc<T>` as a host: the clones are the same host, and the fields end after the last clone.
 //!
-//! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
+//! A sweep affects every `Arc` host of the process, so the tests run sequentially.
 
 use std::any::Any;
 use std::collections::VecDeque;

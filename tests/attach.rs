@@ -1,4 +1,4 @@
-//! The policy `attach`: a value is attached once, and a second attach is refused, whoever makes it.
+//! The policy `attach`: one attach succeeds, and every later attach by any caller is refused.
 
 use std::error::Error;
 use std::sync::Barrier;

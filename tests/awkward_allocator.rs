@@ -1,9 +1,8 @@
-//! An allocator that fails: the process is aborted, as by a `Box` or a `Vec`, and up to then nothing is corrupt. So no
-//! destructor and no thread sees anything that is half done.
+//! A failing allocator: the process aborts, as with a `Box` or a `Vec`, and no data is corrupt before the abort. So no
+//! destructor and no thread sees a half-finished operation.
 //!
-//! The allocator of this file fails when it is told to: at the first allocation of some work, at the second, and so on,
-//! each in a process of its own, until the work gets through. Before the process is aborted, another thread reads every
-//! field.
+//! The allocator of this file fails on request: at the first allocation of some work, at the second, and so on, each in
+//! a process of its own, until the work succeeds. Before the abort, a second thread reads every field.
 #![cfg(all(unix, not(miri)))]
 
 use std::alloc::{GlobalAlloc, Layout, System};

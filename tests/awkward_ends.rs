@@ -1,7 +1,7 @@
-//! Hosts that end while something of theirs runs, and destructors that attach: to hosts that live, to hosts that are
-//! about to go, to the object whose fields end just now, and in every part of the table that is being swept.
+//! Hosts that end while code of theirs runs, and destructors that attach: to live hosts, to dying hosts, to the object
+//! whose fields end at that moment, and in every part of the table during a sweep.
 //!
-//! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
+//! A sweep affects every `Arc` host of the process, so the tests run sequentially.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};

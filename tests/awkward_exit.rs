@@ -1,5 +1,5 @@
-//! Hosts at the end of their process: those in statics stay, those in thread-locals go with their thread, and a field
-//! that is being initialised keeps nobody from ending the process. Each in a process of its own.
+//! Hosts at the end of their process: hosts in statics stay, hosts in thread-locals end with their thread, and a
+//! running initialiser does not delay the exit. Every case has a process of its own.
 #![cfg(all(unix, not(miri)))]
 
 use std::io::{self, Write};

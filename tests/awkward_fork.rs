@@ -1,8 +1,8 @@
-//! `fork` without `exec`: the child has the fields that its parent had, and from then on its own. What holds for every
-//! lock of a process with several threads holds for a field that another thread was initialising: nobody in the child
-//! goes on with it.
+//! `fork` without `exec`: the child has a copy of the parent's fields, independent from then on. A field that another
+//! thread was initialising at the fork is like a lock held at the fork: in the child, a request for the field waits for
+//! ever.
 //!
-//! What is forked is the whole process, so the tests of this file run one at a time.
+//! `fork` copies the whole process, so the tests run sequentially.
 #![cfg(all(unix, not(miri)))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

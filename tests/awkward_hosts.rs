@@ -1,8 +1,8 @@
-//! What std does with hosts: `mem::swap`, `mem::take`, `mem::forget`, the methods of `Arc` that give a value out or
-//! move it; `Arc`s that are hosts without anybody having meant it; several hosts at one address; and a host that its
-//! own field keeps.
+//! Operations of std on hosts: `mem::swap`, `mem::take`, `mem::forget`, and the methods of `Arc` that move a value or
+//! hand a value out. Further cases: `Arc`s that become hosts unintentionally, several hosts at the same address, and a
+//! host kept alive by its own field.
 //!
-//! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
+//! A sweep affects every `Arc` host of the process, so the tests run sequentially.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::{mem, ptr, thread};

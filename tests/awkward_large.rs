@@ -1,7 +1,7 @@
-//! Field sets are made in place: small fields need no stack for large values of the same set.
+//! Field sets are constructed in place: a small field needs no stack space for a large value of the same set.
 //!
-//! Each case runs on a stack with a sixteenth of the size of one value, also without optimisation. An overflow ends the
-//! process.
+//! Each case runs on a stack of a sixteenth of the size of one value, also without optimisation. A stack overflow ends
+//! the process.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! A signal handler looks at fields of hosts that the thread that it has interrupted is in the middle of changing.
+//! A signal handler reads fields of hosts while the interrupted thread changes the same hosts.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 
 use std::os::unix::thread::RawPthread;

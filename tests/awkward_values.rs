@@ -1,6 +1,6 @@
-//! Values of unusual size and alignment, under every policy and on every kind of host; and a million hosts.
+//! Values of unusual size and alignment, with every policy and on every kind of host; and a million hosts.
 //!
-//! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
+//! A sweep affects every `Arc` host of the process, so the tests run sequentially.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,4 @@
-//! Embedded hosts: structs that derive `Shadow` and hold their `ShadowFields`, from which the fields go with the
-//! struct.
+//! Embedded hosts: structs that derive `Shadow` and contain a `ShadowFields`, so the fields end with the struct.
 
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! `&'static T`: an object that stays for ever is a host, by its address and its type, and so do its fields.
+//! `&'static T` as a host: the address and the type identify the host, and its fields stay for ever.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

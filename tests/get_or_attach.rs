@@ -1,4 +1,4 @@
-//! The policy `get_or_attach`: whoever asks first attaches, and everybody finds the same value.
+//! The policy `get_or_attach`: the first caller attaches, and every caller finds the same value.
 
 use std::cell::Cell;
 use std::num::ParseIntError;

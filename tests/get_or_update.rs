@@ -1,4 +1,4 @@
-//! The policy `get_or_update`: a value is replaced by whoever updates last, and reading gives a clone of the newest.
+//! The policy `get_or_update`: an update replaces the value, and a read returns a clone of the newest value.
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;

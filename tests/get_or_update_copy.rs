@@ -1,5 +1,5 @@
-//! The policy `get_or_update(copy)`: what `get_or_update` is, for small values that are `Copy`; and how values of any
-//! size, alignment and content come out as they went in.
+//! The policy `get_or_update(copy)`: the behaviour of `get_or_update`, for small `Copy` values. Values of any size,
+//! alignment and content are read back unchanged.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

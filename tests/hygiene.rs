@@ -1,7 +1,7 @@
-//! Generated code stands on its own: it uses no name that the user may have given to something else, and the user's
-//! names mean what they mean where they are written.
+//! Hygiene of generated code: the code is independent of names that the user may have redefined, and a user's name
+//! resolves where the user wrote it.
 //!
-//! Nothing of the prelude is here, and much of what generated code could mean by a short name is something else.
+//! This file has no prelude, and redefines many short names that generated code could use.
 
 #![no_implicit_prelude]
 #![allow(non_upper_case_globals, non_camel_case_types, dead_code, reason = "the names are hostile on purpose")]

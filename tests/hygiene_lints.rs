@@ -1,5 +1,5 @@
-//! Generated code is warning-free under every lint that a user may turn on, the compiler's and clippy's, and under
-//! `forbid`, which `allow` would break. `cargo clippy --all-targets -- -D warnings` is the test; what is forbidden
+//! Generated code is warning-free under every lint of the compiler and clippy that a user may enable, and under
+//! `forbid`, which an `allow` would violate. `cargo clippy --all-targets -- -D warnings` is the test; a forbidden lint
 //! fails in every build.
 
 #![forbid(unsafe_code, dead_code, missing_docs, unused_variables)]

@@ -1,8 +1,8 @@
-//! Several linked images, each with a copy of the runtime, and one host: an image never reads the fields of another
+//! Several linked images, each with a copy of the runtime, and one host: an image never reads the fields of a different
 //! image.
 //!
-//! The tests build a crate from `images/`, edit the crate and build again, like a developer of a plugin. Names stay,
-//! and so do `TypeId`s. Each image has an allocator that aborts on a free of foreign memory.
+//! The tests build a crate from `images/`, edit the crate and build again, like a developer of a plugin. Names and
+//! `TypeId`s stay the same. Every image has an allocator that aborts on a free of foreign memory.
 #![cfg(all(unix, not(miri)))]
 
 mod common;

@@ -1,5 +1,5 @@
-//! What can be declared: the forms, the grammar of a field, generics, visibility, initialisers, and the runtime under
-//! another path. What cannot be declared is in `ui/`, and what surrounds a declaration in `hygiene`.
+//! Valid declarations: the forms, the grammar of a field, generics, visibility, initialisers, and the runtime under
+//! another path. Invalid declarations are in `ui/`, and the hygiene of a declaration in `hygiene`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! Attributes of a field other than docs: they are carried to each of its accessors, and to nothing else.
+//! Attributes of a field other than docs: the macro copies the attributes to the accessors of the field only.
 #![deny(deprecated, unfulfilled_lint_expectations)]
 
 use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};

@@ -1,4 +1,4 @@
-//! Declarations that a `macro_rules!` writes: hosts, names, types and initialisers may be its parameters.
+//! Declarations in the output of a `macro_rules!`: hosts, names, types and initialisers may be macro parameters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,5 @@
-//! The macros understand every type that a field, a member or a host may have: with constant expressions in it, from
-//! the variables of a `macro_rules!`, under another name.
+//! The macros accept every type of a field, a member or a host: types with constant expressions, types from variables
+//! of a `macro_rules!`, and renamed types.
 
 #![allow(clippy::match_single_binding, clippy::no_effect, reason = "expressions of every kind")]
 #![allow(unused_parens, reason = "types of every kind")]

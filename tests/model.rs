@@ -1,8 +1,8 @@
-//! The library against plain maps: any operations on hosts of every kind have the results, drops and counts that the
-//! maps predict. `tests/world` has the operations and the maps; `fuzz` has the same, for longer.
+//! Model test: arbitrary operations on hosts of every kind have the results, drops and counts that plain maps predict.
+//! `tests/world` has the operations and the maps, which `fuzz` shares for longer runs.
 //!
-//! `PROPTEST_CASES` says how many worlds there are to be. A failure is made as small as can be, printed, and kept in
-//! `tests/model.regressions`, which is tried first from then on. What the fuzzer has kept is tried again, too.
+//! `PROPTEST_CASES` sets the number of worlds. Proptest shrinks and prints a failure, and stores the failure in
+//! `tests/model.regressions`, which later runs try first. The tests also replay the fuzzer's stored corpus.
 
 use std::fs;
 use std::path::Path;

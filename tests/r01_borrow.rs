@@ -1,5 +1,5 @@
-//! Rule R1, the borrow checker is the grace period: `&host` gives a plain `&V`, which stays valid for as long as the
-//! host is borrowed, whatever others do. (That nothing can be dropped under a borrow is a matter of types: see `ui/`.)
+//! Rule R1: `&host` gives a plain `&V`, which stays valid during the borrow of the host, regardless of other threads.
+//! The borrow checker takes the place of a grace period. (`ui/` has the drops that a borrow prevents at compile time.)
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};

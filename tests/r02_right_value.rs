@@ -1,4 +1,4 @@
-//! Rule R2: safe code never sees a value of the wrong type, of another host, of a dead host, or half of an update.
+//! Rule R2: safe code never sees a value of a wrong type, of another host or of a dead host, nor half of an update.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

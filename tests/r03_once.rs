@@ -1,6 +1,6 @@
-//! Rule R3: an initialiser runs at most once per attached value, however many threads race; losers wait; a failure
-//! attaches nothing and the next caller runs its own; asking for oneself, alone or in a circle, panics with a message
-//! that names the field, and never deadlocks.
+//! Rule R3: for each attached value one initialiser succeeds, however many threads race, and the losers wait. A failure
+//! attaches no value, and the next caller runs its own initialiser. A recursive request, direct or through a cycle of
+//! waiting threads, panics with a message that names the field, and never deadlocks.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};

@@ -1,6 +1,6 @@
 //! Rule R3, for callers that try again: "if it fails or panics, nothing is attached and the next caller, waiting or
-//! new, runs its own". This file has a process of its own, because any other initialiser that ends may wake up a
-//! waiting thread which should have been woken up before.
+//! new, runs its own". This file has a process of its own: an unrelated initialiser's end could wake a waiting thread,
+//! and hide a missing wake-up.
 
 use std::sync::Barrier;
 use std::thread;

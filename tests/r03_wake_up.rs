@@ -1,5 +1,5 @@
-//! Rule R3, the part about waiting: whoever waits for an initialiser goes on when it fails, also if the thread that it
-//! waited for has started another one on the same field before it could look.
+//! Rule R3, wake-up: a thread that waits for an initialiser continues after the failure of the initialiser. This holds
+//! also if the failed thread starts a second initialiser of the same field before the waiting thread is scheduled.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,8 @@
-//! Rule R4: user code (initialisers, `Clone`, `Drop`, closures) never runs while a lock of the library is held.
+//! Rule R4: user code (initialisers, `Clone`, `Drop`, closures) never runs while the thread holds a lock of the
+//! library.
 //!
-//! Here the user's code uses the library in every way that takes a lock, from wherever the library calls it. If the
-//! library held one of its locks there, the thread would wait for itself, and the test would hang.
+//! In these tests, user code calls every locking function of the library, from every place at which the library calls
+//! user code. If the library held a lock at such a place, the thread would deadlock, and the test would hang.
 
 use std::cell::Cell;
 use std::ptr;

@@ -1,7 +1,7 @@
-//! Rule R5: every value is dropped exactly once; a destructor that panics neither leaks nor skips the others, and its
-//! panic is raised again when all are done, except inside an accessor of somebody else's host.
+//! Rule R5: every value is dropped exactly once. After a panic of a destructor the remaining destructors run, and then
+//! the panic goes on, except into an accessor of an unrelated host.
 //!
-//! Sweeps concern all `Arc` hosts of the process, so the tests of this file run one at a time.
+//! A sweep affects every `Arc` host of the process, so the tests run sequentially.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};

@@ -1,7 +1,7 @@
-//! Rules R5 and R11: a panic that is not raised again reaches the log, with the field and the host type.
+//! Rules R5 and R11: a contained panic, if not raised again, is logged, with the field and the host type.
 //!
-//! The table of `Arc` hosts and the logger are one for the process, so these tests are a binary by themselves, and take
-//! turns.
+//! The table of `Arc` hosts and the logger are process-wide, so the tests have a binary of their own, and run
+//! sequentially.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;

@@ -1,5 +1,4 @@
-//! Rule R5, the part about values that are on their way out: when a destructor panics, what was about to be returned is
-//! dropped too, once.
+//! Rule R5, return values: if a destructor panics, a value that was about to be returned is dropped too, once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};

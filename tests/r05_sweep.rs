@@ -1,7 +1,7 @@
-//! Rules R3 and R5, where hosts that are gone are dropped: their destructors run when the attach that sweeps is done,
-//! never in the middle of an initialiser, and a sweep on demand drops all that is gone.
+//! Rules R3 and R5 in sweeps: destructors of dead hosts run at the end of the attach that sweeps, never inside of an
+//! initialiser, and a sweep on demand ends every dead host.
 //!
-//! The table of `Arc` hosts is one for the process, so these tests take turns.
+//! The table of `Arc` hosts is process-wide, so the tests run sequentially.
 
 use std::mem;
 use std::panic::{catch_unwind, panic_any};

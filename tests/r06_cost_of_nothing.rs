@@ -1,6 +1,6 @@
-//! Rule R6: an object that never gets a field pays for it only its 8 bytes (embedded) or nothing (side table).
+//! Rule R6: a host without an attached field costs 8 bytes if the fields are embedded, and no memory in the side table.
 //!
-//! Allocations are counted by thread, so that tests do not see one another.
+//! Allocations are counted by thread, so concurrent tests do not disturb the counts.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hash;

@@ -1,7 +1,7 @@
-//! Rule R7: memory is bounded by what is alive: attach, detach, update and address reuse for days do not grow it.
+//! Rule R7: live data bounds the memory. Endless attaches, detaches, updates and reuse of addresses do not grow the
+//! memory.
 //!
-//! What the library keeps is counted by thread, in bytes, so the tests run one at a time: the one must not free what
-//! the other has made.
+//! The tests count the library's bytes by thread, and run sequentially: a test must not free another test's memory.
 
 use std::any::Any;
 use std::cell::Cell;

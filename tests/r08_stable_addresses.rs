@@ -1,5 +1,5 @@
-//! Rule R8: the address of a write-once value does not change while it is attached, whatever happens to its host, to
-//! its neighbours, and to the tables.
+//! Rule R8: the address of a write-once value is constant while the value is attached, whatever happens to the host, to
+//! other hosts and to the tables.
 
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Barrier, Mutex};

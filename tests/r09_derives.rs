@@ -1,5 +1,5 @@
-//! Rule R9: a host may be `Clone`, `PartialEq`, `Eq`, `Ord`, `Hash`, `Debug`, `Default` by derive: a clone starts with
-//! no shadow fields, shadow fields take no part in comparisons and hashes, and `Debug` lists those that are attached.
+//! Rule R9: a host may derive `Clone`, `PartialEq`, `Eq`, `Ord`, `Hash`, `Debug` and `Default`. A clone starts without
+//! shadow fields, comparisons and hashes ignore shadow fields, and `Debug` lists the attached fields.
 
 use std::cmp::Ordering;
 use std::collections::hash_map::DefaultHasher;

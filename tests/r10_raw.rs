@@ -1,7 +1,7 @@
-//! Rule R10: reads take no lock, of the fields of raw objects: whatever a thread is in the middle of, with a field of
-//! that object, with another, or with a number, it keeps nobody from reading.
+//! Rule R10 for raw objects: reads take no lock. A thread stopped inside of an operation on the same field, on a second
+//! field or on a number blocks no reader.
 //!
-//! A number names its type in the whole process and for good, so each test of this file has numbers of its own.
+//! A number names its type for the whole process and for good, so every test has numbers of its own.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};

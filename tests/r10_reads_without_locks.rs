@@ -1,5 +1,5 @@
-//! Rule R10: reads take no lock, of embedded hosts and of `Shadowed`: a thread that is stopped anywhere, in the middle
-//! of whatever it does with a host, keeps nobody from reading it. `r10_raw.rs` has the same for raw objects.
+//! Rule R10 for embedded hosts and `Shadowed`: reads take no lock. A thread stopped inside of any operation on a host
+//! blocks no reader of the host. `r10_raw.rs` has the tests for raw objects.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;

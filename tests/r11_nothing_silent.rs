@@ -1,5 +1,5 @@
-//! Rule R11: nothing fails silently. What cannot be refused at compile time returns an error, or panics, and says which
-//! field of which host type; a refused attach is counted and logged as well. (What the compiler refuses is in `ui/`.)
+//! Rule R11: no failure is silent. A failure that the compiler cannot detect returns an error or panics, and names the
+//! field and the host type; a refused attach is also counted and logged. (`ui/` has the compile errors.)
 
 use std::error::Error;
 use std::fmt::Debug;

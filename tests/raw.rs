@@ -1,6 +1,6 @@
-//! `shadow_runtime::raw`: fields of any address, named by numbers that each name one type, as in the kernel.
+//! `shadow_runtime::raw`: fields of any address, named by numbers as in the kernel.
 //!
-//! A number names its type in the whole process and for good, so each test of this file has numbers of its own.
+//! A number names its type for the whole process and for good, so every test has numbers of its own.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

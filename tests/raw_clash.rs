@@ -1,5 +1,5 @@
-//! One numeric id names one value type in one process: whoever uses it for another type touches nothing, also while the
-//! number is being named.
+//! A number names one value type in a process: a use with a different type accesses no value, also during the first
+//! attach, which binds the number.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};

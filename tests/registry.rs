@@ -1,7 +1,7 @@
-//! The registry: which fields there are, where they are declared, and how often what was done with them; the table that
-//! it prints; and the warning about a refused attach.
+//! The registry: the fields in use, the places of their declarations, and the counts of operations; the printed table;
+//! and the warning about a refused attach.
 //!
-//! The registry is the process's, so each test has a host type of its own and looks for its rows.
+//! The registry is process-wide, so every test has a host type of its own, and searches for its rows.
 
 use std::panic::AssertUnwindSafe;
 use std::ptr;

@@ -1,5 +1,5 @@
-//! An allocator that has shadow fields of its own: it may count, though counting allocates, once per thread; and it may
-//! update a small value, though what an update frees is kept for the next.
+//! An allocator with shadow fields of its own. The allocator may cause counting, although counting allocates once per
+//! thread; and it may update a small value, although the thread caches the freed node.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,8 +1,8 @@
-//! The memory of counters (R7): at most the longest counters of one thread, times the most threads alive at one time,
-//! in every order of threads and fields.
+//! The memory of counters (R7): at most the longest block of a thread's counters, times the peak number of live
+//! threads, in every order of threads and fields.
 //!
-//! Counters are never freed, so each order runs in a process of its own.
-// Processes, which Miri has not.
+//! Counters are never freed, so every order has a process of its own.
+// Miri supports no processes.
 #![cfg(not(miri))]
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
-//! The registry's counts are kept by thread: they are exact once the threads are quiet, whenever a thread counts, also
-//! while it ends, and they never go back. `r07_bounded_memory.rs` has the threads that come and go.
+//! The registry counts by thread. The counts are exact when no thread is active, whenever a thread counts, also at its
+//! end, and never decrease. `r07_bounded_memory.rs` has the threads that come and go.
 //!
-//! A field that is attached by one test is a row in the reports of all, so the tests run one at a time.
+//! A field attached by a test has a row in later reports of other tests, so the tests run sequentially.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

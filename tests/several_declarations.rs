@@ -1,5 +1,5 @@
-//! Hosts with fields of several declarations, built as users build them: whether a node is known for what it is must
-//! not depend on what the compiler inlines, so this is worth running with optimisation, too.
+//! Hosts with fields of several declarations, compiled as in a user's program. The recognition of a node must not
+//! depend on inlining, so this test is worth running with optimisation, too.
 
 use shadow_runtime::{Shadow, ShadowFields, shadow};
 

@@ -1,4 +1,4 @@
-//! `Shadowed<T>`: a value of a foreign type that the program owns, with its fields beside it.
+//! `Shadowed<T>` as a host: an owned value of a foreign type, with fields beside the value.
 
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -1,10 +1,12 @@
-//! Many threads do everything at once, on hosts of every kind: they attach, read, update, detach, sweep, drop, clone
-//! and exchange hosts, and panic in initialisers, closures, clones and destructors. At the end of each round every
-//! value that was made was dropped, none was found broken, no update was lost, and memory is back where it was.
+//! Stress test: several threads use hosts of every kind at the same time.
 //!
-//! Takes seconds. `SHADOW_STRESS_SECONDS=600 cargo test --release --test stress` goes on for so long. The seed is
-//! printed, and `SHADOW_STRESS_SEED` takes one again: each thread then does the same. How they meet is up to the
-//! system.
+//! In: a seed, and perhaps a duration. Threads attach, read, update, detach, sweep, drop, clone and exchange hosts, and
+//! panic in initialisers, closures, clones and destructors. Out: a panic, unless at the end of each round every value
+//! is dropped, no value was found broken, no update is lost, and memory usage is back at its old level.
+//!
+//! The test takes seconds by default. `SHADOW_STRESS_SECONDS=600 cargo test --release --test stress` sets a duration.
+//! The test prints its seed, and `SHADOW_STRESS_SEED` replays a seed: each thread then makes the same choices. The
+//! interleaving depends on the system.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -36,16 +38,16 @@ const RUSH: usize = fewer(5000, 5);
 static MADE: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How many values initialisers have made.
+/// The number of values made by initialisers.
 static INITIALISED: AtomicU64 = AtomicU64::new(0);
 
-/// How many values were refused.
+/// The number of refused values.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// What was found wrong with values where a panic would be contained.
+/// Faults found in destructors, where the library would contain a panic.
 static FAULTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The payload of a panic that is part of the test. It is raised without the panic hook.
+/// The payload of a planned panic, raised without the panic hook.
 struct Planned;
 
 fn panic_as_planned() -> ! {
@@ -58,7 +60,7 @@ fn fault(what: String) {
 
 const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A value that says what it is, in itself and on the heap, and whose number says what else it does.
+/// A value with a checksum, partly on the heap. The low bits of the number select its behaviour in `Clone` and `Drop`.
 #[derive(Debug)]
 struct Value {
     number: u64,
@@ -72,7 +74,7 @@ impl Value {
         Self { number, check: number ^ SALT, heap: Box::new(!number) }
     }
 
-    /// A value that does nothing else.
+    /// A value without planned panics or attaches.
     fn calm(number: u64) -> Self {
         Self::new(number & !0xff)
     }
@@ -85,7 +87,7 @@ impl Value {
         self.number & 0x0f == 0x0f
     }
 
-    /// Attaches to an `Arc` when it is dropped, and so may sweep.
+    /// Whether the destructor attaches to an `Arc`, and so may sweep.
     fn attaches_when_dropped(&self) -> bool {
         self.number & 0x0f == 0x0e
     }
@@ -117,21 +119,21 @@ impl Drop for Value {
             fault(format!("a broken value is dropped: {self:?}"));
             return;
         }
-        // Whoever finds it after this finds it broken.
+        // A use after the drop finds a broken value.
         self.check = 0;
         std::hint::black_box(&mut self.check);
         if self.attaches_when_dropped() {
             let host = Arc::new(Node { _own: Value::calm(self.number) });
             assert!(SharedFields::attach_once(&host, Value::calm(self.number)).is_ok());
         }
-        // A second panic would end the process.
+        // A second panic during unwinding aborts the process.
         if self.panics_when_dropped() && !thread::panicking() {
             panic_as_planned();
         }
     }
 }
 
-/// A value that is copied, word by word: its number, and what follows from it.
+/// A value that the library copies word by word: a number, and data derived from the number.
 #[derive(Clone, Copy, Debug)]
 struct Copied {
     number: u64,
@@ -197,12 +199,12 @@ fields!(OwnedFields, OwnedLate for Shadowed<Value>);
 fields!(SharedFields, SharedLate for Arc<Node>);
 fields!(FixedFields, FixedLate for &'static Config);
 
-/// The only one of these that has no initialiser.
+/// The one raw id here without an initialiser.
 const ONCE: raw::Id<Value> = raw::Id::new(1);
 const MADE_RAW: raw::Id<Value> = raw::Id::new(2);
 const NEWEST: raw::UpdateId<Value> = raw::UpdateId::new(3);
 
-/// A generator of numbers: splitmix64.
+/// A pseudo-random number generator: splitmix64.
 struct Random(u64);
 
 impl Random {
@@ -228,17 +230,17 @@ impl Random {
 }
 
 thread_local! {
-    /// What the declared initialiser makes when it runs next.
+    /// The number of the next value of the declared initialiser.
     static DECLARED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What an initialiser makes if it succeeds.
+/// The result of a successful initialiser.
 fn initial(number: u64) -> Value {
     INITIALISED.fetch_add(1, Ordering::Relaxed);
     Value::new(number)
 }
 
-/// The declared initialiser of every `get_or_attach` field: in one of eight cases it panics.
+/// The declared initialiser of every `get_or_attach` field, which panics in one of eight cases.
 fn declared() -> Value {
     let number = DECLARED.get();
     if number % 8 == 0 {
@@ -252,22 +254,22 @@ struct Hosts {
     tasks: [RwLock<Task>; 4],
     owned: [RwLock<Shadowed<Value>>; 4],
     nodes: [RwLock<Arc<Node>>; 8],
-    /// Without values; used in this order.
+    /// Without fields at first; all threads use the pairs in this order.
     pairs: Vec<[Arc<Node>; 2]>,
     addresses: Vec<usize>,
     fixed: &'static [Fixed],
-    /// Each lock guards an address: a field that is written once is only detached when nobody looks at it.
+    /// Each lock guards an address: a write-once field is detached only under the write lock.
     raw: [RwLock<usize>; 4],
 }
 
-/// A static, and what its sums must be.
+/// A static, and the expected sums of its fields.
 struct Fixed {
     config: Config,
     sum: AtomicU64,
     copied_sum: AtomicU64,
 }
 
-/// How many values stay on each static.
+/// The number of values that stay on each static.
 const KEPT: u64 = 5;
 
 impl Hosts {
@@ -284,7 +286,7 @@ impl Hosts {
     }
 }
 
-/// An address that was not used before, behind which there is nothing.
+/// A fresh address, which no code dereferences.
 fn new_address() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(16);
     NEXT.fetch_add(16, Ordering::Relaxed)
@@ -306,7 +308,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does something that may panic as it is meant to.
+/// Runs a step that may panic as planned.
 fn attempt<R>(step: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(result) => Some(result),
@@ -325,13 +327,13 @@ fn check(value: &Value) {
     value.number();
 }
 
-/// Checks a value that was refused, and drops it.
+/// Checks and drops a refused value.
 fn check_refused(value: &Value, number: u64) {
     REFUSED.fetch_add(1, Ordering::Relaxed);
     assert_eq!(value.number(), number);
 }
 
-/// Checks what was handed out, and drops it.
+/// Checks and drops a value that the library handed out.
 fn finish(value: Option<Value>) {
     if let Some(value) = value {
         check(&value);
@@ -344,11 +346,11 @@ fn check_copied(copied: Option<Copied>) {
     }
 }
 
-/// What an initialiser or a closure does before it makes a value: mostly nothing, or it uses another host, or panics.
-/// Nothing here takes a lock of the test, so that whoever waits, waits for the library.
+/// The action of an initialiser or a closure before its result: usually no action, or a use of a second host, or a
+/// panic. The function takes no lock of the test, so a thread waits only for the library.
 fn meanwhile(hosts: &Hosts, other: &Arc<Node>, random: &mut Random) {
     if random.below(16) == 0 {
-        // So that others come in between, which are rarely so lucky by themselves.
+        // Gives other threads a chance to intervene.
         thread::yield_now();
     }
     match random.below(16) {
@@ -361,7 +363,7 @@ fn meanwhile(hosts: &Hosts, other: &Arc<Node>, random: &mut Random) {
     }
 }
 
-/// Does one thing to the fields of any host, by a shared reference.
+/// Executes one action on the fields of any host, through a shared reference.
 macro_rules! access {
     ($host:expr, $hosts:expr, $random:expr) => {{
         let (host, hosts, random) = ($host, $hosts, $random);
@@ -415,7 +417,7 @@ macro_rules! access {
     }};
 }
 
-/// Does one thing to the fields of a host that is borrowed exclusively.
+/// Executes one action on the fields of a host, through a mutable borrow.
 macro_rules! exclusive {
     ($host:expr, $random:expr) => {{
         let (host, random) = ($host, $random);
@@ -444,7 +446,7 @@ fn task_step(hosts: &Hosts, random: &mut Random) {
             attempt(|| drop(ended));
         }
         2 => {
-            // The fields of one come to another, in two steps, so that nobody waits with a lock for another.
+            // Moves the fields of one host to a second host in two steps, so that no thread holds two locks.
             let mut fields = mem::take(&mut write(lock).shadow);
             mem::swap(&mut write(random.pick(&hosts.tasks)).shadow, &mut fields);
             attempt(|| drop(fields));
@@ -475,7 +477,7 @@ fn node_step(hosts: &Hosts, random: &mut Random) {
             drop(Arc::try_unwrap(ended));
         }
         1 => {
-            // A short life, and mostly an address that was used before.
+            // A host with a short life, usually at a reused address.
             let node = node();
             access!(&node, hosts, random);
         }
@@ -486,7 +488,7 @@ fn node_step(hosts: &Hosts, random: &mut Random) {
     }
 }
 
-/// Many hosts at once, so that the table grows, and moves what is in it.
+/// Makes many hosts at once, so that the side table grows, and moves entries.
 fn crowd(size: u64) {
     let hosts: Vec<Arc<Node>> = (0..size).map(|_| node()).collect();
     for (number, host) in (0..).zip(&hosts) {
@@ -496,13 +498,13 @@ fn crowd(size: u64) {
         assert!(SharedFields::once(host).is_some_and(|value| value.number() == number << 8));
     }
     for (number, host) in (0..).zip(hosts) {
-        // Where some go, the others are moved.
+        // The removal of entries moves the remaining entries.
         let is_there = SharedFields::once(&host).is_some_and(|value| value.number() == number << 8);
         assert!(is_there);
     }
 }
 
-/// Some threads update one field while others read it, and do nothing else, so that they meet.
+/// Some threads only update one field, and the rest only read the field, to maximise contention.
 fn rush(fixed: &'static [Fixed], thread: u64, random: &mut Random) {
     let config = &fixed[0].config;
     for _ in 0..RUSH {
@@ -514,18 +516,19 @@ fn rush(fixed: &'static [Fixed], thread: u64, random: &mut Random) {
     }
 }
 
-/// All threads ask for one field after the other, so that they meet.
+/// All threads request the same fields in the same order, to maximise contention.
 fn races(addresses: &[usize], random: &mut Random) {
     for address in addresses {
         let number = random.next() & !0xff;
-        // SAFETY: it is detached at the end of the round; and there is nothing behind the address.
+        // SAFETY: only `end` detaches the field, after all threads have ended, and no code dereferences the address.
         let made =
             unsafe { MADE_RAW.get_or_attach(ptr::without_provenance(*address), || Ok::<_, ()>(initial(number))) };
         made.map(check).expect("it does not fail");
     }
 }
 
-/// Initialisers of two hosts that each ask for the other's value: some threads begin with the one, some with the other.
+/// Initialisers of two hosts that request each other's value. Half of the threads begin with the first host, half with
+/// the second.
 fn circles(pairs: &[[Arc<Node>; 2]], thread: u64, random: &mut Random) {
     for [one, other] in pairs {
         let [first, second] = if thread % 2 == 0 { [one, other] } else { [other, one] };
@@ -540,7 +543,7 @@ fn circles(pairs: &[[Arc<Node>; 2]], thread: u64, random: &mut Random) {
     }
 }
 
-/// What the closure of a sum makes, once others may have come in between.
+/// The result of a sum's closure, after other threads had a chance to intervene.
 fn add(sum: Option<&u64>, one: u64) -> u64 {
     if one % 16 == 0 {
         thread::yield_now();
@@ -574,30 +577,30 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
         0 => {
             let mut address = write(lock);
             let ended = mem::replace(&mut *address, new_address());
-            // SAFETY: nobody else looks at a field of this address, since the lock is held for writing.
+            // SAFETY: the write lock excludes all other uses of fields of the address, so no thread holds a reference.
             unsafe { raw::detach_object(key(&ended)) };
         }
         1 => {
             let address = write(lock);
-            // SAFETY: as above.
+            // SAFETY: the write lock excludes all other uses of fields of the address, so no thread holds a reference.
             finish(unsafe { ONCE.detach(key(&address)) }.unwrap());
         }
         2 => {
             let address = write(lock);
-            // SAFETY: as above.
+            // SAFETY: the write lock excludes all other uses of fields of the address, so no thread holds a reference.
             finish(unsafe { MADE_RAW.detach(key(&address)) }.unwrap());
         }
         3 => {
-            // SAFETY: it hands out clones and what was replaced; nobody keeps a reference.
+            // SAFETY: no code dereferences the address, and `UpdateId` hands out no references.
             finish(unsafe { NEWEST.detach(key(&read(lock))) }.unwrap());
         }
         4 => {
-            // SAFETY: as above.
+            // SAFETY: no code dereferences the addresses, and `UpdateId` hands out no references.
             unsafe { NEWEST.detach_all(|_, value| check(&value)) }.unwrap();
         }
         5 | 6 => {
             let address = read(lock);
-            // SAFETY: nobody detaches while the lock is held, and the reference is not kept for longer.
+            // SAFETY: a detach needs the write lock, and the reference does not outlive the read lock.
             match unsafe { ONCE.attach(key(&address), Value::new(number)) } {
                 Ok(attached) => check(attached),
                 Err(refused) => check_refused(&refused.into_value(), number),
@@ -610,36 +613,36 @@ fn raw_step(hosts: &Hosts, random: &mut Random) {
                 1 => Err(()),
                 _ => Ok(initial(number)),
             };
-            // SAFETY: as above.
+            // SAFETY: a detach needs the write lock, and the reference does not outlive the read lock.
             unsafe { MADE_RAW.get_or_attach(key(&address), init) }.map(check).unwrap_or_default();
         }
         9 => {
             let address = read(lock);
-            // SAFETY: as above.
+            // SAFETY: a detach needs the write lock, and the reference does not outlive the read lock.
             unsafe { ONCE.get(key(&address)) }.unwrap().map(check);
         }
         10 => {
-            // SAFETY: it hands out a clone.
+            // SAFETY: no code dereferences the address, and `get` returns a clone.
             finish(unsafe { NEWEST.get(key(&read(lock))) }.unwrap());
         }
         11 => {
-            // As the first, one by one.
+            // Detaches all fields of an address, as case 0, but one by one.
             let mut address = write(lock);
             let ended = mem::replace(&mut *address, new_address());
-            // SAFETY: as there.
+            // SAFETY: the write lock excludes all other uses of fields of the address, so no thread holds a reference.
             let once = unsafe { ONCE.detach(key(&ended)) }.unwrap();
-            // SAFETY: as above.
+            // SAFETY: the write lock excludes all other uses of fields of the address, so no thread holds a reference.
             let made = unsafe { MADE_RAW.detach(key(&ended)) }.unwrap();
-            // SAFETY: as above.
+            // SAFETY: no code dereferences the address, and `UpdateId` hands out no references.
             let newest = unsafe { NEWEST.detach(key(&ended)) }.unwrap();
-            // SAFETY: as above.
+            // SAFETY: the write lock excludes a detach by other threads during the call.
             assert!(unsafe { MADE_RAW.get(key(&ended)) }.unwrap().is_none(), "it was there twice");
             for value in [once, made, newest] {
                 attempt(|| finish(value));
             }
         }
         _ => {
-            // SAFETY: it hands out what was replaced, and nothing is behind these addresses.
+            // SAFETY: no code dereferences the address, so the object outlives the field.
             finish(unsafe { NEWEST.get_or_update(key(&read(lock)), Value::new(number)) }.unwrap());
         }
     });
@@ -662,7 +665,7 @@ fn step(hosts: &Hosts, random: &mut Random) {
     }
 }
 
-/// Ends the hosts of a round, and all that belongs to them.
+/// Ends the hosts of a round with all their fields.
 fn end(hosts: Hosts) {
     let Hosts { tasks, owned, nodes, pairs, addresses, raw, .. } = hosts;
     for task in tasks {
@@ -673,15 +676,15 @@ fn end(hosts: Hosts) {
     }
     drop((nodes, pairs));
     for address in addresses {
-        // SAFETY: nobody looks at a field of this address any more.
+        // SAFETY: all threads have ended, so no thread holds a reference to a field of the address.
         assert_eq!(unsafe { raw::detach_object(ptr::without_provenance(address)) }, 1);
     }
     for address in raw {
         let address = address.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: as above.
+        // SAFETY: all threads have ended, so no thread holds a reference to a field of the address.
         attempt(|| unsafe { raw::detach_object(ptr::without_provenance(address)) });
     }
-    // Destructors attach to others, which are to be swept in turn.
+    // Destructors attach to new hosts, which die at once and need a further sweep.
     while attempt(|| registry().sweep()) != Some(0) {}
 }
 
@@ -720,7 +723,7 @@ fn round(fixed: &'static [Fixed], seed: u64) {
     }
 }
 
-/// Statics with all their fields. Whatever is attached to them stays, so nothing is to be attached later.
+/// Makes statics with all their fields attached. Fields of statics stay, so later rounds must not attach new ones.
 fn fixed() -> &'static [Fixed] {
     let fixed = |_| Fixed { config: Config(0), sum: AtomicU64::new(0), copied_sum: AtomicU64::new(0) };
     let fixed: &'static [Fixed; 3] = Box::leak(Box::new(array::from_fn(fixed)));
@@ -737,13 +740,13 @@ fn fixed() -> &'static [Fixed] {
     fixed
 }
 
-/// What a variable of the environment says.
+/// The number in a variable of the environment.
 fn variable(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
-/// Not by `eprintln!`, which the test harness keeps for a test that ends.
+/// Bypasses `eprintln!`, whose output the test harness holds back until the end of the test.
 fn say(what: &str) {
     let _ = writeln!(io::stderr(), "{what}");
 }
@@ -759,7 +762,7 @@ fn whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back(
     let mut seed = variable("SHADOW_STRESS_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     let until = variable("SHADOW_STRESS_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let fixed = fixed();
-    // Whatever is set up once, and tables larger than they get later.
+    // Executes lazy initialisation, and makes the tables larger than later rounds need.
     crowd(2 * THREADS * CROWD);
     for seed in 0..WARM_UP {
         never_hangs(|| round(fixed, seed));
@@ -769,7 +772,7 @@ fn whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back(
     while until.map_or(rounds < ROUNDS, |until| Instant::now() < until) {
         say(&format!("round {rounds}: SHADOW_STRESS_SEED={seed}"));
         never_hangs(|| round(fixed, seed));
-        // A table may still have grown a little, once more hosts were there at the same time than ever before.
+        // A table may still grow a little, when more hosts are alive at the same time than ever before.
         let kept = bytes_of_all_threads() - before;
         assert!(kept < 16 * 1024, "SHADOW_STRESS_SEED={seed}: {kept} bytes are kept after round {rounds}");
         seed = Random(seed).next();

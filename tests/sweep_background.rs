@@ -1,8 +1,8 @@
-//! `registry().sweep_in_background(interval)`: while its guard lives, destructors of dead `Arc` hosts run in a thread
-//! of their own, within the interval, and in no attach.
+//! `registry().sweep_in_background(interval)`: during the life of the guard, destructors of dead `Arc` hosts run in a
+//! background thread, within the interval, and in no attach.
 //!
-//! Nothing here is timed: a test waits until what must happen has happened. The table of `Arc` hosts is one for the
-//! process, and so is the mode, so these tests take turns.
+//! No test depends on time: a test waits for the expected event. The table of `Arc` hosts and the sweep mode are
+//! process-wide, so the tests run sequentially.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

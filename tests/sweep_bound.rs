@@ -1,9 +1,10 @@
-//! Rule R7, for `Arc` hosts: the dead are at most as many as the live ones and 1,000 for each thread that attaches,
-//! whatever the threads do, how they end, and where they attach; and the bytes are those of so many hosts.
+//! Rule R7 for `Arc` hosts: the dead hosts are at most as many as the live hosts, plus 1,000 for each attaching thread,
+//! regardless of the threads' actions and ends, and of the places of attaches. The bytes are bounded by the same number
+//! of hosts.
 //!
-//! "As many as the live ones" means the most that were alive at a time: when a crowd dies at once, the dead are more
-//! than the living until later attaches have dropped them (`sweep_peak.rs`). The table of `Arc` hosts is one for the
-//! process, so these tests take turns.
+//! "Live hosts" means the peak of live hosts: after the death of many hosts at once, the dead outnumber the living
+//! until later attaches have ended the dead hosts (`sweep_peak.rs`). The table of `Arc` hosts is process-wide, so the
+//! tests run sequentially.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
-//! `registry().sweep_by_hand()`: while its guard lives, destructors of dead `Arc` hosts run in `sweep()` alone.
+//! `registry().sweep_by_hand()`: during the life of the guard, destructors of dead `Arc` hosts run in `sweep()` alone.
 //!
-//! The table of `Arc` hosts is one for the process, and so is the mode, so these tests take turns.
+//! The table of `Arc` hosts and the sweep mode are process-wide, so the tests run sequentially.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};

@@ -1,8 +1,8 @@
-//! `registry().sweep()`: it drops what was dead when it was called, and what becomes dead by that, in time in
-//! proportion to the table, and returns whatever others do.
+//! `registry().sweep()`: the call ends the hosts dead at the start of the call, and the hosts that die as a result. The
+//! time is linear in the size of the table, and the call returns regardless of other threads.
 //!
-//! None of this is timed: what takes quadratic time here takes minutes, and a test that takes [`common::limit`] hangs.
-//! The table of `Arc` hosts is one for the process, so these tests take turns.
+//! No test measures time: quadratic time would take minutes here, and a test beyond [`common::limit`] counts as
+//! hanging. The table of `Arc` hosts is process-wide, so the tests run sequentially.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,9 +1,8 @@
-//! Rule R5 and R11: no panic of a stranger's destructor is lost silently. It reaches the log, with the type of the
-//! host, and the attach that has run it returns as if nothing had happened; `sweep` raises the first again, and logs
-//! the others.
+//! Rules R5 and R11: no panic of an unrelated host's destructor is lost. The panic is logged with the type of the host,
+//! and the attach that ran the destructor returns normally; `sweep` raises the first panic again, and logs the rest.
 //!
-//! The table of `Arc` hosts is one for the process, so these tests take turns. Each has host types of its own, by whose
-//! names it finds its lines.
+//! The table of `Arc` hosts is process-wide, so the tests run sequentially. Every test has host types of its own, and
+//! finds the log lines by type names.
 
 use std::cell::Cell;
 use std::fmt::Debug;

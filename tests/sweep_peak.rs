@@ -1,7 +1,6 @@
-//! Rule R7, after a peak: when half as many attaches have been made as the peak had, a tenth of its dead are left, or
-//! fewer.
+//! Rule R7 after a peak: after half as many attaches as the peak had hosts, at most a tenth of the dead hosts is left.
 //!
-//! The table of `Arc` hosts is one for the process, so these tests take turns.
+//! The table of `Arc` hosts is process-wide, so the tests run sequentially.
 
 use std::sync::{Arc, mpsc};
 use std::thread;

@@ -1,8 +1,8 @@
-//! Rules R4 and R5, where destructors of dead `Arc` hosts run while nothing else was asked for: in attaches, a few in
-//! each, outside of any initialiser, closure and clone; and one level deep inside a destructor that a sweep runs.
+//! Rules R4 and R5, the default sweep mode: destructors of dead `Arc` hosts run in attaches, a few in each, outside of
+//! any initialiser, closure and clone; and at a nesting depth of 1 inside a sweep's destructor.
 //!
-//! `sweep_background.rs` and `sweep_by_hand.rs` are of what else can be asked for. The table of `Arc` hosts is one for
-//! the process, so these tests take turns.
+//! `sweep_background.rs` and `sweep_by_hand.rs` test the other modes. The table of `Arc` hosts is process-wide, so the
+//! tests run sequentially.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};

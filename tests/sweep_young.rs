@@ -1,7 +1,7 @@
-//! Rule R7, for hosts that die young: the dead are at most as many as were attached in about four lifetimes, so that a
-//! few large values beside a crowd of small ones cost little.
+//! Rule R7 for short-lived hosts: the dead hosts are at most as many as the attaches of about four lifetimes. So a few
+//! large values beside many small values cost little.
 //!
-//! The table of `Arc` hosts is one for the process, so these tests take turns.
+//! The table of `Arc` hosts is process-wide, so the tests run sequentially.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

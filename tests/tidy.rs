@@ -1,8 +1,8 @@
-//! The text of the repository: each rule and invariant that a text cites is defined once, each path and test that a
-//! text names exists, and no comment is wider than the code.
+//! Tests of the repository's text: citations, paths and the width of comments.
 //!
-//! In: the files of the repository. Out: all faults, with file and line. `docs/RULES.md` has the rules, and a table of
-//! the invariants.
+//! In: the files of the repository. Out: all faults, with file and line. Each cited rule or invariant has exactly one
+//! definition, each named path and test exists, and no comment is wider than the code. `docs/RULES.md` has the rules,
+//! and a table of the invariants.
 #![cfg(not(miri))]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +10,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most columns of a comment, as of the code (`rustfmt.toml`).
+/// The maximal width of a comment in columns, as for code (`rustfmt.toml`).
 const WIDTH: usize = 120;
 
-/// Where a path in a text may begin, besides at the folder of the text and at the folders above.
+/// The folders from which a path in a text may start. The folder of the text and its ancestors are further starts.
 const BASES: [&str; 8] = [
     "",
     "shadow-runtime/core/src",
@@ -25,7 +25,7 @@ const BASES: [&str; 8] = [
     "benches/src",
 ];
 
-/// The folders with text that is written by people.
+/// The folders with handwritten text.
 const FOLDERS: [&str; 8] =
     ["benches", "docs", "examples", "fuzz/fuzz_targets", "shadow-macros", "shadow-runtime", "tests", ".github"];
 
@@ -40,7 +40,7 @@ struct Line<'text> {
 
 struct Repository {
     root: PathBuf,
-    /// The files of prose, and their texts.
+    /// The files of prose, with their texts.
     files: Vec<(PathBuf, String)>,
 }
 
@@ -61,7 +61,7 @@ impl Repository {
         Self { files: files.collect(), root }
     }
 
-    /// All lines of prose, but for code in documents and in doc comments.
+    /// All lines of prose, without the code in documents and doc comments.
     fn prose(&self) -> impl Iterator<Item = Line<'_>> {
         self.files.iter().flat_map(|(path, text)| {
             let is_rust = path.extension().is_some_and(|extension| extension == "rs");
@@ -81,7 +81,7 @@ impl Repository {
         path.strip_prefix(&self.root).unwrap()
     }
 
-    /// The file of a path that a text in `from` names.
+    /// The file that a path in a text of `from` names.
     fn find(&self, from: &Path, named: &str) -> Option<PathBuf> {
         let above = from.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)).map(Path::to_owned);
         let bases = BASES.iter().map(|base| self.root.join(base));
@@ -105,13 +105,13 @@ fn is_prose(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|extension| extension == "rs" || extension == "md")
 }
 
-/// The text of a line that is a comment.
+/// The text of a comment line.
 fn comment(line: &str) -> Option<&str> {
     let text = line.trim_start().strip_prefix("//")?;
     Some(text.strip_prefix(['/', '!']).unwrap_or(text))
 }
 
-/// The parts of a text in backticks, and the parts between these.
+/// Splits a text into the parts in backticks and the parts outside.
 fn quoted(text: &str) -> (Vec<&str>, Vec<&str>) {
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     for (index, part) in text.split('`').enumerate() {
@@ -172,7 +172,7 @@ fn every_rule_and_invariant_is_defined_once_and_every_cited_one_is_defined() {
     expect_none("ids that are defined twice, or not at all", &faults);
 }
 
-/// The ids of a cell, of which two may be the ends of a range: `T1 to T7`.
+/// The ids of a cell, or the whole range if a cell names the ends of a range: `T1 to T7`.
 fn ids_of_cell(cell: &str) -> Vec<String> {
     let named: Vec<_> = ids(cell).collect();
     match (&named[..], cell.contains(" to ")) {
@@ -184,7 +184,7 @@ fn ids_of_cell(cell: &str) -> Vec<String> {
     }
 }
 
-/// The table of invariants has each id of the code once, with the file that defines it.
+/// The table of invariants has each id of the code once, with the file of the definition.
 #[test]
 fn the_table_of_invariants_is_that_of_the_code() {
     let repository = Repository::read();
@@ -208,8 +208,8 @@ fn the_table_of_invariants_is_that_of_the_code() {
     expect_none("the table of invariants in docs/RULES.md", &missing.chain(surplus).collect::<Vec<_>>());
 }
 
-/// Paths are in backticks, and end with the ending of a file that people write. In place of the path, `…` stands for
-/// the file that the line has named before.
+/// A path is in backticks, and has an extension of a handwritten file. In place of a path, `…` stands for the last file
+/// that the line names.
 #[test]
 fn every_path_and_test_that_a_text_names_exists() {
     const ENDINGS: [&str; 7] = [".rs", ".md", ".toml", ".yml", ".stderr", ".regressions", ".svg"];
@@ -262,7 +262,7 @@ fn every_source_file_has_a_row_in_the_table_of_files() {
     expect_none("files without a row in ARCHITECTURE.md", &faults);
 }
 
-/// Rows of tables may be wider, and so may words that cannot be parted.
+/// Rows of tables may be wider, and so may unbreakable words.
 #[test]
 fn no_comment_is_wider_than_the_code() {
     let repository = Repository::read();

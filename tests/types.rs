@@ -1,7 +1,7 @@
-//! What every public type may be used for, as the compiler sees it: which threads may have it, whether it may move when
-//! it is pinned and pass a caught panic, how lifetimes in its parameter may change, and what it may outlive.
+//! Compile-time properties of every public type: `Send` and `Sync`, `Unpin`, unwind safety, the variance of lifetime
+//! parameters, and the bounds on lifetimes.
 //!
-//! What the compiler has to refuse stands in `ui/`, each case beside a twin that it accepts.
+//! The cases that the compiler must refuse are in `ui/`, each beside an accepted twin.
 
 use std::cell::Cell;
 use std::fmt::Debug;

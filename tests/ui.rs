@@ -1,11 +1,11 @@
-//! Misuse is met by a compile error that says what to write instead.
+//! Misuse gives a compile error that names the right code.
 //!
-//! Each case of `ui/fail/` has one fault; its `.stderr` is what a user reads. Messages of the compiler change from
-//! version to version, so the cases are pinned to one, and skipped, saying so, on any other. After a change of a
-//! message: `TRYBUILD=overwrite cargo test --test ui`, and read what changed.
+//! A case of `ui/fail/` has a single fault; the `.stderr` file is the message for the user. Compiler messages change
+//! between versions, so the cases are pinned to a version, and other versions skip the cases with a notice. After a
+//! change of a message: `TRYBUILD=overwrite cargo test --test ui`, and review the difference.
 //!
-//! What the borrow checker refuses has a twin of the same name in `ui/pass/`, which differs in one line: so it is
-//! refused for that line, and not because nothing of the kind would be accepted.
+//! A case refused by the borrow checker has a twin of the same name in `ui/pass/`, with a single different line. So the
+//! different line alone causes the refusal.
 #![cfg(not(miri))]
 
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! The life of a host: made, attached to or not, dropped.
+//! Criterion suite: construction, attach and drop of a host.
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::hint::black_box;

@@ -1,5 +1,5 @@
-//! Reading what is there, and looking for what is not: embedded hosts and `Arc` hosts, one visit per iteration; of one
-//! declaration, and of four on each host.
+//! Criterion suite: hits and misses on embedded hosts and on `Arc` hosts, one read per iteration, with one declaration
+//! and with four declarations on each host.
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::hint::black_box;
@@ -22,11 +22,11 @@ shadow! { trait OfArc3 for Arc<Object> { get_or_attach three: u64 = self.id; } }
 shadow! { trait OfArc4 for Arc<Object> { get_or_attach four: u64 = self.id; } }
 shadow! { trait OfArc5 for Arc<Object> { get_or_attach five: u64 = self.id; } }
 
-/// What a user would write instead of four declarations.
+/// The handwritten alternative to four declarations.
 #[derive(Default)]
 struct FourByHand([OnceLock<Box<u64>>; 4]);
 
-/// Enough that the tables do not fit into the nearest cache.
+/// Enough hosts that the tables exceed the L1 cache.
 const HOSTS: usize = 50_000;
 
 fn embedded(criterion: &mut Criterion) {
@@ -47,7 +47,7 @@ fn arc(criterion: &mut Criterion) {
     let hosts = Hosts::make(2 * HOSTS, Layout::Strided);
     let order = hosts.shuffled(1);
     let (present, absent): (Vec<_>, Vec<_>) = order.into_iter().partition(|host| host.id % 2 == 0);
-    // Attached in the order in which they were made, and visited in another.
+    // The attaches follow the order of construction; the reads follow a random order.
     let attached: Vec<_> = hosts.all.iter().filter(|host| host.id % 2 == 0).cloned().collect();
     let orders = [&attached[..], &present[..], &absent[..]];
     table::<Ours>(&mut group, orders);
@@ -66,7 +66,8 @@ fn table<T: Table>(group: &mut BenchmarkGroup<'_, WallTime>, [attached, present,
     visit(group, &format!("miss: {}", T::NAME), absent, |host| table.read(host).unwrap_or(1));
 }
 
-/// Each host has what four declarations give it. What is read is of the first, or of the last; a fifth is looked for.
+/// Every host has four attached declarations. The benchmark reads the first, the last and an unattached fifth
+/// declaration.
 fn four_declarations(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("four declarations, embedded");
     let ours = boxed(1_000, |host: &Counter| {
@@ -90,7 +91,7 @@ fn four_declarations(criterion: &mut Criterion) {
         assert_eq!([*host.one(), *host.two(), *host.three(), *host.four()], [host.id; 4]);
     }
     let order = hosts.shuffled(1);
-    // One for each declaration, filled in turns, as ours are.
+    // One map for every declaration, filled in turns like the shadow fields.
     let maps = [(); 4].map(|()| Dash::empty());
     hosts.all.iter().for_each(|host| maps.iter().for_each(|map| map.attach(host, host.id)));
     visit(&mut group, "first: shadow field", &order, |host| *host.one());

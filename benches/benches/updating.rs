@@ -1,4 +1,4 @@
-//! Values that are replaced: reading and replacing an `Arc<str>`, through a field and through an `ArcSwap`.
+//! Criterion suite: reads and updates of an `Arc<str>`, by a shadow field and by an `ArcSwap`.
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The chart: cost of a read against the number of hosts, both axes logarithmic, as an SVG.
+//! Draws the chart as an SVG: the time of a read against the number of hosts, with logarithmic axes.
 //!
-//! In: one check per number of hosts, with the same contestants in the same order. Out: the text of the file. Each line
-//! is labelled at its end, so that the legend needs no looking back and forth.
+//! In: one check per number of hosts, with the same contestants in the same order. Out: the text of the file. Labels
+//! stand at the ends of the lines, in place of a separate legend.
 
 use std::fmt::Write;
 
@@ -13,10 +13,10 @@ const LEFT: f64 = 78.0;
 const RIGHT: f64 = 660.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 492.0;
-/// How far labels stand apart.
+/// The distance between labels.
 const LABEL: f64 = 21.0;
 
-/// Ours are strong and red, the others keep back.
+/// Ours are strong and red; the rivals are subdued.
 const COLOURS: [&str; 8] = ["#a61e4d", "#495057", "#f03e3e", "#1c7ed6", "#0ca678", "#7048e8", "#f08c00", "#868e96"];
 
 const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#343a40}\
@@ -24,7 +24,7 @@ const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helveti
 .l{font-size:13px}.o{font-weight:600}.g{stroke:#e9ecef}.m{stroke:#f4f5f6}.x{stroke:#adb5bd}\
 path{fill:none;stroke-linejoin:round;stroke-linecap:round}";
 
-/// One contestant's line.
+/// The line of one contestant.
 struct Line<'a> {
     name: &'a str,
     colour: &'static str,
@@ -33,14 +33,14 @@ struct Line<'a> {
     last: f64,
 }
 
-/// Where a number of hosts and a time stand in the picture.
+/// The ranges of hosts and times, which determine positions in the picture.
 struct Scale {
     hosts: (f64, f64),
     time: (f64, f64),
 }
 
 impl Scale {
-    /// Whole decades that hold everything.
+    /// The smallest range of whole decades with all points.
     fn of(points: &[(usize, Check)]) -> Self {
         let hosts = points.iter().map(|(hosts, _)| float(*hosts).log10());
         let times = points.iter().flat_map(|(_, check)| &check.figures).map(|figure| figure.value.log10());
@@ -63,7 +63,7 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(value), most.max(value)))
 }
 
-/// The file, for numbers of hosts that rise.
+/// The text of the file. The numbers of hosts must ascend.
 #[must_use]
 pub fn svg(points: &[(usize, Check)]) -> String {
     let scale = Scale::of(points);
@@ -77,7 +77,7 @@ pub fn svg(points: &[(usize, Check)]) -> String {
     );
     axes(&mut text, &scale);
     let mut lines = lines(points, &scale);
-    // Ours last, so that nothing is drawn over them.
+    // Ours last, on top of the rivals' lines.
     lines.sort_by_key(|line| line.ours);
     for line in &lines {
         draw(&mut text, line);
@@ -101,7 +101,7 @@ fn lines<'a>(points: &'a [(usize, Check)], scale: &Scale) -> Vec<Line<'a>> {
     first.figures.iter().enumerate().map(line).collect()
 }
 
-/// A line per decade in both directions, and fainter ones between.
+/// Draws a line per decade in both directions, and fainter lines between decades.
 fn axes(text: &mut String, scale: &Scale) {
     for decade in decades(scale.time) {
         for part in 1..10 {
@@ -151,7 +151,7 @@ fn draw(text: &mut String, line: &Line<'_>) {
     }
 }
 
-/// The legend: each name where its line ends, or as near to that as its neighbours allow.
+/// Draws the labels: each name at the end of its line, or as near to the end as the neighbours allow.
 fn labels(text: &mut String, mut lines: Vec<Line<'_>>) {
     lines.sort_by(|one, other| other.last.total_cmp(&one.last));
     let ends: Vec<f64> = lines.iter().map(|line| line.points.last().map_or(BOTTOM, |(_, y)| *y)).collect();
@@ -173,11 +173,12 @@ fn labels(text: &mut String, mut lines: Vec<Line<'_>>) {
     }
 }
 
-/// Moves places apart until each has room, as little as possible, and none is below the axis. They come and go from top
-/// to bottom.
+/// Moves positions apart as little as possible, until each has room and none is below the axis. `ends` and the result
+/// are ordered from top to bottom.
 fn spread(ends: &[f64]) -> Vec<f64> {
     let mut places = ends.to_vec();
-    // Each time all neighbours that are too near give way by half; that settles long before the last time.
+    // In each pass, neighbours that are too near move apart, by half of the missing distance each. The positions
+    // converge long before the last pass.
     for _ in 0..200 {
         for index in 1..places.len() {
             let missing = (LABEL - (places[index] - places[index - 1])).max(0.0);
@@ -191,12 +192,12 @@ fn spread(ends: &[f64]) -> Vec<f64> {
     places
 }
 
-/// The decades between two logarithms, as numbers.
+/// The powers of ten between two logarithms.
 fn decades((least, most): (f64, f64)) -> impl Iterator<Item = f64> {
     (-3..10).map(f64::from).filter(move |&power| power >= least && power <= most).map(|power| 10_f64.powf(power))
 }
 
-/// A time as people write it.
+/// Formats a time for people.
 fn time(nanoseconds: f64) -> String {
     let (value, unit) = if nanoseconds < 999.5 { (nanoseconds, "ns") } else { (nanoseconds / 1e3, "µs") };
     let digits = usize::from(value < 9.95 && value.fract() > 0.05);

@@ -1,29 +1,29 @@
-//! A check: figures of contestants on one piece of work, and the target that ours has to meet.
+//! A check: the figures of all contestants for one piece of work, and the target for ours.
 //!
-//! In: figures. Out: the ratio, and whether it holds. A check travels from the process that took its figures to the one
-//! that reports them as lines of text with tabs between words.
+//! In: figures. Out: the ratio, and whether the target is met. A child process sends a check to its parent as lines of
+//! text, with tabs between words.
 
 use std::fmt::{self, Write};
 
 use crate::measure::median;
 
-/// What a figure is there for.
+/// The purpose of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is judged.
+    /// The judged figure.
     Ours,
-    /// It is what ours is judged by; of several, the lowest.
+    /// A reference for ours; of several, the lowest counts.
     Rival,
-    /// It is shown beside the others.
+    /// Only shown.
     Shown,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Time per operation.
     Nanoseconds,
-    /// A time that a person could notice.
+    /// Time, on a human scale.
     Milliseconds,
     /// Memory per host.
     Bytes,
@@ -31,38 +31,38 @@ pub enum Unit {
     Megabytes,
 }
 
-/// What has to hold.
+/// The target of a check.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// Ours divided by the lowest rival is at most this.
+    /// The most for ours divided by the lowest rival.
     Ratio(f64),
-    /// Ours is at most this many bytes.
+    /// The most bytes for ours.
     Bytes(f64),
 }
 
 /// One figure.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// What it is there for.
+    /// The purpose.
     pub role: Role,
-    /// Whose it is.
+    /// The contestant.
     pub who: String,
-    /// What it counts.
+    /// The unit.
     pub unit: Unit,
-    /// How much.
+    /// The value.
     pub value: f64,
-    /// Instructions per operation, if they were counted.
+    /// Instructions per operation, if counted.
     pub instructions: Option<f64>,
 }
 
-/// Figures, and what has to hold for them.
+/// Figures and their target.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What was done, on how much.
+    /// The kind and amount of work.
     pub work: String,
-    /// What has to hold.
+    /// The target.
     pub target: Target,
-    /// Ours first.
+    /// The figures; ours is the first.
     pub figures: Vec<Figure>,
 }
 
@@ -73,7 +73,7 @@ impl Figure {
     }
 }
 
-/// The figure as it is shown.
+/// The value with its unit.
 impl fmt::Display for Figure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, digits) = match self.unit {
@@ -100,7 +100,7 @@ impl Check {
         Some(self.ours()?.value / lowest)
     }
 
-    /// Whether it holds. What could not be measured does not.
+    /// Whether the target is met. A check without a measured figure misses its target.
     #[must_use]
     pub fn holds(&self) -> bool {
         match self.target {
@@ -113,7 +113,7 @@ impl Check {
         self.figures.iter().find(|figure| figure.role == Role::Ours)
     }
 
-    /// As lines, for [`from_lines`](Self::from_lines).
+    /// Encodes the check as lines for [`from_lines`](Self::from_lines).
     #[must_use]
     pub fn to_lines(&self) -> String {
         let (kind, most) = match self.target {
@@ -127,7 +127,7 @@ impl Check {
         lines
     }
 
-    /// The checks that were written by [`to_lines`](Self::to_lines). Lines that are neither are left out.
+    /// Decodes checks from the lines of [`to_lines`](Self::to_lines), and skips all other lines.
     #[must_use]
     pub fn from_lines(lines: &str) -> Vec<Self> {
         let mut checks: Vec<Self> = Vec::new();
@@ -152,7 +152,7 @@ impl Check {
         checks
     }
 
-    /// The same check from several processes: each figure is the median of theirs.
+    /// Merges runs of the same checks in several processes: each figure becomes the median.
     #[must_use]
     pub fn merge(runs: &[Vec<Self>]) -> Vec<Self> {
         let mut merged = runs.first().cloned().unwrap_or_default();
@@ -183,7 +183,7 @@ fn parse_unit(word: &str) -> Unit {
     }
 }
 
-/// A count as a number to divide by.
+/// Converts a count for a division.
 #[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 #[must_use]
 pub const fn float(count: usize) -> f64 {

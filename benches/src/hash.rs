@@ -1,7 +1,7 @@
-//! The hash of an address: the same for every contestant that takes one.
+//! The hash of an address, for the contestants with a configurable hash.
 //!
-//! In: an address. Out: 64 bits, each of which depends on the whole address. Real addresses are strided, and the maps
-//! take their buckets, their shards and their tags from different ends of the hash, so both ends must be good.
+//! In: an address. Out: 64 bits, each of which depends on the whole address. Real addresses are strided. The maps take
+//! buckets, shards and tags from the top and the bottom of the hash, so top and bottom must be well distributed.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -15,7 +15,7 @@ pub const fn fold(word: u64) -> u64 {
     folded
 }
 
-/// Makes [`AddressHasher`]s.
+/// A builder of [`AddressHasher`]s.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AddressHash;
 
@@ -28,7 +28,7 @@ impl BuildHasher for AddressHash {
     }
 }
 
-/// Hashes one address.
+/// A hasher for one address.
 #[derive(Clone, Copy, Debug)]
 pub struct AddressHasher(u64);
 

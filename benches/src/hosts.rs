@@ -1,7 +1,7 @@
-//! Hosts: the objects that values are kept beside.
+//! The hosts of the benchmarks.
 //!
-//! In: how many, and how they lie in memory. Out: the hosts, in the order in which they were made. Host types that
-//! embed their fields stand next to what a user would write instead, in the same size.
+//! In: the number of hosts and their memory layout. Out: the hosts, in the order of construction. Next to each host
+//! type that embeds fields stands its handwritten alternative of the same size.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,10 +9,10 @@ use shadow_runtime::{Shadow, ShadowFields, shadow};
 
 use crate::order::{Xorshift, shuffle};
 
-/// What is behind the `Arc`s: somebody else's object, which knows nothing of fields.
+/// The object of an `Arc` host: a foreign type without knowledge of fields.
 #[derive(Debug)]
 pub struct Object {
-    /// Tells it from the others.
+    /// A unique number.
     pub id: u64,
     _rest: [u64; 3],
 }
@@ -40,21 +40,21 @@ shadow! {
     }
 }
 
-/// How hosts lie in memory.
+/// The memory layout of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// One after the other, as from a program that allocates nothing else meanwhile.
+    /// Consecutive, as in a program without other allocations.
     Strided,
-    /// With gaps of random size between them.
+    /// With gaps of random size between hosts.
     Random,
 }
 
-/// Hosts, in the order in which they were made.
+/// Hosts, in the order of construction.
 #[derive(Debug)]
 pub struct Hosts {
     /// The hosts.
     pub all: Vec<Arc<Object>>,
-    /// What lies in the gaps. It stays, so that nothing else moves in.
+    /// The blocks in the gaps, kept allocated so that no other allocation fills the gaps.
     _gaps: Vec<Box<[u64]>>,
 }
 
@@ -83,20 +83,20 @@ impl Hosts {
     }
 }
 
-/// A host that embeds its fields, one of them, with the policy `attach`.
+/// A host that embeds one `attach` field.
 #[derive(Debug, Default, Shadow)]
 #[shadow_field(pub attach word: u64)]
 pub struct Task {
-    /// Tells it from the others.
+    /// A unique number.
     pub id: u64,
     shadow: ShadowFields,
 }
 
-/// A host that embeds its fields, one of them, with the policy `get_or_attach`.
+/// A host that embeds one `get_or_attach` field.
 #[derive(Debug, Default, Shadow)]
 #[shadow_field(pub get_or_attach count: u64 = self.id)]
 pub struct Counter {
-    /// Tells it from the others.
+    /// A unique number.
     pub id: u64,
     shadow: ShadowFields,
 }
@@ -104,23 +104,23 @@ pub struct Counter {
 /// The same struct without `ShadowFields`.
 #[derive(Debug)]
 pub struct Bare {
-    /// Tells it from the others.
+    /// A unique number.
     pub id: u64,
 }
 
-/// The same struct with a plain field instead.
+/// The same struct with a plain field.
 #[derive(Debug)]
 pub struct Plain {
-    /// Tells it from the others.
+    /// A unique number.
     pub id: u64,
     /// The field.
     pub word: u64,
 }
 
-/// What a user would write instead: room for fields that are made when they are first needed.
+/// The handwritten alternative: a box of fields, allocated on first use.
 #[derive(Debug, Default)]
 pub struct ByHand {
-    /// Tells it from the others.
+    /// A unique number.
     pub id: u64,
     ext: OnceLock<Box<Ext>>,
 }
@@ -130,9 +130,9 @@ struct Ext {
     word: u64,
 }
 
-/// What all embedding hosts can do for the loops that make them.
+/// The constructor of all embedding hosts.
 pub trait Make {
-    /// A host with an `id`, and nothing attached.
+    /// A host with an `id` and without attached fields.
     fn make(id: u64) -> Self;
 }
 
@@ -172,32 +172,31 @@ impl Make for ByHand {
 }
 
 impl ByHand {
-    /// What `attach` gives: the value, if it is there.
+    /// The counterpart of an `attach` field's read: the value, if attached.
     #[inline]
     #[must_use]
     pub fn word(&self) -> Option<&u64> {
         self.ext.get().map(|ext| &ext.word)
     }
 
-    /// What `attach` gives: once.
+    /// The counterpart of an `attach` field's attach.
     ///
     /// # Errors
     ///
-    /// If it is there already.
+    /// If a value is attached already.
     #[inline]
     pub fn attach_word(&self, word: u64) -> Result<(), u64> {
         self.ext.set(Box::new(Ext { word })).map_err(|ext| ext.word)
     }
 
-    /// What `get_or_attach` gives: the value, made if it is not there.
+    /// The counterpart of a `get_or_attach` field's read: the value, made on a miss.
     #[inline]
     pub fn count(&self) -> &u64 {
         &self.ext.get_or_init(|| Box::new(Ext { word: self.id })).word
     }
 }
 
-/// `count` hosts, each in a box of its own, all made before `attach` is called for each, in the same order; then
-/// shuffled.
+/// Makes `count` boxed hosts, then calls `attach` for each in the same order, and then shuffles the hosts.
 pub fn boxed<H: Make>(count: usize, attach: impl Fn(&H)) -> Vec<Box<H>> {
     let mut hosts: Vec<Box<H>> = (0..count as u64).map(|id| Box::new(H::make(id))).collect();
     for host in &hosts {

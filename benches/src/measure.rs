@@ -1,13 +1,14 @@
-//! Time per operation: contestants in turns, several rounds, medians.
+//! Measures time per operation: contestants in turns, several rounds, medians.
 //!
-//! In: contestants, each a function that does a number of operations. Out: nanoseconds per operation for each.
+//! In: contestants, each a function that performs a number of operations. Out: nanoseconds per operation of each
+//! contestant.
 //!
-//! What disturbs a machine disturbs it for a while; taking turns spreads that over all contestants. Each round starts
-//! with another one, so that none always follows the same other. Everyone does all of its operations once before the
-//! first round.
+//! A disturbance of the machine lasts for a while, and the turns distribute the disturbance over the contestants. Each
+//! round starts with the next contestant, so that the predecessor of a contestant varies. As a warm-up, every
+//! contestant performs its operations once.
 //!
-//! Under `valgrind --tool=callgrind` instructions are counted instead: the process does the same for one contestant
-//! alone, without warm-up; see [`instructions`].
+//! Under `valgrind --tool=callgrind` the module counts instructions instead: a process runs one contestant alone,
+//! without warm-up; see [`instructions`].
 
 use std::hint::black_box;
 use std::path::Path;
@@ -18,16 +19,16 @@ use std::time::{Duration, Instant};
 
 use crate::check::{Figure, Role, Unit, float};
 
-/// How the figures of this process are taken.
+/// The settings of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
-    /// Small sizes, few rounds: to see that it works.
+    /// Small sizes and few rounds: a smoke test.
     pub quick: bool,
-    /// Run this contestant for that many operations, and nothing else.
+    /// Run only this contestant, for this number of operations.
     pub only: Option<(usize, usize)>,
 }
 
-/// One that is measured.
+/// A measured contestant.
 pub struct Contestant<'a> {
     role: Role,
     name: String,
@@ -35,12 +36,12 @@ pub struct Contestant<'a> {
 }
 
 impl<'a> Contestant<'a> {
-    /// `run` does a number of operations and says how long they took.
+    /// `run` performs a number of operations and returns the time.
     pub fn new(role: Role, name: impl Into<String>, run: impl FnMut(usize) -> Duration + 'a) -> Self {
         Self { role, name: name.into(), run: Box::new(run) }
     }
 
-    /// The same under another name.
+    /// The same contestant under another name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: name.into(), ..self }
@@ -54,7 +55,7 @@ impl std::fmt::Debug for Contestant<'_> {
 }
 
 impl Measure {
-    /// Nanoseconds per operation, for each contestant, from rounds of `operations` each.
+    /// Nanoseconds per operation of each contestant, from rounds of `operations` each.
     #[must_use]
     pub fn compare(&self, operations: usize, mut contestants: Vec<Contestant<'_>>) -> Vec<Figure> {
         let mut times = vec![Vec::new(); contestants.len()];
@@ -77,7 +78,7 @@ impl Measure {
         figures.map(|(who, times)| Figure::new(who.role, who.name, Unit::Nanoseconds, median(times))).collect()
     }
 
-    /// How many rounds are run: more where the slowest contestant needs little time for one.
+    /// The number of rounds: more if the slowest contestant needs little time per round.
     fn rounds(&self, slowest: Duration) -> usize {
         match slowest {
             _ if self.quick => 5,
@@ -86,8 +87,7 @@ impl Measure {
         }
     }
 
-    /// How many operations a round can have without taking for ever, which is less for one that is a hundred times
-    /// slower than the others.
+    /// The number of operations per round, reduced for a contestant that is a hundred times slower than the others.
     fn affordable(&self, operations: usize, contestant: &mut Contestant<'_>) -> usize {
         let trial = operations.min(500);
         let each = nanoseconds((contestant.run)(trial)) / float(trial);
@@ -100,7 +100,7 @@ impl Measure {
     }
 }
 
-/// How long `work` takes. What it returns is used, so that nobody finds out that it need not be done.
+/// The time of `work`. The result passes a black box, so that the optimiser keeps the work.
 #[inline]
 pub fn timed(work: impl FnOnce() -> u64) -> Duration {
     let start = Instant::now();
@@ -108,7 +108,7 @@ pub fn timed(work: impl FnOnce() -> u64) -> Duration {
     start.elapsed()
 }
 
-/// How long two threads take that do `work` at the same time, each with its number; the slower of the two.
+/// Runs `work` in two concurrent threads, numbered 0 and 1, and returns the time of the slower thread.
 pub fn together(work: impl Fn(usize) -> u64 + Sync) -> Duration {
     let start = Barrier::new(2);
     thread::scope(|scope| {
@@ -123,28 +123,28 @@ pub fn together(work: impl Fn(usize) -> u64 + Sync) -> Duration {
     })
 }
 
-/// The middle one; of an even number, the greater of the two.
+/// The median; of an even number of values, the greater of the middle two.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A time as a number.
+/// A duration in nanoseconds.
 #[must_use]
 pub fn nanoseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }
 
-/// Whether instructions can be counted here.
+/// Whether Valgrind is available, to count instructions.
 #[must_use]
 pub fn can_count_instructions() -> bool {
     let valgrind = Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     valgrind.is_ok_and(|status| status.success())
 }
 
-/// Instructions per operation of contestant number `index`: `program` with `arguments` is run under callgrind with
-/// `operations`, and once more with none; what both have spent on getting ready cancels out.
+/// Instructions per operation of contestant number `index`. Runs `program` with `arguments` under callgrind, once with
+/// `operations` operations and once with 0; the cost of the setup cancels out.
 #[must_use]
 pub fn instructions(program: &Path, arguments: &[String], index: usize, operations: usize) -> Option<f64> {
     let with = collected(program, arguments, index, operations)?;

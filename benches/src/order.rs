@@ -1,17 +1,17 @@
-//! The order in which hosts are visited: random, and the same in every run.
+//! The order of visits to hosts: pseudo-random, and the same in every run.
 //!
-//! In: a seed. Out: numbers, shuffled slices, and walks that go round and round through a slice.
+//! In: a seed. Out: numbers, shuffled slices, and cyclic walks through a slice.
 
 use std::hint::black_box;
 
-/// Marsaglia's xorshift with 64 bits of state. Not for secrets.
+/// Marsaglia's xorshift with 64 bits of state. Not for cryptography.
 #[derive(Clone, Debug)]
 pub struct Xorshift {
     state: u64,
 }
 
 impl Xorshift {
-    /// Starts from `seed`; 0 is none, since it would stay 0 for ever.
+    /// Starts from `seed`. Sets the top bit, since a state of 0 would stay 0.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed | 1 << 63 }
@@ -29,7 +29,7 @@ impl Xorshift {
     /// The next number, below `limit`.
     #[inline]
     pub fn below(&mut self, limit: usize) -> usize {
-        // The high half of the product: no division, and the low bits of a xorshift are its weak ones.
+        // The high half of the product: no division, and xorshift's low bits are weak.
         #[expect(clippy::cast_possible_truncation, reason = "it is below `limit`, which is a `usize`")]
         let index = ((u128::from(self.next_u64()) * limit as u128) >> 64) as usize;
         index
@@ -44,8 +44,8 @@ pub fn shuffle<T>(items: &mut [T], seed: u64) {
     }
 }
 
-/// Goes round and round through a slice. Each call goes on where the last one stopped, so that a short call on a long
-/// slice does not find again what it has just read.
+/// A cyclic walk through a slice. Each call continues at the end of the last call, so that a short call on a long slice
+/// does not find its items in the cache.
 #[derive(Debug)]
 pub struct Walk<'a, T> {
     items: &'a [T],
@@ -53,13 +53,13 @@ pub struct Walk<'a, T> {
 }
 
 impl<'a, T> Walk<'a, T> {
-    /// Starts with the first of `items`, of which there must be one.
+    /// Starts with the first of `items`, which must not be empty.
     #[must_use]
     pub const fn new(items: &'a [T]) -> Self {
         Self { items, next: 0 }
     }
 
-    /// Visits `count` items, in stretches, and adds up what `visit` returns for each stretch.
+    /// Visits `count` items, in contiguous parts, and sums the results of `visit`.
     pub fn visit(&mut self, count: usize, mut visit: impl FnMut(&[T]) -> u64) -> u64 {
         let mut sum = 0_u64;
         let mut left = count;

@@ -1,10 +1,10 @@
-//! The table that `compare` prints.
+//! Formats the table of `compare`.
 //!
-//! In: checks, as they come. Out: lines. Ours stands first, with ratio, target and verdict; then the others.
+//! In: checks, in any order. Out: lines. Ours is first, with ratio, target and verdict; the rivals follow.
 
 use crate::check::{Check, Figure, Target};
 
-/// The line above all others.
+/// The header line.
 #[must_use]
 pub fn head() -> String {
     line(["row", "work", "contestant", "figure", "instr.", "ratio", "target", ""])
@@ -28,7 +28,7 @@ pub fn lines(row: u8, check: &Check) -> String {
     text
 }
 
-/// The lines of one point of the chart, which is not judged.
+/// The lines of one point of the chart, without a verdict.
 #[must_use]
 pub fn point(check: &Check) -> String {
     let figures = check.figures.iter().map(|figure| format!("    {:<28}  {:>12}\n", figure.who, figure.to_string()));
@@ -50,7 +50,7 @@ fn ratio(check: &Check) -> String {
     check.ratio().map_or_else(String::new, |ratio| fraction(ratio, ratio))
 }
 
-/// What has to hold, in words.
+/// The target in words.
 fn target(target: Target) -> String {
     match target {
         Target::Ratio(most) => format!("≤ {}", fraction(most, most)),
@@ -58,7 +58,7 @@ fn target(target: Target) -> String {
     }
 }
 
-/// A ratio in the form in which people read one of its size.
+/// A ratio, as `1/n` if `size` is small.
 fn fraction(value: f64, size: f64) -> String {
     if size < 0.1 { format!("1/{:.0}", 1.0 / value) } else { format!("{value:.2}") }
 }

@@ -1,7 +1,7 @@
-//! Any operations on hosts of every kind have the results, drops and counts that plain maps predict.
+//! Fuzz target: executes arbitrary operations on hosts of every kind, and compares the library with plain maps.
 //!
-//! In: bytes, which are taken for operations. Out: nothing, or a panic that says what was wrong. The operations and the
-//! maps are those of `tests/model.rs`, which also tries again what is kept in `fuzz/corpus`.
+//! In: bytes, decoded as operations. Out: a panic on the first difference in results, drops or counts. `tests/model.rs`
+//! uses the same operations and maps, and replays the files of `fuzz/corpus`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,29 +1,32 @@
-//! Models of `host/arc.rs` and what is in `host/arc/`: hosts are started, and let go of, while the table is swept,
-//! grows, and gets others at their addresses, by the accessors that users call:
+//! Loom models of `Arc` hosts (`host/arc.rs` and `host/arc/`), run through the accessors that users call.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_arc
 //! ```
 //!
-//! The table, its lock and its pace are loom's. So is the `Arc`, by `host/arc/modelled.rs`: it does to its counts what
-//! std's does, which loom would not see. What is freed is used again first, so a host that comes after one whose entry
-//! is gone has its address.
+//! In: threads that attach first fields to hosts, attach further field sets, drop hosts and sweep. Also in: growth of
+//! the side table, and reuse of the addresses of dead hosts. Out: an error for a data race, a wrong value or a leak.
 //!
-//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that sees it
-//! before the one, or is not known to be done before the other, is an error. All values are counted at the end.
+//! The side table, the logs and their locks use loom's primitives. `host/arc/modelled.rs` replaces the `Arc` of std,
+//! whose counts are invisible to loom; the replacement performs the same operations on the counts. It allocates the
+//! first free block, so a new host gets the address of a host whose entry was removed.
+//!
+//! A value contains a loom `UnsafeCell`. The constructor and the destructor write to the cell. Loom reports a data race
+//! if a read is not ordered after the constructor, or not ordered before the destructor. Each model counts the live
+//! values at the end.
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
 //! | the `Acquire` fence of `host/arc/kept.rs` | `a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept` |
-//! | that and the look at the weak count | `the_last_arc_is_dropped_while_the_table_is_swept` |
-//! | the `Weak` that an entry keeps; the look at the count; its being 0 | `the_last_arc_is_dropped_while_the_table_is_swept` |
+//! | that fence and the load of the weak count | `the_last_arc_is_dropped_while_the_table_is_swept` |
+//! | the `Weak` that an entry keeps; the load of the count; the comparison with 0 | `the_last_arc_is_dropped_while_the_table_is_swept` |
 //! | the lock, between the look and the change, in `exchange` | `a_host_gets_a_value_or_a_field_set_while_another_is_entered` |
 //! | `Release` of `Guard::replace` | `a_host_gets_another_field_set_while_the_array_is_replaced` |
-//! | `Acquire` of the array, `Release` of `grow` | `two_threads_start_a_host` |
+//! | `Acquire` of the array, `Release` of `replace_array` | `two_threads_start_a_host` |
 //!
-//! None fails without the look at the weak count alone: it is for `try_unwrap` and `make_mut`, and what it does for
-//! them is not promised by the language, as the last model shows. Nor does any fail if growth leaves the marks behind,
-//! as it should be.
+//! Without only the load of the weak count, no model fails. The load is for `try_unwrap` and `make_mut`; the language
+//! does not promise the order that the load gives, as the last model shows. No model fails either if growth does not
+//! copy the overflow bits: growth inserts every key anew, and so sets the bits anew.
 #![cfg(loom)]
 
 use std::sync::atomic::AtomicUsize as Plain;
@@ -35,7 +38,8 @@ use loom::thread;
 use shadow_runtime::__private::modelled_arc::{Arc, Weak};
 use shadow_runtime::{registry, shadow};
 
-/// A host, and how many values there are of all hosts of a run. That is not loom's: it orders nothing.
+/// A host, with a counter of the live values of all hosts in one execution. The counter is an atomic of std, which loom
+/// does not see, so the counter creates no happens-before edge.
 struct Thing {
     alive: std::sync::Arc<Plain>,
 }
@@ -45,30 +49,30 @@ struct Value {
     alive: std::sync::Arc<Plain>,
 }
 
-// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models
-// check.
+// SAFETY: only `new` and `drop` write to `number`, and threads only read in between. The models check this claim: loom
+// reports every data race on `number`.
 unsafe impl Send for Value {}
-// SAFETY: as above.
+// SAFETY: shared references only read `number`; loom reports a write that races with a read.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn new(number: usize, host: &Thing) -> Self {
         host.alive.fetch_add(1, Relaxed);
         let value = Self { number: UnsafeCell::new(0), alive: std::sync::Arc::clone(&host.alive) };
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `new` has not returned `value`, so no other thread can access `number`.
         value.number.with_mut(|place| unsafe { *place = number });
         value
     }
 
     fn number(&self) -> usize {
-        // SAFETY: nobody writes to it while it is borrowed.
+        // SAFETY: only `new` and `drop` write to `number`, and neither runs during the borrow of `self`.
         self.number.with(|number| unsafe { *number })
     }
 }
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: it is borrowed exclusively.
+        // SAFETY: `&mut self` is exclusive.
         self.number.with_mut(|number| unsafe { *number = usize::MAX });
         self.alive.fetch_sub(1, Relaxed);
     }
@@ -89,8 +93,8 @@ shadow! {
     trait StillMore for Arc<Thing> { attach fourth: Value; }
 }
 
-/// Runs these in threads of their own, for a host that has nothing yet, and then `look`. It is let go of when that is
-/// done: threads share it by an `Arc` of std's, for that and for nothing else.
+/// Runs two steps for one new host, in a thread for each step, and then `look`. The threads share the `Arc` through an
+/// outer `Arc` of std, so the steps do not change the modelled strong count. The model drops the host at the end.
 fn model(steps: [fn(&Arc<Thing>); 2], look: fn(&Arc<Thing>)) {
     with_hosts(2, move |new| {
         let host = std::sync::Arc::new(new());
@@ -105,8 +109,8 @@ fn model(steps: [fn(&Arc<Thing>); 2], look: fn(&Arc<Thing>)) {
     });
 }
 
-/// Runs a model, to which it gives what makes new hosts. All are let go of when it is done, and a sweep then drops the
-/// fields of those that no other sweep has dropped. A thread that could go on is switched from so often at the most.
+/// Runs a model with at most `preemptions` preemptions per execution. The model gets a constructor of hosts, and drops
+/// all hosts at the end. A final sweep then drops the remaining fields.
 fn with_hosts(preemptions: usize, run: impl Fn(&dyn Fn() -> Arc<Thing>) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -131,13 +135,15 @@ fn third(host: &Arc<Thing>) {
     assert!(host.attach_third(Value::new(3, host)).is_ok());
 }
 
-/// Outcomes: one initialises and starts the host with a set that has the value; the other waits, and finds it.
+/// Outcomes: one thread initialises the field and inserts the first field set with the value. The other thread waits,
+/// and finds the value.
 #[test]
 fn two_threads_start_a_host() {
     model([first, first], first);
 }
 
-/// Outcomes: one starts the host, or the other enters its set first, into which the value goes then.
+/// Outcomes: one thread inserts the first field set with the value; or the other thread inserts the field set first,
+/// and the value is stored in this field set.
 #[test]
 fn a_host_is_started_while_it_is_entered() {
     model([first, second], |host| {
@@ -146,7 +152,7 @@ fn a_host_is_started_while_it_is_entered() {
     });
 }
 
-/// Outcomes: two sets start the host, so that the later becomes part of a list.
+/// Outcomes: the threads insert two field sets, and the later field set becomes part of a list.
 #[test]
 fn a_host_is_started_by_two_field_sets() {
     model([first, third], |host| {
@@ -155,8 +161,8 @@ fn a_host_is_started_by_two_field_sets() {
     });
 }
 
-/// Outcomes: the first field set gets another value before or after a list is made of it; or two others are entered,
-/// one after the other. Nothing is lost.
+/// Outcomes: the first field set gets a second value before or after the field set becomes part of a list; or two more
+/// field sets are inserted, in either order. No value is lost.
 #[test]
 fn a_host_gets_a_value_or_a_field_set_while_another_is_entered() {
     let fourth = |host: &Arc<Thing>| assert!(host.attach_fourth(Value::new(4, host)).is_ok());
@@ -177,7 +183,7 @@ fn a_host_gets_a_value_or_a_field_set_while_another_is_entered() {
     }
 }
 
-/// Outcomes: the reader sees nothing, or the value as it was made, by the mark or without.
+/// Outcomes: the reader sees no value, or a fully initialised value, with or without the first-ready mark (N4).
 #[test]
 fn a_host_is_looked_at_while_it_is_started() {
     let look = |host: &Arc<Thing>| {
@@ -199,7 +205,7 @@ fn with_first(new: &dyn Fn() -> Arc<Thing>) -> Arc<Thing> {
     host
 }
 
-/// A thread that uses a host's fields, and lets go of it.
+/// Spawns a thread that uses a host's fields, and then drops the host.
 fn last_use(host: Arc<Thing>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         first(&host);
@@ -207,13 +213,14 @@ fn last_use(host: Arc<Thing>) -> thread::JoinHandle<()> {
     })
 }
 
-/// Sweeps, in a thread of its own.
+/// Spawns a thread that sweeps.
 fn sweeper() -> thread::JoinHandle<usize> {
     thread::spawn(|| registry().sweep())
 }
 
-/// Outcomes: the sweep finds the host gone, and its value is dropped after its last use; or it does not, and the value
-/// stays until the next sweep. The last of the `Arc`'s counts to go is that of the `Arc`s, or that of the entry.
+/// Outcomes: the sweep finds the host dead, and drops the value after the last use; or the sweep finds the host alive,
+/// and the value stays until the next sweep. Either the thread's strong count or the entry's weak count is released
+/// last.
 #[test]
 fn the_last_arc_is_dropped_while_the_table_is_swept() {
     with_hosts(3, |new| {
@@ -224,7 +231,7 @@ fn the_last_arc_is_dropped_while_the_table_is_swept() {
     });
 }
 
-/// Outcomes: as above; either of the two is the last, and the value is dropped after both have used it.
+/// Outcomes: either of the two `Arc`s is dropped last. The sweep drops the value after the uses by both threads.
 #[test]
 fn two_arcs_are_dropped_while_the_table_is_swept() {
     with_hosts(3, |new| {
@@ -238,7 +245,7 @@ fn two_arcs_are_dropped_while_the_table_is_swept() {
     });
 }
 
-/// Outcomes: one of the two sweeps finds the host gone, or neither does; never both.
+/// Outcomes: one of the two sweeps finds the host dead, or neither sweep does; never both sweeps.
 #[test]
 fn the_last_arc_is_dropped_while_two_sweep() {
     with_hosts(3, |new| {
@@ -249,7 +256,7 @@ fn the_last_arc_is_dropped_while_two_sweep() {
     });
 }
 
-/// Outcomes: a `Weak` makes another `Arc`, and the host lives on with its fields; or it comes too late, and makes none.
+/// Outcomes: the upgrade of a `Weak` succeeds, and the host keeps its fields; or the upgrade comes too late, and fails.
 #[test]
 fn a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept() {
     with_hosts(3, |new| {
@@ -269,9 +276,9 @@ fn a_weak_is_upgraded_while_the_last_arc_is_dropped_and_the_table_is_swept() {
     });
 }
 
-/// Outcomes: the new host has the address of the one that is gone, since that was swept, or another; either way it
-/// starts without fields, and has its own after that. The sweep finds one host gone, or none, but never the new one;
-/// the attach sweeps too, and may have been first.
+/// Outcomes: the new host gets the address of the dead host, after the sweep of the dead host, or a different address.
+/// In both cases the new host starts without fields, and later has its own fields. The sweep finds at most the dead
+/// host, and never the new host. The attach sweeps too, and may sweep the dead host first.
 #[test]
 fn an_address_is_used_again_while_the_last_arc_is_dropped_and_the_table_is_swept() {
     with_hosts(3, |new| {
@@ -297,8 +304,8 @@ fn an_address_is_used_again_while_the_last_arc_is_dropped_and_the_table_is_swept
     });
 }
 
-/// Outcomes: what is alive is found while what is gone is swept beside it, and gets another field set meanwhile, so
-/// that its entry is replaced.
+/// Outcomes: a thread finds the fields of the live host during the sweep of the dead host. Meanwhile the live host gets
+/// a second field set, which replaces the host's entry.
 #[test]
 fn a_host_gets_another_field_set_while_another_host_is_swept() {
     with_hosts(3, |new| {
@@ -317,13 +324,14 @@ fn a_host_gets_another_field_set_while_another_host_is_swept() {
     });
 }
 
-/// Outcomes: the reader finds nothing, or the value as it was made, in either array. The host's entry is made one of
-/// two field sets before the array is replaced, and is copied; or after, in the new one: both happen under the lock, so
-/// it is lost to none but who still has the old one.
+/// Outcomes: the reader finds no value, or a fully initialised value, in either array. The writer adds the second field
+/// set to the host's entry before the growth, and the growth copies the entry; or after the growth, in the new array.
+/// Both changes are made under the shard's lock, so only a reader that still has the old array misses the second field
+/// set.
 #[test]
 fn a_host_gets_another_field_set_while_the_array_is_replaced() {
     with_hosts(2, |new| {
-        // With the seventh host the array is too small.
+        // The seventh host makes the array grow.
         let hosts = [(); 6].map(|()| new());
         hosts.iter().for_each(second);
         let seventh = new();
@@ -348,10 +356,9 @@ fn a_host_gets_another_field_set_while_the_array_is_replaced() {
     });
 }
 
-/// Outcomes: a sweep that is early drops the value before its last use is known to be over, which is what is known not
-/// to be promised: `try_unwrap` takes the count to 0 without a `Release`, so that a sweep may come before the `Release`
-/// with which it gives up the other count. See "Known limits" in `ARCHITECTURE.md`. When this model passes, that can
-/// go.
+/// The known limit of `try_unwrap`: an early sweep drops the value before the end of the last use is visible.
+/// `try_unwrap` takes the strong count to 0 without `Release`, and releases the weak count later; the sweep may fall
+/// between the two. See "Known limits" in `ARCHITECTURE.md`. If this model passes one day, remove that section.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn an_arc_is_unwrapped_while_the_table_is_swept() {

@@ -1,12 +1,16 @@
-//! Models of the cells that are written once, of the mark, and of claims, by the accessors that users call:
+//! Loom models of write-once cells (`attach`, `get_or_attach`), of the first-ready mark (N4) and of claims
+//! (`claim.rs`), run through the accessors that users call.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_cells
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made: a reader that sees it before is an error. The
-//! record of a claim has one, too. Each of these orderings, weakened to `Relaxed` alone, or to the other half, fails a
-//! model; those of the mark, and of field sets, are in `loom_nodes.rs`:
+//! In: threads that attach, initialise and read fields. Out: an error for a data race, a wrong value, or a second run
+//! of an initialiser. Neighbour: `loom_nodes.rs`, with the orderings of the mark and of field sets.
+//!
+//! A value contains a loom `UnsafeCell`, to which the constructor writes; the record of a claim does, too. Loom reports
+//! a data race if a read is not ordered after the constructor. Each ordering of the table, alone weakened to `Relaxed`
+//! or to its other half, fails a model:
 //!
 //! | ordering | model that fails |
 //! |---|---|
@@ -17,8 +21,8 @@
 //! | `Claims::take`, where a claim is listed, `Acquire` | `three_threads_initialise_two_fields` |
 //! | `Claims::let_go`, `Release` | `three_threads_initialise_two_fields` |
 //!
-//! A claim that is listed, and a thread that waits, are in lists of records on stacks. Each of these, left out, fails a
-//! model:
+//! A listed claim and a waiting thread are records on stacks, in two linked lists. Each step of the next table, left
+//! out, fails a model:
 //!
 //! | left out | model that fails |
 //! |---|---|
@@ -38,24 +42,25 @@ struct Value {
     number: UnsafeCell<usize>,
 }
 
-// SAFETY: `number` is written where the value is made, and only read after that, which is what the models check.
+// SAFETY: only `new` writes to `number`, before any sharing; threads only read afterwards. The models check this claim:
+// loom reports every data race on `number`.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn new(number: usize) -> Self {
         let value = Self { number: UnsafeCell::new(0) };
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `new` has not returned `value`, so no other thread can access `number`.
         value.number.with_mut(|place| unsafe { *place = number });
         value
     }
 
     fn number(&self) -> usize {
-        // SAFETY: nobody writes to it any more.
+        // SAFETY: only `new` writes to `number`, before any sharing.
         self.number.with(|number| unsafe { *number })
     }
 }
 
-/// The first field has the mark, the second has not.
+/// The first field has the first-ready mark (N4); the second field does not.
 #[derive(Default, Shadow)]
 #[shadow_field(attach marked: Value)]
 #[shadow_field(attach unmarked: Value)]
@@ -70,7 +75,7 @@ struct Made {
     shadow: ShadowFields,
 }
 
-// Another field set of the same host.
+// A second field set of the same host.
 shadow! {
     impl Made { attach more: Value; }
 }
@@ -89,7 +94,7 @@ fn beside<H: Send + Sync + 'static, R: 'static>(
     thread::spawn(move || run(&host))
 }
 
-/// Outcomes: one attaches, the other gets its value back; both see the value of the first.
+/// Outcomes: one attach succeeds, and the other attach hands its value back. Both threads see the attached value.
 #[test]
 fn two_threads_attach() {
     model(|| {
@@ -101,7 +106,7 @@ fn two_threads_attach() {
     });
 }
 
-/// Outcomes: as above, for a field that has no mark.
+/// Outcomes: as for `two_threads_attach`, with a field without the mark.
 #[test]
 fn two_threads_attach_an_unmarked_field() {
     model(|| {
@@ -113,7 +118,7 @@ fn two_threads_attach_an_unmarked_field() {
     });
 }
 
-/// Outcomes: the reader sees nothing, or the value as it was made.
+/// Outcomes: the reader sees no value, or a fully initialised value.
 #[test]
 fn a_field_is_read_while_it_is_attached() {
     model(|| {
@@ -132,7 +137,7 @@ fn a_field_is_read_while_it_is_attached() {
     });
 }
 
-/// Outcomes: the reader sees nothing, or the value as it was made, by the mark or without.
+/// Outcomes: the reader sees no value, or a fully initialised value, with or without the first-ready mark.
 #[test]
 fn a_field_is_read_while_it_is_attached_first() {
     model(|| {
@@ -144,7 +149,7 @@ fn a_field_is_read_while_it_is_attached_first() {
     });
 }
 
-/// Outcomes: one of the initialisers has run, the other has not; both find its value.
+/// Outcomes: one initialiser runs, and both threads find its value.
 #[test]
 fn two_threads_initialise() {
     model(|| {
@@ -167,7 +172,8 @@ fn two_threads_initialise() {
     });
 }
 
-/// Outcomes: whoever is first fails or attaches; if the failing one is first, the other attaches all the same.
+/// Outcomes: the first initialiser fails or attaches. If the failing initialiser is first, the other initialiser still
+/// attaches.
 #[test]
 fn an_initialiser_fails_beside_one_that_succeeds() {
     model(|| {
@@ -178,7 +184,7 @@ fn an_initialiser_fails_beside_one_that_succeeds() {
     });
 }
 
-/// Outcomes: the reader sees nothing, or the value as it was made, in a field set that was there before.
+/// Outcomes: the reader sees no value, or a fully initialised value. The field set was published before.
 #[test]
 fn a_field_is_looked_at_while_it_is_initialised() {
     model(|| {
@@ -190,7 +196,7 @@ fn a_field_is_looked_at_while_it_is_initialised() {
     });
 }
 
-/// Outcomes: two fields of one host are claimed by two threads; both are there.
+/// Outcomes: two threads claim two fields of one host, and attach both values.
 #[test]
 fn two_threads_initialise_two_fields() {
     model(|| {
@@ -201,8 +207,9 @@ fn two_threads_initialise_two_fields() {
     });
 }
 
-/// Outcomes: another field set makes a list of the node, with the mark or without; or that set is first, and it is the
-/// other that becomes part of a list. Either way nothing is lost, and a reader sees each value as it was made.
+/// Outcomes: the second field set makes a list of the first node, with or without the first-ready mark; or the second
+/// field set is inserted first, and the first node becomes part of a list. In both cases no value is lost, and a reader
+/// sees each value fully initialised.
 #[test]
 fn a_field_is_attached_while_another_field_set_is_pushed() {
     for is_there in [false, true] {
@@ -224,8 +231,9 @@ fn a_field_is_attached_while_another_field_set_is_pushed() {
     }
 }
 
-/// Outcomes: a failing, a panicking and a winning initialiser: those that come before the winner attach nothing, those
-/// that come after have its value; whoever is made to wait by one that ends without a value runs its own.
+/// Outcomes: a failing, a panicking and a succeeding initialiser. Before the success, an initialiser attaches no value;
+/// after the success, each thread gets the attached value. A thread that waited for a failed or panicking initialiser
+/// runs its own initialiser.
 #[test]
 fn an_initialiser_fails_and_another_panics_beside_one_that_succeeds() {
     model(|| {
@@ -241,7 +249,8 @@ fn an_initialiser_fails_and_another_panics_beside_one_that_succeeds() {
     });
 }
 
-/// How often the initialisers of the two fields have run. Not loom's: it orders nothing.
+/// The number of runs of each field's initialiser. Atomics of std, which loom does not see, so they create no
+/// happens-before edge.
 #[derive(Default)]
 struct Runs([std::sync::atomic::AtomicUsize; 2]);
 
@@ -263,7 +272,7 @@ impl Runs {
     }
 }
 
-/// Runs each of these in a thread of its own, and asserts that each initialiser has run so often.
+/// Runs each step in a thread of its own, and asserts the numbers of runs of the two initialisers.
 fn three_threads(steps: [fn(&Runs, &Made); 3], expected: [usize; 2]) {
     model(move || {
         let host = Arc::new(Made::default());
@@ -279,14 +288,15 @@ fn three_threads(steps: [fn(&Runs, &Made); 3], expected: [usize; 2]) {
     });
 }
 
-/// Outcomes: one initialises, those that find it at that list its claim and wait, or come when that is let go of.
+/// Outcomes: one thread initialises. The other threads list the initialiser's claim and wait, or come after the release
+/// of the claim.
 #[test]
 fn three_threads_initialise() {
     three_threads([Runs::unmarked, Runs::unmarked, Runs::unmarked], [0, 1]);
 }
 
-/// Outcomes: all claims share a slot, so that one of another field is in the table alone, and the field that was done
-/// by one thread is found to be done by another that finds the slot of the third.
+/// Outcomes: all claims hash to one slot, so a claim of the second field is in the table alone. A thread that takes
+/// over the slot from the other field's claim still sees that its own field is attached.
 #[test]
 fn three_threads_initialise_two_fields() {
     three_threads([Runs::unmarked, Runs::marked, Runs::unmarked], [1, 1]);

@@ -1,13 +1,16 @@
-//! Models of `raw::Id` and `raw::UpdateId`, by the methods that users call: what their numbers name, which objects have
-//! them, and the detaches of all of them. `loom_raw.rs` has those of one table alone.
+//! Loom models of `raw::Id` and `raw::UpdateId`, run through the methods that users call.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_ids
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that uses it
-//! beside either is an error. Values are counted: at the end of a model all are dropped. Each of these, left out, fails
-//! a model:
+//! In: threads that attach, read, update and detach, by id and by object. Out: an error for a data race, a wrong value,
+//! a leak, or a table and a list of kinds that disagree. Neighbour: `loom_raw.rs`, with the models of one table of
+//! values that are replaced.
+//!
+//! A value contains a loom `UnsafeCell`. The constructor and the destructor write to the cell. Loom reports a data race
+//! if a read is not ordered after the constructor, or not ordered before the destructor. Each model counts the live
+//! values at the end. Each step of the table, left out, fails a model:
 //!
 //! | left out | model that fails |
 //! |---|---|
@@ -31,34 +34,34 @@ use loom::model::Builder;
 use loom::thread;
 use shadow_runtime::raw::{self, Id, UpdateId};
 
-/// How many values there are, and how many initialisers have run. Not loom's: nothing is concluded from them but at the
-/// end.
+/// The number of live values, or of runs of initialisers. An atomic of std, which loom does not see; a model reads the
+/// number only at the end.
 type Count = std::sync::Arc<Plain>;
 
-/// Its alignment gives its node memory that is used again first (`memory/mod.rs`).
+/// The alignment makes the allocator of `memory/mod.rs` reuse the node's memory first.
 #[repr(align(128))]
 struct Value {
     number: UnsafeCell<usize>,
     alive: Count,
 }
 
-// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models
-// check.
+// SAFETY: only `new` and `drop` write to `number`, and threads only read in between. The models check this claim: loom
+// reports every data race on `number`.
 unsafe impl Send for Value {}
-// SAFETY: as above.
+// SAFETY: shared references only read `number`; loom reports a write that races with a read.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn new(number: usize, alive: &Count) -> Self {
         alive.fetch_add(1, Relaxed);
         let value = Self { number: UnsafeCell::new(0), alive: Count::clone(alive) };
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `new` has not returned `value`, so no other thread can access `number`.
         value.number.with_mut(|place| unsafe { *place = number });
         value
     }
 
     fn number(&self) -> usize {
-        // SAFETY: nobody writes to it while it is borrowed.
+        // SAFETY: only `new` and `drop` write to `number`, and neither runs during the borrow of `self`.
         self.number.with(|number| unsafe { *number })
     }
 }
@@ -71,7 +74,7 @@ impl Clone for Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: it is borrowed exclusively.
+        // SAFETY: `&mut self` is exclusive.
         self.number.with_mut(|number| unsafe { *number = usize::MAX });
         self.alive.fetch_sub(1, Relaxed);
     }
@@ -80,12 +83,12 @@ impl Drop for Value {
 const ONCE: Id<Value> = Id::new(1);
 const NEWEST: UpdateId<Value> = UpdateId::new(2);
 
-/// The address of an object, which nobody looks behind. They are the same in all runs.
+/// The address of an object, which no code dereferences. The addresses are the same in all executions.
 fn object(number: usize) -> *const () {
     ptr::without_provenance(number * 16)
 }
 
-/// Runs a model, and then detaches what the objects have.
+/// Runs a model, and then detaches the fields of the objects.
 fn model(run: impl Fn(&Count) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
@@ -93,7 +96,7 @@ fn model(run: impl Fn(&Count) + Sync + Send + 'static) {
     builder.check(move || {
         let alive = Count::default();
         run(&alive);
-        // SAFETY: nobody has a reference to a value any more.
+        // SAFETY: all threads of the model have ended, so no thread holds a reference to a value.
         (1..=2).for_each(|number| _ = unsafe { raw::detach_object(object(number)) });
         assert_eq!(alive.load(Relaxed), 0, "alive without its object");
     });
@@ -105,39 +108,41 @@ fn beside<R: 'static>(alive: &Count, run: impl FnOnce(&Count) -> R + 'static) ->
 }
 
 fn attach(id: Id<Value>, at: usize, number: usize, alive: &Count) -> bool {
-    // SAFETY: the object is an address alone, and models detach nothing that they attach meanwhile.
+    // SAFETY: the object is only an address, so the object outlives the field. No model detaches a field of `ONCE`
+    // while a thread attaches or reads the same field of the same object.
     unsafe { id.attach(object(at), Value::new(number, alive)) }.is_ok()
 }
 
-/// 0 if there is none.
+/// Returns 0 if the object has no value.
 fn get(id: Id<Value>, at: usize) -> usize {
-    // SAFETY: as in `attach`.
+    // SAFETY: no model detaches a field of `ONCE` while a thread attaches or reads the same field of the same object.
     unsafe { id.get(object(at)) }.unwrap().map_or(0, Value::number)
 }
 
-/// The previous, or 0 if there is none.
+/// Returns the previous value's number, or 0 if the object had no value.
 fn update(at: usize, number: usize, alive: &Count) -> usize {
-    // SAFETY: the object is an address alone.
+    // SAFETY: the object is only an address, so the object outlives the field.
     let previous = unsafe { NEWEST.get_or_update(object(at), Value::new(number, alive)) };
     previous.ok().unwrap().map_or(0, |value| value.number())
 }
 
-/// 0 if there is none.
+/// Returns 0 if the object has no value.
 fn newest(at: usize) -> usize {
-    // SAFETY: as in `update`.
+    // SAFETY: the object is only an address, so all fields at the address are the object's.
     unsafe { NEWEST.get(object(at)) }.unwrap().map_or(0, |value| value.number())
 }
 
-/// The numbers of all values that were detached.
+/// Returns the numbers of all detached values.
 fn detach_all_newest() -> Vec<usize> {
     let mut numbers = Vec::new();
-    // SAFETY: nobody has a reference to a value of an `UpdateId`.
+    // SAFETY: `UpdateId` hands out clones, so no thread holds a reference to a value.
     let count = unsafe { NEWEST.detach_all(|_, value| numbers.push(value.number())) }.unwrap();
     assert_eq!(count, numbers.len());
     numbers
 }
 
-/// Outcomes: one attaches, the other gets its value back; one of the two has its number named, the other finds that.
+/// Outcomes: one thread attaches, and the other attach hands its value back. One of the two threads binds the number to
+/// the type, and the other thread finds the binding.
 #[test]
 fn two_threads_attach() {
     model(|alive| {
@@ -148,8 +153,8 @@ fn two_threads_attach() {
     });
 }
 
-/// Outcomes: one of the initialisers has run, the other has not; both find its value. Who claims the place after the
-/// other was done finds the value at its second look.
+/// Outcomes: one initialiser runs, and both threads find its value. A thread that claims the place after the other
+/// thread's attach finds the value by the second lookup.
 #[test]
 fn two_threads_initialise() {
     model(|alive| {
@@ -161,7 +166,8 @@ fn two_threads_initialise() {
                     runs.fetch_add(1, Relaxed);
                     Ok::<_, Infallible>(Value::new(number, alive))
                 };
-                // SAFETY: as in `attach`.
+                // SAFETY: no thread detaches a field of `ONCE` during the call, or before the last use of the
+                // reference.
                 unsafe { ONCE.get_or_attach(object(1), init) }.unwrap().number()
             })
         });
@@ -171,8 +177,8 @@ fn two_threads_initialise() {
     });
 }
 
-/// Outcomes: one has the number named, and the other finds it named, at the latest under the lock; so both values are
-/// found.
+/// Outcomes: one thread binds the number to the type. The other thread finds the binding, under the lock at the latest.
+/// So both values are found.
 #[test]
 fn two_threads_name_a_number() {
     model(|alive| {
@@ -184,7 +190,8 @@ fn two_threads_name_a_number() {
     });
 }
 
-/// Outcomes: the reader finds nothing, or the value as it was made, whatever it has seen of what the number names.
+/// Outcomes: the reader finds no value, or a fully initialised value, whether or not the reader sees the binding of the
+/// number.
 #[test]
 fn a_value_is_looked_for_while_it_is_attached() {
     model(|alive| {
@@ -195,7 +202,8 @@ fn a_value_is_looked_for_while_it_is_attached() {
     });
 }
 
-/// Outcomes: what is attached meanwhile is detached with the others, or stays; nothing is detached twice, or lost.
+/// Outcomes: `detach_all` detaches the concurrent attach's value together with the other values, or the value stays. No
+/// value is detached twice or lost.
 #[test]
 fn all_are_detached_while_one_is_attached() {
     model(|alive| {
@@ -210,8 +218,8 @@ fn all_are_detached_while_one_is_attached() {
     });
 }
 
-/// Outcomes: the first value is replaced and the second detached, or the first is detached and the second attached
-/// after it, to be detached as well, by who looks for it again, or to stay. Each value comes out once.
+/// Outcomes: the update replaces the first value, and `detach_all` detaches the second; or `detach_all` detaches the
+/// first value, and the update attaches the second, which stays. Each value is returned once.
 #[test]
 fn all_are_detached_while_one_is_updated() {
     model(|alive| {
@@ -223,7 +231,7 @@ fn all_are_detached_while_one_is_updated() {
     });
 }
 
-/// Outcomes: a reader sees the value or none, and it is dropped after that, by the reader or by who detaches it.
+/// Outcomes: the reader sees the value or no value. The reader or the detacher drops the value after the read.
 #[test]
 fn all_are_detached_while_one_is_read() {
     model(|alive| {
@@ -236,13 +244,13 @@ fn all_are_detached_while_one_is_read() {
     });
 }
 
-/// Outcomes: all of one id are detached; another id is attached to the same object, and stays, and is seen as it was
-/// made.
+/// Outcomes: `detach_all` of one id detaches its field. A second id, attached to the same object meanwhile, stays
+/// attached, and its value is found fully initialised.
 #[test]
 fn all_are_detached_while_another_id_is_attached() {
     model(|alive| {
         assert!(attach(ONCE, 1, 1, alive));
-        // SAFETY: nobody has a reference to a value.
+        // SAFETY: no thread holds a reference to a value of `ONCE`.
         let detacher = beside(alive, |_| assert_eq!(unsafe { ONCE.detach_all(|_, value| drop(value)) }.unwrap(), 1));
         let attacher = beside(alive, |alive| {
             assert_eq!(update(1, 2, alive), 0);
@@ -254,7 +262,7 @@ fn all_are_detached_while_another_id_is_attached() {
     });
 }
 
-/// Outcomes: two detach all; each value comes out for one of them.
+/// Outcomes: two threads call `detach_all`; exactly one of them gets each value.
 #[test]
 fn two_detach_all() {
     model(|alive| {
@@ -267,13 +275,13 @@ fn two_detach_all() {
     });
 }
 
-/// Outcomes: a reader of a field of an object whose fields are all detached sees the value or none, and it is dropped
-/// after that, by the reader or by who detaches it.
+/// Outcomes: a reader sees the value or no value while a thread detaches all fields of the object. The reader or the
+/// detacher drops the value after the read.
 #[test]
 fn an_object_is_detached_while_a_field_is_read() {
     model(|alive| {
         update(1, 1, alive);
-        // SAFETY: nobody has a reference to a value of an `UpdateId`.
+        // SAFETY: `UpdateId` hands out clones, so no thread holds a reference to a value.
         let detacher = beside(alive, |_| assert_eq!(unsafe { raw::detach_object(object(1)) }, 1));
         let reader = beside(alive, |_| assert!(newest(1) <= 1));
         detacher.join().unwrap();
@@ -282,12 +290,13 @@ fn an_object_is_detached_while_a_field_is_read() {
     });
 }
 
-/// Outcomes: an update comes before the detach of its object, and its value is detached; or after it, and stays.
+/// Outcomes: the update comes before the object's detach, and the new value is detached; or after the detach, and the
+/// new value stays.
 #[test]
 fn an_object_is_detached_while_a_field_is_updated() {
     model(|alive| {
         update(1, 1, alive);
-        // SAFETY: nobody has a reference to a value of an `UpdateId`.
+        // SAFETY: `UpdateId` hands out clones, so no thread holds a reference to a value.
         let detacher = beside(alive, |_| assert_eq!(unsafe { raw::detach_object(object(1)) }, 1));
         let updater = beside(alive, |alive| update(1, 2, alive));
         detacher.join().unwrap();
@@ -295,49 +304,49 @@ fn an_object_is_detached_while_a_field_is_updated() {
     });
 }
 
-/// Outcomes: an attach of one id comes before the detach of its object, and its value is detached with the other; or
-/// after it, and stays. What the object has and what the tables have agree either way.
+/// Outcomes: the attach of the second id comes before the object's detach, and both values are detached; or after the
+/// detach, and the second value stays. In both cases the object's list of kinds agrees with the tables.
 #[test]
 fn an_object_is_detached_while_another_id_is_attached() {
     const OTHER: UpdateId<Value> = UpdateId::new(3);
     model(|alive| {
         update(1, 1, alive);
-        // SAFETY: nobody has a reference to a value of an `UpdateId`.
+        // SAFETY: `UpdateId` hands out clones, so no thread holds a reference to a value.
         let all = beside(alive, |_| unsafe { raw::detach_object(object(1)) });
         let attacher = beside(alive, |alive| {
-            // SAFETY: the object is an address alone.
+            // SAFETY: the object is only an address, so the object outlives the field.
             let previous = unsafe { OTHER.get_or_update(object(1), Value::new(2, alive)) };
             assert!(previous.ok().unwrap().is_none());
         });
         attacher.join().unwrap();
         let detached = all.join().unwrap();
-        // SAFETY: as above.
+        // SAFETY: the object is only an address, so all fields at the address are the object's.
         let left = unsafe { OTHER.get(object(1)) }.unwrap().is_some();
         assert_eq!(detached, if left { 1 } else { 2 });
-        // SAFETY: as above.
+        // SAFETY: `UpdateId` hands out clones, so no thread holds a reference to a value.
         assert_eq!(unsafe { raw::detach_object(object(1)) }, usize::from(left), "listed if it is there");
     });
 }
 
-/// Outcomes: two ids of one object are detached, by two threads, from a list of the two; nothing is left of it.
+/// Outcomes: two threads detach the two ids of one object, and the object's list of kinds is empty afterwards.
 #[test]
 fn two_ids_of_one_object_are_detached() {
     model(|alive| {
         assert!(attach(ONCE, 1, 1, alive));
         update(1, 2, alive);
-        // SAFETY: nobody has a reference to a value.
+        // SAFETY: no thread holds a reference to a value of `ONCE`.
         let once = beside(alive, |_| unsafe { ONCE.detach(object(1)) }.unwrap().map(|value| value.number()));
-        // SAFETY: as above.
+        // SAFETY: the object is only an address, so all fields at the address are the object's.
         let newest = beside(alive, |_| unsafe { NEWEST.detach(object(1)) }.unwrap().map(|value| value.number()));
         assert_eq!((once.join().unwrap(), newest.join().unwrap()), (Some(1), Some(2)));
-        // SAFETY: as above.
+        // SAFETY: both values were moved out and dropped, so no thread holds a reference to a value.
         assert_eq!(unsafe { raw::detach_object(object(1)) }, 0);
         assert_eq!(alive.load(Relaxed), 0);
     });
 }
 
-/// Outcomes: two threads attach where the tables, of one shard each, are full: of objects, and of the number. One of
-/// them replaces each array, with nothing else locked, and the other finds it replaced.
+/// Outcomes: two threads attach while the table of objects and the table of the number, each of one shard, are full.
+/// One of the threads replaces each array, with no other lock held, and the other thread finds the replaced array.
 #[test]
 fn two_threads_attach_where_the_tables_are_full() {
     model(|alive| {
@@ -348,7 +357,7 @@ fn two_threads_attach_where_the_tables_are_full() {
         assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
         for number in 1..=8 {
             assert_eq!(get(ONCE, number), number);
-            // SAFETY: nobody has a reference to a value.
+            // SAFETY: no thread holds a reference to a value.
             assert_eq!(unsafe { raw::detach_object(object(number)) }, 1);
         }
     });

@@ -1,11 +1,14 @@
-//! Models of `latch/sequence.rs`, whose interleavings loom runs, up to a number of preemptions:
+//! Loom models of the seqlock of `get_or_update(copy)` fields (`latch/sequence.rs`).
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_latch
 //! ```
 //!
-//! The reader has a thread of its own: loom does not run some of the interleavings of the thread that makes the model.
-//! Each of these, weakened to `Relaxed` alone, or left out, fails a model, of which one is named:
+//! In: threads that read and update fields. Out: an error for a torn value, a lost update, or a missing happens-before
+//! edge. Loom runs all interleavings with at most two preemptions.
+//!
+//! The reader has a thread of its own: loom does not run some of the interleavings of the model's main thread. Each
+//! ordering of the table, alone weakened to `Relaxed` or left out, fails at least the named model:
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
@@ -29,7 +32,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use shadow_runtime::{Shadow, ShadowFields};
 
-/// Two words, which agree.
+/// Two words that are equal in every valid value.
 type Pair = [usize; 2];
 
 #[derive(Shadow, Default)]
@@ -39,14 +42,14 @@ struct Host {
     shadow: ShadowFields,
 }
 
-/// Its pair is the first field, which has the mark.
+/// A host whose pair is the first field, which has the first-ready mark (N4).
 #[derive(Shadow, Default)]
 #[shadow_field(get_or_update(copy) pair: Pair)]
 struct Marked {
     shadow: ShadowFields,
 }
 
-/// What a writer does before each update, and a reader must see after it: Q5 and Q7.
+/// A host, and a number that a writer stores before each update. A reader of the update must see the number (Q5, Q7).
 #[derive(Default)]
 struct Model {
     host: Host,
@@ -64,7 +67,7 @@ impl Model {
         self.host.update_word(number)
     }
 
-    /// The number that is read, which the writer has said before.
+    /// Asserts that the writer's store before the update is visible to the reader of `number`.
     fn said(&self, number: Option<usize>) -> usize {
         let number = number.unwrap_or(0);
         assert!(self.before.load(Ordering::Relaxed) >= number as u64);
@@ -75,7 +78,7 @@ impl Model {
         self.said(self.host.pair().map(agreed))
     }
 
-    /// Reads twice: one of the numbers, and then no older one.
+    /// Reads twice: a number in the range, and then no older number.
     fn reads_pairs(&self, first: usize, last: usize) {
         let seen = self.read_pair();
         assert!((first..=last).contains(&seen) && self.read_pair() >= seen);
@@ -91,7 +94,7 @@ fn agreed([one, other]: Pair) -> usize {
     one
 }
 
-/// Every interleaving with at most two switches from a thread that could go on: an update has two steps.
+/// Runs all interleavings with at most two preemptions: an update has two steps.
 fn model(body: impl Fn(&Arc<Model>) + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
@@ -103,11 +106,11 @@ fn spawn<R: 'static>(model: &Arc<Model>, body: impl FnOnce(&Model) -> R + 'stati
     thread::spawn(move || body(&model))
 }
 
-/// Outcomes: the reader sees nothing, or the first value, as it was written.
+/// Outcomes: the reader sees no value, or the whole first value.
 #[test]
 fn a_reader_sees_the_first_value_whole() {
     model(|model| {
-        // The field set is there, so that it is not what orders the two.
+        // The field set already exists, so its publication does not order the writer and the reader.
         model.host.update_word(0);
         let reader = spawn(model, |model| assert!(model.read_pair() <= 1));
         let writer = spawn(model, |model| model.write_pair(1));
@@ -117,8 +120,8 @@ fn a_reader_sees_the_first_value_whole() {
     });
 }
 
-/// Outcomes: the reader sees one of the values, whole, and never goes back. The second of the two updates writes where
-/// a reader that is slow still reads.
+/// Outcomes: the reader sees one of the values, whole, and never an older value afterwards. The second of the two
+/// updates writes to the words that a slow reader still reads.
 #[test]
 fn a_reader_sees_one_of_two_updates_whole() {
     model(|model| {
@@ -131,7 +134,8 @@ fn a_reader_sees_one_of_two_updates_whole() {
     });
 }
 
-/// Outcomes: as above, from the first value on, which is in a place of its own.
+/// Outcomes: the reader sees one of the values, whole, and never an older value afterwards. The first value is in
+/// `home`, and no update has stored a value in `spare` yet.
 #[test]
 fn a_reader_sees_the_first_value_or_one_of_two_updates() {
     model(|model| {
@@ -143,8 +147,8 @@ fn a_reader_sees_the_first_value_or_one_of_two_updates() {
     });
 }
 
-/// Outcomes: the two updates are made by two threads, so that the lock, and not their order in one thread, is what
-/// orders them.
+/// Outcomes: the reader sees a whole value. Two threads make the two updates, so only the writers' lock orders the
+/// updates.
 #[test]
 fn a_reader_sees_one_of_the_updates_of_two_writers_whole() {
     model(|model| {
@@ -160,7 +164,7 @@ fn a_reader_sees_one_of_the_updates_of_two_writers_whole() {
     });
 }
 
-/// Outcomes: one of two first updates attaches, and the other replaces its value.
+/// Outcomes: one of two first updates attaches, and the other update replaces the value.
 #[test]
 fn two_writers_attach() {
     model(|model| {
@@ -172,7 +176,7 @@ fn two_writers_attach() {
     });
 }
 
-/// Outcomes: no update is lost that is made of the one before.
+/// Outcomes: no increment is lost.
 #[test]
 fn two_writers_count() {
     model(|model| {
@@ -187,8 +191,8 @@ fn two_writers_count() {
     });
 }
 
-/// Outcomes: the reader sees nothing, or one of the values of one word, and what was done before it, and never goes
-/// back.
+/// Outcomes: the reader of a one-word field sees no value, or one of the values with the writer's preceding store, and
+/// never an older value afterwards.
 #[test]
 fn a_reader_sees_one_of_the_updates_of_a_word() {
     model(|model| {
@@ -203,8 +207,7 @@ fn a_reader_sees_one_of_the_updates_of_a_word() {
     });
 }
 
-/// Outcomes: both writers find that there is no room for the value while it is replaced, and make it, one of them for
-/// nothing.
+/// Outcomes: both writers find no side buffer, and allocate one. One of the two allocations is freed again.
 #[test]
 fn two_writers_make_room() {
     model(|model| {
@@ -215,8 +218,8 @@ fn two_writers_make_room() {
     });
 }
 
-/// Outcomes: an update is made of a value that is on its way, and counts as made of the update that it is of: it is not
-/// made of the same value again.
+/// Outcomes: a closure gets the value of an update whose second step is missing. The closure's update then counts as
+/// made from the complete update: the closure does not run for the same value again.
 #[test]
 fn an_update_is_made_of_one_on_its_way() {
     model(|model| {
@@ -236,7 +239,8 @@ fn an_update_is_made_of_one_on_its_way() {
     });
 }
 
-/// Outcomes: by the mark, the reader sees one of the values, whole, and never goes back.
+/// Outcomes: a reader that uses the first-ready mark sees one of the values, whole, and never an older value
+/// afterwards.
 #[test]
 fn a_reader_by_the_mark_sees_one_of_two_updates_whole() {
     let mut builder = loom::model::Builder::new();

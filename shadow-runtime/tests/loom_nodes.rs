@@ -1,12 +1,16 @@
-//! Models of `fields/head.rs`, `fields/first.rs` and `fields/list.rs`, whose every interleaving loom runs:
+//! Loom models of the field sets of one host (`fields/head.rs`, `fields/first.rs` and `fields/list.rs`), in all
+//! interleavings.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes
 //! ```
 //!
-//! A field set of these models writes a cell of loom's when it is made, and so does every link, so a reader that may
-//! see a node or a list before it is made is an error. Each of these orderings, weakened to `Relaxed` alone, fails a
-//! model, here or in `loom_cells.rs`:
+//! In: threads that insert and find field sets. Out: an error for a data race, or for a field set that is lost or
+//! inserted twice. Lists are long, so models of lists run with at most three preemptions.
+//!
+//! A field set of these models contains a loom `UnsafeCell`, to which the constructor writes; so does every link. Loom
+//! reports a data race if a reader's load is not ordered after the construction of a node or a list. Each ordering of
+//! the table, alone weakened to `Relaxed`, fails a model, here or in `loom_cells.rs`:
 //!
 //! | ordering | model that fails |
 //! |---|---|
@@ -20,6 +24,8 @@
 //! | `List::put`, of a node, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
 //! | `List::put`, of a node, `Acquire` on failure | `two_threads_push_the_third_field_set` |
 //! | `List::put`, of the next list, `Release`, and `Acquire` on failure | `two_threads_push_the_same_seventh_field_set` |
+//!
+//! "Noted" in the table means the type tag that a list entry caches (N5).
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -29,21 +35,23 @@ use shadow_runtime::__private::embedded::{self, Embeds};
 use shadow_runtime::__private::{Cell, Field, FieldSet};
 use shadow_runtime::ShadowFields;
 
-/// A field set without fields that knows whether it was seen as it was made.
+/// A field set without fields. A loom `UnsafeCell` detects an access that is not ordered after the construction.
 struct Set<const NUMBER: usize> {
     made: UnsafeCell<usize>,
 }
 
-// SAFETY: `made` is written where it is made, and only read after that, which is what the models check.
+// SAFETY: only `init` writes to `made`, before the publication; threads only read afterwards. The models check this
+// claim: loom reports every data race on `made`.
 unsafe impl<const NUMBER: usize> Sync for Set<NUMBER> {}
 
-// SAFETY: it has no cells.
+// SAFETY: the set has no cells, so D1 and D2 hold for `init`, `each` and `each_mut`. `fields` always returns the empty
+// slice, and the `TypeId` determines the type, so D3 holds.
 unsafe impl<const NUMBER: usize> FieldSet for Set<NUMBER> {
     unsafe fn init(place: *mut Self) {
         let made = UnsafeCell::new(0);
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `made` is a local of this thread.
         made.with_mut(|made| unsafe { *made = NUMBER });
-        // SAFETY: the caller says that there is memory for it.
+        // SAFETY: by the contract of `init`, `place` is valid for writes of a `Self`, and aligned.
         unsafe { place.write(Self { made }) };
     }
 
@@ -57,9 +65,9 @@ unsafe impl<const NUMBER: usize> FieldSet for Set<NUMBER> {
 }
 
 impl<const NUMBER: usize> Set<NUMBER> {
-    /// Where it is, once it is seen as it was made.
+    /// Asserts that the field set is seen fully initialised, and returns its address.
     fn place(&self) -> usize {
-        // SAFETY: nobody writes to it any more.
+        // SAFETY: only `init` writes to `made`, before the publication.
         assert_eq!(self.made.with(|made| unsafe { *made }), NUMBER);
         std::ptr::from_ref(self).addr()
     }
@@ -84,7 +92,7 @@ fn look<const NUMBER: usize>(host: &Host) -> Option<usize> {
     embedded::find::<Set<NUMBER>, _>(host).map(|found| found.set().place())
 }
 
-/// Outcomes: both find the one that was appended first.
+/// Outcomes: both threads find the node that was inserted first.
 #[test]
 fn two_threads_push_the_same_field_set() {
     loom::model(|| {
@@ -99,7 +107,7 @@ fn two_threads_push_the_same_field_set() {
     });
 }
 
-/// Outcomes: both are there, in either order.
+/// Outcomes: both nodes are present, in either order.
 #[test]
 fn two_threads_push_two_field_sets() {
     loom::model(|| {
@@ -114,7 +122,8 @@ fn two_threads_push_two_field_sets() {
     });
 }
 
-/// Outcomes: the reader sees neither, the first, or both; each as it was made, and never the second alone.
+/// Outcomes: the reader sees no node, the first node, or both nodes, each fully initialised, and never the second node
+/// alone.
 #[test]
 fn a_reader_sees_field_sets_as_they_were_made() {
     loom::model(|| {
@@ -130,15 +139,15 @@ fn a_reader_sees_field_sets_as_they_were_made() {
     });
 }
 
-/// Every interleaving with at most three switches from a thread that could go on: lists are long.
+/// Runs all interleavings with at most three preemptions: lists are long.
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(run);
 }
 
-/// Outcomes: a list is there, and has room: both of the sets are put there, in either order; or they are the same set,
-/// and both find the one that was put first.
+/// Outcomes: the host has a list with room. Two field sets are both inserted, in either order; or both threads insert
+/// the same field set, and find the node that was inserted first.
 #[test]
 fn two_threads_push_the_third_field_set() {
     for is_same in [false, true] {
@@ -158,7 +167,8 @@ fn two_threads_push_the_third_field_set() {
     }
 }
 
-/// Outcomes: whoever has found a node, or has put it, finds it again, also while it is not yet noted what it is of.
+/// Outcomes: a thread that has found or inserted a node finds the node again, also before the entry caches the node's
+/// type tag.
 #[test]
 fn a_node_is_found_before_it_is_noted_what_it_is_of() {
     model(|| {
@@ -175,7 +185,8 @@ fn a_node_is_found_before_it_is_noted_what_it_is_of() {
     });
 }
 
-/// Outcomes: a list of six nodes is full, so each of the two makes another, for one of them for nothing; all are there.
+/// Outcomes: a list of six nodes is full, so each of the two threads allocates a list. One allocation is freed again.
+/// All nodes are present.
 #[test]
 fn two_threads_push_the_seventh_and_the_eighth_field_set() {
     model(|| {
@@ -194,7 +205,7 @@ fn two_threads_push_the_seventh_and_the_eighth_field_set() {
     });
 }
 
-/// Outcomes: both find the seventh that was put first.
+/// Outcomes: both threads find the seventh node that was inserted first.
 #[test]
 fn two_threads_push_the_same_seventh_field_set() {
     model(|| {

@@ -1,18 +1,23 @@
-//! Models of `raw/newest.rs`, whose every interleaving loom runs, up to three preemptions:
+//! Loom models of the values of a `raw::UpdateId` (`raw/newest.rs`), in all interleavings with at most three
+//! preemptions.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_raw
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made and when it is dropped: a reader that clones
-//! it beside either is an error. A reader that finds the value of another object fails an assertion. Each of these,
-//! left out, fails a model; `loom_readers.rs` has those of `readers/mod.rs`:
+//! In: threads that read, update and detach. Out: an error for a data race, a wrong value, or a value that stays
+//! retired. Neighbours: `loom_ids.rs`, with the models of whole ids; `loom_readers.rs`, with the orderings of
+//! `readers/mod.rs`.
+//!
+//! A value contains a loom `UnsafeCell`. The constructor and the destructor write to the cell. Loom reports a data race
+//! if a clone is not ordered after the constructor, or not ordered before the destructor. An assertion fails if a
+//! reader finds the value of another object. Each step of the table, left out or weakened, fails a model:
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
 //! | the fence of `reclaim`, also if `AcqRel` | `a_value_is_read_while_it_is_replaced` |
-//! | the second look-up; a look into the list by who has moved on | `a_value_is_read_while_it_is_replaced` |
-//! | whose the node is | `a_value_is_read_while_another_object_gets_its_memory_and_its_place` |
+//! | the second lookup; a look into the list by a reader that has moved on | `a_value_is_read_while_it_is_replaced` |
+//! | the comparison of the node's object | `a_value_is_read_while_another_object_gets_its_memory_and_its_place` |
 #![cfg(loom)]
 
 mod memory;
@@ -25,28 +30,28 @@ use shadow_runtime::__private::modelled::Table;
 use shadow_runtime::__private::modelled_raw::Values;
 use shadow_runtime::__private::modelled_readers::forbid_barrier;
 
-/// A value of an object, and which one it is. Its alignment gives its node memory that is used again first
-/// (`memory/mod.rs`).
+/// A value, with its object and its number. The alignment makes the allocator of `memory/mod.rs` reuse the node's
+/// memory first.
 #[repr(align(128))]
 struct Value {
     object: usize,
     number: UnsafeCell<usize>,
 }
 
-// SAFETY: `number` is written where the value is made and dropped, and only read in between, which is what the models
-// check.
+// SAFETY: only `of` and `drop` write to `number`, and threads only read in between. The models check this claim: loom
+// reports every data race on `number`.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn of(object: usize, number: usize) -> Self {
         let value = Self { object, number: UnsafeCell::new(0) };
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `of` has not returned `value`, so no other thread can access `number`.
         value.number.with_mut(|place| unsafe { *place = number });
         value
     }
 
     fn number(&self) -> usize {
-        // SAFETY: nobody writes to it before it is dropped.
+        // SAFETY: only `of` and `drop` write to `number`, and neither runs during the borrow of `self`.
         self.number.with(|number| unsafe { *number })
     }
 }
@@ -59,7 +64,7 @@ impl Clone for Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: nobody else has it any more.
+        // SAFETY: `&mut self` is exclusive.
         self.number.with_mut(|place| unsafe { *place = usize::MAX });
     }
 }
@@ -72,7 +77,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// These objects, whose values have the number 1.
+/// Makes a table with the given objects, whose values have the number 1.
 fn with(objects: &[usize]) -> Arc<Objects> {
     let values = Objects::default();
     for &object in objects {
@@ -81,7 +86,7 @@ fn with(objects: &[usize]) -> Arc<Objects> {
     Arc::new(values)
 }
 
-/// The number of the value that is found, which is the object's own.
+/// Returns the number of the value that a lookup finds. Asserts that the value belongs to the object.
 fn get(values: &Objects, object: usize) -> Option<usize> {
     values.get(object).map(|value| {
         assert_eq!(value.object, object);
@@ -94,7 +99,7 @@ fn beside(values: &Arc<Objects>, run: impl FnOnce(&Objects) + 'static) -> thread
     thread::spawn(move || run(&values))
 }
 
-/// Takes out what is left. Nothing is kept for a reader, since there is none any more.
+/// Detaches the remaining values. Asserts that no value is still retired: no reader is left.
 fn end(values: &Objects, objects: &[usize]) {
     assert!(!values.is_anything_retired());
     for &object in objects {
@@ -102,7 +107,7 @@ fn end(values: &Objects, objects: &[usize]) {
     }
 }
 
-/// Outcomes: the old or the new, and the old comes out once.
+/// Outcomes: the reader sees the old or the new value, and the update returns the old value once.
 #[test]
 fn a_value_is_read_while_it_is_replaced() {
     let models = || {
@@ -115,12 +120,12 @@ fn a_value_is_read_while_it_is_replaced() {
         });
     };
     models();
-    // As of a system that has no fence for all threads.
+    // As on a system without a process-wide barrier.
     forbid_barrier();
     models();
 }
 
-/// Outcomes: the value or none.
+/// Outcomes: the reader sees the value or no value.
 #[test]
 fn a_value_is_read_while_it_is_detached() {
     model(|| {
@@ -135,8 +140,8 @@ fn a_value_is_read_while_it_is_detached() {
     });
 }
 
-/// Outcomes: the first value of the one, its second, or none. The slot of the one gets the other, and then the one
-/// again: a look-up for the one may find the node of the other.
+/// Outcomes: the reader sees the first value of object 1, the second value, or no value. The slot of object 1 passes to
+/// object 2 and back to object 1, so a lookup of object 1 may find the node of object 2.
 #[test]
 fn a_value_is_read_while_its_place_is_another_objects_for_a_while() {
     model(|| {
@@ -151,7 +156,8 @@ fn a_value_is_read_while_its_place_is_another_objects_for_a_while() {
     });
 }
 
-/// Outcomes: the value or none. A reader may have the array that was replaced, in which the value stays for ever.
+/// Outcomes: the reader sees the value or no value. The reader may still have the replaced array, in which the value
+/// stays for ever.
 #[test]
 fn a_value_is_read_while_the_array_is_replaced_and_it_is_detached() {
     model(|| {
@@ -164,8 +170,8 @@ fn a_value_is_read_while_the_array_is_replaced_and_it_is_detached() {
     });
 }
 
-/// Outcomes: each reader sees the first value, the second, or none. Whatever is left to one of the readers is dropped
-/// when both are done, and by that time nothing is left.
+/// Outcomes: each reader sees the first value, the second value, or no value. After the end of both readers, all
+/// retired values are dropped.
 #[test]
 fn two_read_while_one_replaces_and_detaches() {
     let mut builder = Builder::new();
@@ -186,7 +192,7 @@ fn two_read_while_one_replaces_and_detaches() {
     });
 }
 
-/// Outcomes: each reader sees the value of its object, or none. What is left to them is in one list for both.
+/// Outcomes: each reader sees its object's value, or no value. One list holds the retired nodes of both objects.
 #[test]
 fn two_objects_are_read_while_both_are_detached() {
     let mut builder = Builder::new();
@@ -204,15 +210,16 @@ fn two_objects_are_read_while_both_are_detached() {
     });
 }
 
-/// Outcomes: the first value of the object, the second, or none; never that of the other object, whose node has the
-/// memory of the first value, and moves back to the slot in which the second was, while the reader looks there again.
-/// The writers are two threads, so that the reader need not be switched from more than twice.
+/// Outcomes: the reader sees the object's first value, the second value, or no value, and never the value of the other
+/// object. The other object's node reuses the memory of the first value, and moves back to the slot of the second
+/// value, while the reader repeats the lookup. The two writes run in two threads, so that two preemptions of the reader
+/// suffice.
 #[test]
 fn a_value_is_read_while_another_object_gets_its_memory_and_its_place() {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
-        // Four fill a group, and the fifth is in the next.
+        // Four keys fill a group; the fifth key is in the next group.
         let objects = Table::<Value>::keys(5, false);
         let values = with(&objects[..4]);
         let (one, other) = (objects[0], objects[4]);
@@ -229,8 +236,9 @@ fn a_value_is_read_while_another_object_gets_its_memory_and_its_place() {
     });
 }
 
-/// Outcomes: the reader sees a value of each of two ids, in either order. The node of one may get the memory of the
-/// other's, whose slow reader has announced that; what is replaced is kept for nobody who does not read it.
+/// Outcomes: the reader sees a value of each of two ids, in either order. One id's new node may reuse the memory of the
+/// other id's old node, while a slow reader has that address announced. A node is retired only for readers of its own
+/// id.
 #[test]
 fn values_of_two_ids_are_read_while_one_gets_the_memory_of_the_other() {
     for is_other_first in [false, true] {

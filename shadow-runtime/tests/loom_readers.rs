@@ -1,11 +1,12 @@
-//! Models of `readers/mod.rs` by itself: what an announcement says, and to whom. `loom_update.rs` and `loom_raw.rs`
-//! have those of what it is good for.
+//! Loom models of hazard slots alone (`readers/mod.rs`): whether a scan sees an announcement.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_readers
 //! ```
 //!
-//! Each of these, weakened, or left out, fails a model:
+//! In: readers that announce and withdraw, and writers that scan. Out: an error for a missed hazard, a false hazard, or
+//! a data race. Neighbours: `loom_update.rs` and `loom_raw.rs`, with the models of the hazards' users. Each of these,
+//! weakened or left out, fails a model:
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
@@ -25,8 +26,9 @@
 //! | `push`, the link, `Release` to `Relaxed` | `an_owned_slot_has_one_owner_and_stays_in_the_list`: a scan that does not end |
 //! | `unlink_vacant`, the first slot, `Acquire`; the new link, `Release`; the flag, either; the state, `Release` | `a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked` |
 //!
-//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and `full_fence` is there for the rest. So none can fail
-//! where `SeqCst` is weakened to that alone; that it takes `SeqCst` is argued in `cell/get_or_update.rs`, as O5.
+//! Loom models a `SeqCst` operation as `AcqRel`, or as the half that a load or a store can have; the adjacent
+//! `full_fence` supplies the rest. So no model can fail if only `SeqCst` is weakened to `AcqRel` or a half.
+//! `cell/get_or_update.rs` argues for `SeqCst`, as O5.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -52,27 +54,28 @@ fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// A value that a reader uses and a writer drops.
+/// A value that a reader reads and a writer drops.
 #[derive(Default)]
 struct Value(UnsafeCell<usize>);
 
-// SAFETY: the models check that nobody writes to it while others use it.
+// SAFETY: no thread writes to the cell while other threads use it. The models check this claim: loom reports every data
+// race.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn read(&self) {
-        // SAFETY: that nobody writes is what the models check.
+        // SAFETY: no thread writes during the read; loom reports a violation.
         self.0.with(|number| assert_eq!(unsafe { *number }, 0));
     }
 
     fn end(&self) {
-        // SAFETY: that nobody reads is what the models check.
+        // SAFETY: no thread reads during the write; loom reports a violation.
         self.0.with_mut(|number| unsafe { *number = 1 });
     }
 }
 
-/// Outcomes: the reader sees that the node was replaced, and leaves it; or the writer sees the announcement, and leaves
-/// it; or the reader was done before. The slot is made meanwhile, or was another reader's before.
+/// Outcomes: the reader sees the replacement, and does not read; or the writer sees the hazard, and does not drop; or
+/// the reader withdraws before the scan. The reader's slot is new, or belonged to an earlier reader.
 #[test]
 fn a_reader_or_a_writer_sees_the_other() {
     let with = WAYS.map(|way| (way, true));
@@ -115,8 +118,8 @@ fn a_reader_or_a_writer_sees_the_other() {
     }
 }
 
-/// Outcomes: a node that no reader of the cell has announced is never found to be announced: not when a reader of
-/// another cell goes on to another node of this one, nor when one of this cell goes on to that node for another.
+/// Outcomes: a scan finds no node announced that no reader of the cell has announced. The reader first announces a node
+/// for another cell, and then another node for this cell, or the reverse.
 #[test]
 fn a_node_is_announced_for_another_cell() {
     for way in WAYS {
@@ -140,8 +143,8 @@ fn a_node_is_announced_for_another_cell() {
     }
 }
 
-/// Outcomes: as above, of a slot that is given back by the one reader and taken by the other, of threads that have
-/// nothing else in common.
+/// Outcomes: as for `a_node_is_announced_for_another_cell`, with a slot that one reader gives back and the other reader
+/// takes. The two threads have no other shared state.
 #[test]
 fn a_node_is_announced_for_another_cell_by_another_thread() {
     for way in WAYS {
@@ -165,13 +168,13 @@ fn a_node_is_announced_for_another_cell_by_another_thread() {
     }
 }
 
-/// Makes slots, and gives them back.
+/// Makes slots, and gives the slots back.
 fn make_slots(count: usize) {
     drop((0..count).map(|_| Reader::default()).collect::<Vec<_>>());
 }
 
-/// Outcomes: as of `a_reader_or_a_writer_sees_the_other`, while slots are unlinked, pushed and owned again, and a
-/// second writer scans. In the end, a scan visits the first slot alone.
+/// Outcomes: as for `a_reader_or_a_writer_sees_the_other`, while slots are unlinked, pushed and owned again, and a
+/// second writer scans. At the end a scan visits the first slot only.
 #[test]
 fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
     unlink_slots();
@@ -181,7 +184,7 @@ fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
         if !has_barrier {
             forbid_barrier();
         }
-        // The reader's slot is the second of the list, is pushed again to its front, or is the first.
+        // The reader's slot is the second of the list, is pushed to the front again, or is the first.
         for (are_unlinked, is_one_held) in [(false, true), (true, true), (true, false)] {
             model(2, move || {
                 make_slots(2);
@@ -219,8 +222,8 @@ fn a_reader_or_a_writer_sees_the_other_while_slots_are_unlinked() {
     }
 }
 
-/// Outcomes: two readers that take and give back slots, while both they and a third thread scan, never own one slot at
-/// a time.
+/// Outcomes: two readers take and give back slots, while the readers and a third thread scan. The readers never own the
+/// same slot at the same time.
 #[test]
 fn an_owned_slot_has_one_owner_and_stays_in_the_list() {
     unlink_slots();

@@ -1,17 +1,21 @@
-//! Models of `side_table/shard.rs`, whose every interleaving loom runs, up to three preemptions:
+//! Loom models of one shard of a side table (`side_table/shard.rs`), in all interleavings with at most three
+//! preemptions.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_table
 //! ```
 //!
-//! The value of a key has a cell of loom's, which is written when the value is made: a reader that finds a value before
-//! it is made is an error. A reader that finds the value of another key fails an assertion. Each `Acquire` and each
-//! `Release` of `side_table/shard.rs` and `side_table/shard/writer.rs`, weakened to `Relaxed` alone, fails one of these
-//! models:
+//! In: readers that look keys up while writers insert, remove, move and grow. Out: an error for a data race, a wrong
+//! value or a missed key.
+//!
+//! The value of a key contains a loom `UnsafeCell`, to which the constructor writes. Loom reports a data race if a
+//! reader's lookup is not ordered after the constructor. An assertion fails if a reader finds the value of another key.
+//! Each `Acquire` and each `Release` of `side_table/shard.rs` and `side_table/shard/writer.rs`, alone weakened to
+//! `Relaxed`, fails one of these models:
 //!
 //! | ordering | model that fails |
 //! |---|---|
-//! | `Current::array`, `Acquire`; `grow`, `Release` | `keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one` |
+//! | `Current::array`, `Acquire`; `replace_array`, `Release` | `keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one` |
 //! | `search`, the count of moves, `Acquire`; `move_back`, that, `Release` | `a_key_is_looked_for_while_it_moves_back_from_further_on` |
 //! | `look_in`, tags, `Acquire`; `make_vacant`, tags, `Release` | `a_key_is_looked_for_while_it_moves_back` |
 //! | `value_at_home`, key, `Acquire`; `fill`, key, `Release` | `a_key_is_looked_for_while_it_moves_back` |
@@ -22,7 +26,7 @@
 //! | `put`, tags, `Release` | `a_key_is_looked_for_while_the_group_that_it_has_left_is_passed` |
 //! | `fill`, tags, `Release` | `a_slot_is_looked_at_while_it_gets_another_key` |
 //!
-//! The allocator runs while the shard is not locked. Each of these, left out of `make_room`, fails a model:
+//! The allocator runs while the shard is unlocked. Each step of the next table, left out of `make_room`, fails a model:
 //!
 //! | left out | model that fails |
 //! |---|---|
@@ -42,13 +46,14 @@ struct Value {
     key: UnsafeCell<usize>,
 }
 
-// SAFETY: `key` is written where the value is made, and only read after that, which is what the models check.
+// SAFETY: only `of` writes to `key`, before any sharing; threads only read afterwards. The models check this claim:
+// loom reports every data race on `key`.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn of(key: usize) -> Self {
         let value = Self { key: UnsafeCell::new(0) };
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `of` has not returned `value`, so no other thread can access `key`.
         value.key.with_mut(|place| unsafe { *place = key });
         value
     }
@@ -62,7 +67,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// A shard with these keys.
+/// Makes a shard with the given keys.
 fn with(keys: &[usize]) -> Arc<Shard> {
     let shard = Shard::default();
     for &key in keys {
@@ -71,9 +76,9 @@ fn with(keys: &[usize]) -> Arc<Shard> {
     Arc::new(shard)
 }
 
-/// Whether the key is found; if so, its value is its own, as it was made.
+/// Returns whether the lookup finds the key. Asserts that the value is fully initialised, and belongs to the key.
 fn finds(shard: &Shard, key: usize) -> bool {
-    // SAFETY: nobody writes to it any more.
+    // SAFETY: only `Value::of` writes to `key`, before the insertion.
     shard.find(key).map(|value| value.key.with(|found| unsafe { assert_eq!(*found, key) })).is_some()
 }
 
@@ -82,7 +87,7 @@ fn beside<R: 'static>(shard: &Arc<Shard>, run: impl FnOnce(&Shard) -> R + 'stati
     thread::spawn(move || run(&shard))
 }
 
-/// Outcomes: the reader finds it or not; when the writer is done it is there.
+/// Outcomes: the reader finds the key or not. After the insertion, every lookup finds the key.
 #[test]
 fn a_key_is_looked_for_while_it_is_inserted() {
     model(|| {
@@ -100,8 +105,8 @@ fn a_key_is_looked_for_while_it_is_inserted() {
     });
 }
 
-/// Outcomes: whoever has found a key finds it from then on, also who has seen the tag that its slot had before, and so
-/// has found it before the insert was done.
+/// Outcomes: after one lookup of a thread has found a key, each later lookup of the thread finds the key. This holds
+/// also for a lookup that reaches the slot through a stale tag, before the insertion is complete.
 #[test]
 fn a_key_that_was_found_while_it_is_inserted_is_found_again() {
     model(|| {
@@ -118,7 +123,7 @@ fn a_key_that_was_found_while_it_is_inserted_is_found_again() {
     });
 }
 
-/// Outcomes: a key that is there is found, whichever array the reader has; the new one is found or not.
+/// Outcomes: the reader finds a present key, in the old or the new array, and finds the new key or not.
 #[test]
 fn keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one() {
     model(|| {
@@ -136,8 +141,8 @@ fn keys_are_looked_for_while_the_array_is_replaced_by_a_larger_one() {
     });
 }
 
-/// Outcomes: both find the array full, and allocate; one replaces it, the other finds it replaced, frees its own and
-/// finds room. Both keys are there, and those that were.
+/// Outcomes: both writers find the array full, and allocate. One writer replaces the array; the other writer finds the
+/// replaced array, frees its own array, and has room. All old keys and both new keys are present.
 #[test]
 fn two_keys_are_inserted_where_the_array_is_full() {
     model(|| {
@@ -159,8 +164,8 @@ fn two_keys_are_inserted_where_the_array_is_full() {
     });
 }
 
-/// Outcomes: a key is removed and another inserted before a writer allocates, meanwhile, or after; either way the first
-/// is gone, and is not copied to the new array, and the second is there.
+/// Outcomes: a thread removes one key and inserts another key before, during or after the allocation by a writer. In
+/// each case the first key is removed and not copied to the new array, and the second key is present.
 #[test]
 fn one_key_is_removed_and_one_inserted_while_the_array_is_replaced_by_a_larger_one() {
     model(|| {
@@ -180,11 +185,12 @@ fn one_key_is_removed_and_one_inserted_while_the_array_is_replaced_by_a_larger_o
     });
 }
 
-/// Outcomes: a key that moves back, because another of its home group is removed, is always found.
+/// Outcomes: a lookup always finds a key that moves back (backward-shift deletion) after the removal of another key of
+/// the same home group.
 #[test]
 fn a_key_is_looked_for_while_it_moves_back() {
     model(|| {
-        // Four fill the group, the fifth is in the next.
+        // Four keys fill the group; the fifth key is in the next group.
         let keys = Shard::keys(5, false);
         let shard = with(&keys);
         let (gone, moved) = (keys[0], keys[4]);
@@ -196,13 +202,14 @@ fn a_key_is_looked_for_while_it_moves_back() {
     });
 }
 
-/// Outcomes: a key that is two groups from its home, and moves back to the next one, is always found. The reader passes
-/// the groups in between, so that what it has seen of the last does not order what it has seen of those.
+/// Outcomes: a lookup always finds a key that moves back from two groups beyond the home group to the next group. The
+/// reader's probe sequence includes the groups in between, so the reader's load in the last group does not order the
+/// loads in the groups before.
 #[test]
 fn a_key_is_looked_for_while_it_moves_back_from_further_on() {
     model(|| {
-        // For more than six there are four groups. Eight keys of the first fill that and the second; the ninth is in
-        // the third.
+        // More than six keys need four groups. Eight keys of the first group fill the first and the second group; the
+        // ninth key is in the third.
         let keys = Shard::keys_of_four(9, 0);
         let shard = with(&keys);
         let (gone, moved) = (keys[4], keys[8]);
@@ -214,7 +221,8 @@ fn a_key_is_looked_for_while_it_moves_back_from_further_on() {
     });
 }
 
-/// Outcomes: the slot of a key that moves back is given to another key meanwhile; each is found with its own value.
+/// Outcomes: a writer gives the slot of a key that has moved back to another key. The reader finds each key with the
+/// key's own value.
 #[test]
 fn a_slot_is_looked_at_while_it_gets_another_key() {
     model(|| {
@@ -233,12 +241,13 @@ fn a_slot_is_looked_at_while_it_gets_another_key() {
     });
 }
 
-/// Outcomes: a key that moves back is always found, also by a reader to whom the group that it has left shows no more
-/// than the mark of another key, which has passed it later.
+/// Outcomes: a lookup always finds a key that moves back. This holds also for a reader to which the group that the key
+/// left shows only the overflow bit of another key, inserted later beyond the group.
 #[test]
 fn a_key_is_looked_for_while_the_group_that_it_has_left_is_passed() {
     model(|| {
-        // For more than six there are four groups. The fifth key of the first fills the second, with three of its own.
+        // More than six keys need four groups. The fifth key of the first group fills the second group, together with
+        // three keys of the second group.
         let (first, second) = (Shard::keys_of_four(5, 0), Shard::keys_of_four(5, 1));
         let shard = with(&[&first[..], &second[..3]].concat());
         let (gone, moved) = (first[0], first[4]);
@@ -255,7 +264,7 @@ fn a_key_is_looked_for_while_the_group_that_it_has_left_is_passed() {
     });
 }
 
-/// Outcomes: an absent key is not found, whatever moves.
+/// Outcomes: a lookup never finds an absent key, whichever keys move.
 #[test]
 fn an_absent_key_is_looked_for_while_others_move() {
     model(|| {
@@ -269,7 +278,7 @@ fn an_absent_key_is_looked_for_while_others_move() {
     });
 }
 
-/// Outcomes: the first value is found, or the second, each as it was made.
+/// Outcomes: the reader finds the first or the second value, fully initialised.
 #[test]
 fn a_key_is_looked_for_while_its_value_is_replaced() {
     model(|| {
@@ -282,7 +291,7 @@ fn a_key_is_looked_for_while_its_value_is_replaced() {
     });
 }
 
-/// Outcomes: both have inserted, in either order.
+/// Outcomes: both keys are inserted, in either order.
 #[test]
 fn two_writers_insert() {
     model(|| {
@@ -296,7 +305,7 @@ fn two_writers_insert() {
     });
 }
 
-/// Outcomes: one is gone and the other there, in either order.
+/// Outcomes: one key is removed and the other key inserted, in either order.
 #[test]
 fn one_writer_inserts_and_one_removes() {
     model(|| {

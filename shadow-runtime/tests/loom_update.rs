@@ -1,43 +1,45 @@
-//! Models of `cell/get_or_update.rs`, `readers/retired.rs` and `readers/`, by the accessors that users call:
+//! Loom models of `get_or_update` fields (`cell/get_or_update.rs`, `readers/retired.rs` and `readers/`), run through
+//! the accessors that users call.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_update
 //! ```
 //!
-//! A value has a cell of loom's, which is written when the value is made, read when it is cloned, and written when it
-//! is dropped: a reader that sees it before it is made, or still reads it when it is dropped, is an error. A model
-//! counts its values: at its end, while the host lives, there is one for each field that is attached (E3), and then
-//! there is none.
+//! In: threads that read, update and retire values. Out: an error for a data race, a wrong value or a leak. Neighbour:
+//! `loom_readers.rs`, with the orderings of `readers/mod.rs`.
 //!
-//! Nodes have memory of their own (`memory/mod.rs`), in which addresses come back as soon as can be. `loom_readers.rs`
-//! has the orderings of `readers/mod.rs`.
+//! A value contains a loom `UnsafeCell`. The constructor and the destructor write to the cell, and a clone reads the
+//! cell. Loom reports a data race if a clone is not ordered after the constructor, or not ordered before the
+//! destructor. Each model counts its live values. At the end, while the host lives, one value is alive for each
+//! attached field (E3). After the drop of the host, no value is alive.
 //!
-//! What fails, if one thing is weakened or left out:
+//! The allocator of `memory/mod.rs` reuses the memory of nodes as soon as possible, so addresses recur (ABA).
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
 //! | `update`, the exchange, `SeqCst` to `Acquire` | `a_reader_and_two_updates` |
-//! | `exchange`, the same | `two_updates_that_are_made_of_the_one_before` |
+//! | `exchange`, the exchange, `SeqCst` to `Acquire` | `two_updates_that_are_made_of_the_one_before` |
 //! | the second look at a hot cell, `SeqCst` to `Relaxed` | `a_reader_and_two_updates` |
 //! | the second look at a cold cell, `Acquire` to `Relaxed` | `two_first_updates_of_the_field_with_the_mark` |
 //! | `put`, `SeqCst` to `Acquire` | `two_readers_and_an_update` |
 //! | `take`, `SeqCst` to `Release` | `a_read_inside_of_a_read_of_the_same_field` |
 //! | the `full_fence` of `hand_over`, of `withdraw`, of `put` | `a_reader_and_an_update` |
-//! | the `light` of `withdraw`, the fence for all of `put` | `a_reader_and_an_update` |
-//! | the fence for all of `hand_over`, the `light` of an announcement | the models of a cold cell |
-//! | the cell of a slot, stored or loaded `Relaxed` | that of a reader of two fields and an update |
-//! | a second look when a node is retired; a look into the list by a reader who has moved on | `a_read_inside_of_a_read` |
-//! | a look into the list by a writer who has moved on | `an_update_and_one_that_is_made_of_the_one_before` |
+//! | the `light` of `withdraw`, the process-wide barrier of `put` | `a_reader_and_an_update` |
+//! | the process-wide barrier of `hand_over`, the `light` of an announcement | the models of a cold cell |
+//! | the cell of a slot, stored or loaded `Relaxed` | `a_reader_of_two_fields_and_an_update_of_the_first` |
+//! | a second look when a node is retired; a look into the list by a reader that has moved on | `a_read_inside_of_a_read` |
+//! | a look into the list by a writer that has moved on | `an_update_and_one_that_is_made_of_the_one_before` |
 //!
-//! Loom takes a `SeqCst` operation for `AcqRel` or its half, and the `full_fence` beside it is there for the rest, a
-//! fence here and nothing otherwise. It hides what is weakened right before or after it, so no model fails for these:
+//! Loom models a `SeqCst` operation as `AcqRel`, or as the half that a load or a store can have. The adjacent
+//! `full_fence` supplies the rest: a fence under loom, and no instruction otherwise. The fence also hides a weakened
+//! operation right before or after the fence. So no model fails for these operations:
 //!
-//! - the exchanges of `update` and `exchange`, `SeqCst` to `Release`. Without `SeqCst`, such a writer and a reader of a
-//!   hot cell may miss one another (O5). `update` takes the node's value out, so it needs the `Acquire` (O3), too;
-//!   `exchange` has it from the second look.
-//! - `put`, `SeqCst` to `Release`; `take`, `SeqCst` to `Acquire`; `is_empty` and the last look of `Reading::drop`,
-//!   `SeqCst` to `Relaxed`. Without it, who retires a node may still see it announced, while its reader, which
-//!   withdraws, does not see that it was replaced, or not that it is in the list: then nobody drops it (E3).
+//! - The exchanges of `update` and `exchange`, `SeqCst` to `Release`. Without `SeqCst`, a writer may miss the hazard of
+//!   a reader of a hot cell while the reader misses the exchange (O5). `update` moves the value out of the node, so
+//!   `update` needs the `Acquire` (O3), too. `exchange` has the `Acquire` from the second load of the word.
+//! - `put`, `SeqCst` to `Release`; `take`, `SeqCst` to `Acquire`; `is_empty` and the last load of `Reading::drop`,
+//!   `SeqCst` to `Relaxed`. Without `SeqCst`, a thread that retires a node may still see the node announced, while the
+//!   withdrawing reader sees neither the replacement nor the node in the list. Then no thread drops the node (E3).
 #![cfg(loom)]
 
 mod memory;
@@ -52,7 +54,7 @@ use loom::thread;
 use shadow_runtime::__private::modelled_readers::forbid_barrier;
 use shadow_runtime::{Shadow, ShadowFields};
 
-/// How many values there are. Not loom's: nothing is concluded from it but at the end.
+/// The number of live values. An atomic of std, which loom does not see; a model reads the number only at the end.
 type Alive = std::sync::Arc<Plain>;
 
 #[repr(align(128))]
@@ -61,22 +63,23 @@ struct Value {
     alive: Alive,
 }
 
-// SAFETY: `number` is written where the value is made, and where it is dropped, which is what the models check.
+// SAFETY: only `new` and `drop` write to `number`, and threads only read in between. The models check this claim: loom
+// reports every data race on `number`.
 unsafe impl Send for Value {}
-// SAFETY: as above.
+// SAFETY: shared references only read `number`; loom reports a write that races with a read.
 unsafe impl Sync for Value {}
 
 impl Value {
     fn new(number: usize, alive: &Alive) -> Self {
         alive.fetch_add(1, Relaxed);
         let value = Self { number: UnsafeCell::new(0), alive: Alive::clone(alive) };
-        // SAFETY: nobody else has it yet.
+        // SAFETY: `new` has not returned `value`, so no other thread can access `number`.
         value.number.with_mut(|place| unsafe { *place = number });
         value
     }
 
     fn number(&self) -> usize {
-        // SAFETY: nobody writes to it while it is borrowed.
+        // SAFETY: only `new` and `drop` write to `number`, and neither runs during the borrow of `self`.
         self.number.with(|number| unsafe { *number })
     }
 }
@@ -89,13 +92,13 @@ impl Clone for Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: it is borrowed exclusively.
+        // SAFETY: `&mut self` is exclusive.
         self.number.with_mut(|number| unsafe { *number = usize::MAX });
         self.alive.fetch_sub(1, Relaxed);
     }
 }
 
-/// The first field has the mark, the others have not.
+/// The first field has the first-ready mark (N4); the other fields do not.
 #[derive(Default, Shadow)]
 #[shadow_field(get_or_update marked: Value)]
 #[shadow_field(get_or_update field: Value)]
@@ -123,7 +126,7 @@ impl Model {
         number(self.host.update_field(self.value(next)))
     }
 
-    /// Adds 1 by a closure.
+    /// Adds 1 by an update with a closure.
     fn count(&self) -> usize {
         number(self.host.update_field_with(|last| self.value(last.map_or(0, Value::number) + 1)))
     }
@@ -137,13 +140,13 @@ impl Model {
     }
 }
 
-/// 0 if there is none.
+/// Returns 0 for `None`.
 fn number(value: Option<Value>) -> usize {
     value.map_or(0, |value| value.number())
 }
 
-/// Runs a model, and then asserts that nothing is alive but the values of so many attached fields, while the host is,
-/// and then nothing at all.
+/// Runs a model with at most `preemptions` preemptions per execution. Asserts that `attached` values are alive while
+/// the host lives, and no value after the drop of the host.
 fn model(preemptions: usize, attached: usize, run: impl Fn(&Arc<Model>) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -157,7 +160,7 @@ fn model(preemptions: usize, attached: usize, run: impl Fn(&Arc<Model>) + Sync +
     });
 }
 
-/// Runs models as of a system that has a fence for all threads, and as of one that has none.
+/// Runs models with the process-wide barrier, and again without, as on a system that has no such barrier.
 fn with_and_without_barrier(models: impl Fn()) {
     models();
     forbid_barrier();
@@ -169,7 +172,7 @@ fn beside<R: 'static>(model: &Arc<Model>, run: impl FnOnce(&Model) -> R + 'stati
     thread::spawn(move || run(&model))
 }
 
-/// Outcomes: the reader sees the first value or the second, and the writer gets the first back.
+/// Outcomes: the reader sees the first or the second value, and the update returns the first value.
 #[test]
 fn a_reader_and_an_update() {
     with_and_without_barrier(|| {
@@ -184,8 +187,8 @@ fn a_reader_and_an_update() {
     });
 }
 
-/// Outcomes: the reader sees the first value of one field or the second, and then the value of another field, which has
-/// the slot of the first read then; hot or cold.
+/// Outcomes: the reader sees the first or the second value of one field, and then the value of another field. Both
+/// reads use the same hazard slot. The cell is hot or cold.
 #[test]
 fn a_reader_of_two_fields_and_an_update_of_the_first() {
     for reads in [0, 1] {
@@ -204,8 +207,9 @@ fn a_reader_of_two_fields_and_an_update_of_the_first() {
     }
 }
 
-/// Outcomes: the node of one field may get the memory of the other's, whose slow reader has announced that; the reader
-/// goes on to see a value of each, in either order, and what is replaced is kept for nobody who does not read it.
+/// Outcomes: one field's new node may reuse the memory of the other field's old node, while a slow reader has that
+/// address announced. The reader still sees a value of each field, in either order. A node is retired only for readers
+/// of its own cell.
 #[test]
 fn a_reader_of_two_fields_of_which_one_gets_the_memory_of_the_other() {
     for is_other_first in [false, true] {
@@ -237,7 +241,7 @@ fn a_reader_of_two_fields_of_which_one_gets_the_memory_of_the_other() {
     }
 }
 
-/// Outcomes: the reader sees one of the three values, and each of the writer's is returned to it once.
+/// Outcomes: the reader sees one of the three values, and each update returns its predecessor once.
 #[test]
 fn a_reader_and_two_updates() {
     with_and_without_barrier(|| {
@@ -251,7 +255,7 @@ fn a_reader_and_two_updates() {
     });
 }
 
-/// Outcomes: as of one reader, of a cell that is cold.
+/// Outcomes: as for `a_reader_and_an_update`, with a cold cell.
 #[test]
 fn a_reader_and_an_update_of_a_cold_cell() {
     model(3, 1, |model| {
@@ -264,8 +268,8 @@ fn a_reader_and_an_update_of_a_cold_cell() {
     });
 }
 
-/// Outcomes: one of the readers makes the cell cold, before or after the update, so that the other announces what it
-/// has found as for a hot cell, and what is there then as for a cold one.
+/// Outcomes: one reader makes the cell cold, before or after the update. The other reader then announces its first node
+/// as for a hot cell, and the next node as for a cold cell.
 #[test]
 fn two_readers_and_an_update() {
     with_and_without_barrier(|| {
@@ -281,7 +285,7 @@ fn two_readers_and_an_update() {
     });
 }
 
-/// Outcomes: each of the three numbers is returned by an update, or is there at the end.
+/// Outcomes: each of the three numbers is returned by an update, or is the number at the end.
 #[test]
 fn two_updates() {
     model(3, 1, |model| {
@@ -292,7 +296,7 @@ fn two_updates() {
     });
 }
 
-/// Outcomes: one attaches, the other replaces.
+/// Outcomes: one update attaches, and the other update replaces.
 #[test]
 fn two_first_updates_of_the_field_with_the_mark() {
     model(3, 1, |model| {
@@ -308,7 +312,7 @@ fn two_first_updates_of_the_field_with_the_mark() {
     });
 }
 
-/// Outcomes: the reader sees nothing, or the first value, by the mark or without, or the second.
+/// Outcomes: the reader sees no value, the first value (with or without the first-ready mark), or the second value.
 #[test]
 fn a_reader_and_the_first_updates_of_the_field_with_the_mark() {
     model(3, 1, |model| {
@@ -322,7 +326,7 @@ fn a_reader_and_the_first_updates_of_the_field_with_the_mark() {
     });
 }
 
-/// Outcomes: no update is lost that is made of the one before.
+/// Outcomes: no increment is lost.
 #[test]
 fn two_updates_that_are_made_of_the_one_before() {
     model(3, 1, |model| {
@@ -333,7 +337,8 @@ fn two_updates_that_are_made_of_the_one_before() {
     });
 }
 
-/// Outcomes: the update comes first, or the other is made of the value before it; hot or cold.
+/// Outcomes: the plain update comes first, or the closure gets the value from before the plain update. The cell is hot
+/// or cold.
 #[test]
 fn an_update_and_one_that_is_made_of_the_one_before() {
     for reads in [0, 1] {
@@ -348,7 +353,7 @@ fn an_update_and_one_that_is_made_of_the_one_before() {
     }
 }
 
-/// Outcomes: the reader sees one of the two values; hot or cold.
+/// Outcomes: the reader sees one of the two values. The cell is hot or cold.
 #[test]
 fn a_reader_and_an_update_that_is_made_of_the_one_before() {
     for reads in [0, 1] {
@@ -363,8 +368,8 @@ fn a_reader_and_an_update_that_is_made_of_the_one_before() {
     }
 }
 
-/// Outcomes: a reader sees any of the values; each of the two updates may retire what it has replaced, and each of the
-/// readers and of the writers may find it in the list.
+/// Outcomes: a reader sees any of the values. Each update may retire the node that it replaced, and each reader and
+/// writer may find this node in the list of retired nodes.
 #[test]
 fn two_readers_and_two_updates() {
     for reads in [0, 1] {
@@ -384,8 +389,8 @@ fn two_readers_and_two_updates() {
     }
 }
 
-/// Outcomes: a reader of a cell that becomes cold sees one of the values, in a slot that belonged to a thread that has
-/// ended.
+/// Outcomes: a reader of a cell that becomes cold sees one of the values. The hazard slot may have belonged to a thread
+/// that has ended.
 #[test]
 fn a_reader_with_a_slot_of_a_thread_that_has_ended() {
     model(3, 2, |model| {
@@ -400,7 +405,7 @@ fn a_reader_with_a_slot_of_a_thread_that_has_ended() {
     });
 }
 
-/// A value that reads a field of another host when it is cloned.
+/// A value whose clone reads a field of another host.
 struct Nested {
     value: Value,
     inner: std::sync::Arc<Host>,
@@ -419,8 +424,8 @@ struct Outer {
     shadow: ShadowFields,
 }
 
-/// Outcomes: the reader sees one of the values of the outer field, and one of the inner, by a slot of its own; one of
-/// the two is updated.
+/// Outcomes: the reader sees one of the outer values and one of the inner values; the inner read uses a second hazard
+/// slot. The writer updates one of the two fields.
 #[test]
 fn a_read_inside_of_a_read() {
     for is_outer in [true, false] {
@@ -452,7 +457,7 @@ fn a_read_inside_of_a_read() {
     }
 }
 
-/// A value that runs something when it is first cloned.
+/// A value whose first clone runs a closure.
 struct Staged {
     value: Value,
     first: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -474,8 +479,8 @@ struct Stage {
     shadow: ShadowFields,
 }
 
-/// Outcomes: the inner read of two takes what its thread has retired for the outer, and with it, or not, what the
-/// writer retires meanwhile, which has cloned that before.
+/// Outcomes: the inner read takes the list with node 1, which the thread's update retired because of the outer read,
+/// and puts node 1 back. The list may also hold node 2, which the writer has cloned and retired meanwhile.
 #[test]
 fn a_read_inside_of_a_read_of_the_same_field() {
     model(4, 0, |model| {

@@ -1,6 +1,6 @@
-//! Sandboxes that forbid `membarrier(2)`: filters of system calls, each in a process of its own.
+//! Tests under sandboxes that forbid `membarrier(2)`: seccomp filters, each in a child process.
 //!
-//! Left out on all systems but Linux on `x86_64` and `aarch64`: the filters name system calls by their numbers.
+//! Only Linux on `x86_64` and `aarch64` has these tests: the filters name system calls by number.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(any(miri, loom))))]
 
 use std::process::{Command, Output};
@@ -12,17 +12,17 @@ use libc::{
 };
 use shadow_runtime::{Shadow, ShadowFields};
 
-/// What a filter does with a call.
+/// The reaction of a filter to a system call.
 #[cfg_attr(not(feature = "membarrier"), expect(dead_code, reason = "one test is left"))]
 #[derive(Clone, Copy)]
 enum Answer {
     Passes,
     Kills,
-    /// The call fails with this error. With 0, the call seems to succeed, and does nothing.
+    /// The call fails with this error. With 0 the call reports success, and has no effect.
     Says(i32),
 }
 
-/// A command of the call.
+/// The query command of `membarrier(2)`.
 const QUERY: u32 = 0;
 
 impl Answer {
@@ -35,10 +35,10 @@ impl Answer {
     }
 }
 
-/// From now on, this thread, and each that it starts, gets `one` for the call's command `command`, and `other` for its
-/// others.
+/// Installs a seccomp filter for the current thread and its later children. `membarrier` with the command `command`
+/// gets the answer `one`, and with any other command the answer `other`.
 fn filter(command: u32, one: Answer, other: Answer) {
-    /// Where a filter finds the number of a call, and the first argument.
+    /// The offsets of the call's number and first argument in the data of a filter.
     const NUMBER: u32 = 0;
     const ARGUMENT: u32 = if cfg!(target_endian = "little") { 16 } else { 20 };
     let step = |code: u32, k: u32, jt: u8, jf: u8| sock_filter { code: u16::try_from(code).unwrap(), jt, jf, k };
@@ -52,14 +52,15 @@ fn filter(command: u32, one: Answer, other: Answer) {
         step(BPF_RET | BPF_K, other.code(), 0, 0),
     ];
     let program = sock_fprog { len: u16::try_from(steps.len()).unwrap(), filter: steps.as_mut_ptr() };
-    // SAFETY: this option has the arguments 1, 0, 0, 0.
+    // SAFETY: `PR_SET_NO_NEW_PRIVS` takes the arguments 1, 0, 0, 0, and no pointer.
     assert_eq!(unsafe { libc::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
-    // SAFETY: the program is there, and of that length, during the call, which copies it.
+    // SAFETY: `program` and `steps` live until the end of the call, with the stated length, and the kernel copies both.
     let closed = unsafe { libc::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &raw const program) };
     assert_eq!(closed, 0);
 }
 
-/// Runs the test `test` again, in a child, which does `work`. Returns how the child has ended.
+/// Runs the test `test` again in a child process, which executes `work`. Returns the output of the child to the parent,
+/// and `None` in the child.
 fn in_a_child(test: &str, work: impl FnOnce()) -> Option<Output> {
     const IS_CHILD: &str = "SHADOW_TEST_IS_CHILD";
     if env::var_os(IS_CHILD).is_some() {
@@ -70,7 +71,7 @@ fn in_a_child(test: &str, work: impl FnOnce()) -> Option<Output> {
     Some(Command::new(program).args(["--exact", test, "--nocapture"]).env(IS_CHILD, "").output().unwrap())
 }
 
-/// Checks that a child does all of `work`.
+/// Asserts that a child completes `work`.
 fn works(test: &str, work: impl FnOnce()) {
     if let Some(output) = in_a_child(test, work) {
         let said = String::from_utf8_lossy(&output.stdout);
@@ -94,7 +95,7 @@ fn read_and_update() {
         }
         task.update_text(round.to_string());
     }
-    // Several threads, so that readers meet writers.
+    // Several threads, so that updates meet concurrent reads.
     thread::scope(|scope| {
         for thread in 0..4_usize {
             let task = &task;
@@ -125,11 +126,11 @@ mod with_the_call {
 
     const PRIVATE_EXPEDITED: u32 = 1 << 3;
 
-    /// A sandbox may answer a call without making it.
+    /// A sandbox may report success without an execution of the call.
     #[test]
     fn an_answer_of_0_is_not_believed() {
         works("with_the_call::an_answer_of_0_is_not_believed", || {
-            // A library that believes the 0 goes on to another command.
+            // A library that trusts the 0 issues a second command, and is killed.
             filter(QUERY, Answer::Says(0), Answer::Kills);
             read_and_update();
         });
@@ -160,7 +161,7 @@ mod with_the_call {
         });
     }
 
-    /// The documentation says so: such a program leaves out the feature.
+    /// The documentation promises the kill: such a program leaves out the feature.
     #[test]
     fn a_filter_that_kills_kills_at_the_first_read() {
         let ended = in_a_child("with_the_call::a_filter_that_kills_kills_at_the_first_read", || {

@@ -1,4 +1,4 @@
-//! Without the feature `counts`, the registry still knows which fields are in use; its counts are 0.
+//! Test of the registry without the feature `counts`: reports list the fields in use, and all counts are 0.
 #![cfg(not(feature = "counts"))]
 
 use shadow_runtime::{Row, Shadow, ShadowFields, registry};

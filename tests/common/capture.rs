@@ -1,10 +1,10 @@
-//! A logger that keeps what is logged, for tests to look at.
+//! A logger that keeps the log lines for tests.
 
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// What was logged, by whichever thread.
+/// A line logged by any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) level: Level,
@@ -14,7 +14,7 @@ pub(crate) struct Line {
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
-/// What else the logger does, once for each line.
+/// A further action of the logger, executed for each line.
 static THEN: OnceLock<fn()> = OnceLock::new();
 
 struct Capture;
@@ -36,7 +36,7 @@ impl Log for Capture {
     fn flush(&self) {}
 }
 
-/// Begins to keep what is logged. Tests of one binary share what is kept.
+/// Installs the logger. The tests of a binary share the kept lines.
 pub(crate) fn start() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -45,7 +45,7 @@ pub(crate) fn start() {
     });
 }
 
-/// Has `then` called for each line, under no lock of the logger.
+/// Makes the logger call `then` for each line, under no lock of the logger.
 pub(crate) fn then(then: fn()) {
     THEN.set(then).unwrap();
 }

@@ -1,4 +1,4 @@
-//! One test of a binary again, in a process of its own, where it has a part to play: for what ends a process.
+//! Runs a test again in a child process, with a part to play: for tests that end their process.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -6,16 +6,16 @@ use std::{env, thread};
 
 use super::limit;
 
-/// Names the part to a child.
+/// The variable with the part of a child.
 const VARIABLE: &str = "SHADOW_FIELDS_PART";
 
-/// The part that this process has to play, if it is a child.
+/// The part of this process, if the process is a child.
 pub(crate) fn part() -> Option<String> {
     env::var(VARIABLE).ok()
 }
 
-/// Runs the test `test` of this binary in a child, with `part` to play, and returns how that ended. What it says must
-/// fit into a pipe.
+/// Runs the test `test` of this binary in a child with `part`, and returns the child's output. The output must fit into
+/// a pipe.
 pub(crate) fn play(test: &str, part: &str) -> Output {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])

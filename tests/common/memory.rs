@@ -1,11 +1,11 @@
-//! A global allocator that counts, for each thread by itself, so that tests do not see one another; and for all
-//! together.
+//! A global allocator that counts allocations by thread, so that tests do not disturb one another, and bytes for the
+//! process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// The system's allocator, counting. A binary that uses it makes it its `#[global_allocator]`.
+/// The system's allocator with counters. A test binary declares `Counting` as the `#[global_allocator]`.
 pub(crate) struct Counting;
 
 thread_local! {
@@ -15,30 +15,30 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Bytes that are allocated, by whichever thread.
+/// The allocated bytes of the process.
 static ALL_BYTES: AtomicIsize = AtomicIsize::new(0);
 
-/// How often this thread has allocated.
+/// The number of allocations by this thread.
 pub(crate) fn allocations() -> usize {
     ALLOCATIONS.get()
 }
 
-/// How often this thread has freed.
+/// The number of deallocations by this thread.
 pub(crate) fn frees() -> usize {
     FREES.get()
 }
 
-/// How many bytes this thread has allocated, less those that it has freed, whoever allocated them.
+/// The bytes allocated by this thread, minus the bytes freed by this thread, including blocks from other threads.
 pub(crate) fn bytes() -> isize {
     BYTES.get()
 }
 
-/// How many bytes are allocated, by all threads together.
+/// The allocated bytes of the process.
 pub(crate) fn bytes_of_all_threads() -> isize {
     ALL_BYTES.load(Ordering::Relaxed)
 }
 
-/// Runs `work`, and returns the most bytes that this thread held meanwhile, more than at its start.
+/// Runs `work`, and returns the thread's peak of allocated bytes, above the value at the start.
 pub(crate) fn peak_of(work: impl FnOnce()) -> isize {
     let start = bytes();
     PEAK.set(start);
@@ -47,7 +47,7 @@ pub(crate) fn peak_of(work: impl FnOnce()) -> isize {
 }
 
 fn count(cell: &'static std::thread::LocalKey<Cell<usize>>) {
-    // A thread that is being taken down may allocate when its counts are gone already.
+    // A thread may allocate at its end, after the drop of its thread-locals.
     let _ = cell.try_with(|cell| cell.set(cell.get() + 1));
 }
 
@@ -64,20 +64,20 @@ fn add(bytes: isize) {
     });
 }
 
-// SAFETY: everything is handed on to the system's allocator; counting touches nothing but a static, and
-// thread-locals that neither allocate nor are dropped.
+// SAFETY: each call is passed on to the system's allocator. The counting only accesses a static, and thread-locals
+// without destructor or allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(&ALLOCATIONS);
         add(signed(layout.size()));
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: `GlobalAlloc::alloc` requires a layout with a non-zero size, and so does `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(&FREES);
         add(-signed(layout.size()));
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: every block of this allocator comes from `System`, and the caller passes the block's layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
@@ -85,7 +85,8 @@ unsafe impl GlobalAlloc for Counting {
         count(&ALLOCATIONS);
         count(&FREES);
         add(signed(size) - signed(layout.size()));
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: every block of this allocator comes from `System`, and the caller passes the block's layout and a
+        // valid non-zero `size`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

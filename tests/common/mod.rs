@@ -19,27 +19,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, process, thread};
 
-/// How long a test may take before it counts as hanging. It takes milliseconds when nothing is wrong; where it takes
-/// much longer, as under a sanitizer, `SHADOW_TEST_SECONDS` says how long that is.
+/// The time after which a test counts as hanging. A correct test takes milliseconds; `SHADOW_TEST_SECONDS` sets a
+/// longer limit for slow environments such as a sanitizer.
 pub(crate) fn limit() -> Duration {
     let seconds = env::var("SHADOW_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 30 }))
 }
 
-/// How many of something a test does that does `number` of it where that is fast: a thousandth under Miri, and the part
-/// that `SHADOW_TEST_PART` says, as under a sanitizer.
+/// The size of a test whose full size is `number`: a thousandth under Miri, or one part in `SHADOW_TEST_PART`, as under
+/// a sanitizer.
 pub(crate) fn sized(number: usize) -> usize {
     let part = env::var("SHADOW_TEST_PART").ok().and_then(|part| part.parse().ok());
     number.div_ceil(part.unwrap_or(if cfg!(miri) { 1000 } else { 1 }))
 }
 
-/// Runs `test`, and aborts the process with a message if it does not end: a deadlock must fail, not hang.
+/// Runs `test`. If `test` does not end in time, aborts the process with a message, so that a deadlock fails and does
+/// not hang.
 pub(crate) fn never_hangs<R>(test: impl FnOnce() -> R) -> R {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     let (limit, (running, ended)) = (limit(), mpsc::channel::<()>());
     let watchdog = thread::spawn(move || {
         if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            // Not by `eprintln!`, which the test harness keeps for a test that ends.
+            // Bypasses `eprintln!`, whose output the test harness holds back until the end of the test.
             let _ = writeln!(io::stderr(), "`{name}` hangs: it has not ended within {limit:?}");
             process::abort();
         }
@@ -50,12 +51,12 @@ pub(crate) fn never_hangs<R>(test: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The size of a test: `count`, or `under_miri`, where a step takes a thousand times as long.
+/// The size of a test: `count`, or `under_miri` under Miri, where a step takes a thousand times as long.
 pub(crate) const fn fewer<T: Copy>(count: T, under_miri: T) -> T {
     if cfg!(miri) { under_miri } else { count }
 }
 
-/// Runs `body`, which must panic, and returns the message of its panic.
+/// Runs `body`, which must panic, and returns the panic's message.
 pub(crate) fn panic_of<R>(body: impl FnOnce() -> R) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else { panic!("it does not panic") };
     match payload.downcast::<String>() {
@@ -64,19 +65,19 @@ pub(crate) fn panic_of<R>(body: impl FnOnce() -> R) -> String {
     }
 }
 
-/// Does `work` on a thread of its own, and waits for it.
+/// Runs `work` in a new thread, and waits for the end.
 pub(crate) fn elsewhere<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
 /// Turns off backtraces under Miri, for tests with a panic during unwinding: std prints a full backtrace of every such
-/// panic, which takes seconds there.
+/// panic, which takes seconds under Miri.
 pub(crate) fn without_backtraces() {
     #[cfg(miri)]
     panic::set_hook(Box::new(|info| eprintln!("{info}")));
 }
 
-/// Does something at the end, also at the end by a panic: above all, tells other threads of a test to end.
+/// Runs a closure on drop, also during unwinding: for example, to tell the other threads of a test to end.
 pub(crate) struct AtEnd<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for AtEnd<F> {
@@ -85,23 +86,23 @@ impl<F: FnMut()> Drop for AtEnd<F> {
     }
 }
 
-/// An object that stays for ever, as a static does.
+/// Leaks an object, as if the object were a static.
 pub(crate) fn forever<T: Sync>(object: T) -> &'static T {
-    /// All of these objects, so that for a leak sanitizer, and for Miri, none is leaked.
+    /// Keeps the objects reachable, so that a leak sanitizer and Miri report no leak.
     static ALL: Mutex<Vec<&'static (dyn Sync + 'static)>> = Mutex::new(Vec::new());
     let object: &'static T = Box::leak(Box::new(object));
     ALL.lock().unwrap_or_else(PoisonError::into_inner).push(object);
     object
 }
 
-/// Counts values that are made, and values that are dropped.
+/// Counts the values made and the values dropped.
 #[derive(Clone, Default)]
 pub(crate) struct Census {
     counts: Arc<[AtomicUsize; 2]>,
 }
 
 impl Census {
-    /// A value that counts.
+    /// Makes a counted value.
     pub(crate) fn life(&self) -> Life {
         self.counts[0].fetch_add(1, Ordering::SeqCst);
         Life { census: self.clone() }
@@ -116,7 +117,7 @@ impl Census {
     }
 }
 
-/// A value whose making, cloning and dropping is counted.
+/// A value whose construction, clones and drop are counted.
 pub(crate) struct Life {
     census: Census,
 }
@@ -133,7 +134,7 @@ impl Drop for Life {
     }
 }
 
-/// What destructors write down, in the order in which they run.
+/// The entries that destructors record, in the order of execution.
 #[derive(Clone, Default)]
 pub(crate) struct Diary {
     entries: Arc<Mutex<Vec<&'static str>>>,
@@ -149,7 +150,7 @@ impl Diary {
     }
 }
 
-/// A value whose destructor writes its name down, and then panics with it if it is told to.
+/// A value whose destructor records its name, and panics if `panics` is set.
 pub(crate) struct Noted {
     pub(crate) name: &'static str,
     pub(crate) diary: Diary,

@@ -1,5 +1,7 @@
-//! Destructors that note where they run: for the promise that destructors of strangers run in attaches alone, or in no
-//! attach.
+//! Values whose destructors record the thread, and the user code around the drop.
+//!
+//! In: values that a test attaches. Out: the numbers and threads of destructors. The tests check that an unrelated
+//! host's destructors run at the end of an attach, and never inside of an initialiser, a closure or a clone.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -10,11 +12,11 @@ use std::thread::{self, ThreadId};
 use super::AtEnd;
 
 thread_local! {
-    /// How many pieces of user code this thread is in, in which no stranger's destructor may run.
+    /// The thread's nesting depth of user code in which no unrelated destructor may run.
     static INSIDE: Cell<usize> = const { Cell::new(0) };
-    /// How many destructors of a [`Spy`] this thread is in.
+    /// The thread's nesting depth of destructors of a [`Spy`].
     static DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// How many of them have run in this thread, those inside of others apart.
+    /// The thread's number of completed outermost destructors of a [`Spy`].
     static RUNS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -24,19 +26,19 @@ fn count<R>(cell: &'static thread::LocalKey<Cell<usize>>, work: impl FnOnce() ->
     work()
 }
 
-/// Runs what an initialiser, a closure or a clone does.
+/// Runs the body of an initialiser, a closure or a clone.
 pub(crate) fn inside<R>(work: impl FnOnce() -> R) -> R {
     count(&INSIDE, work)
 }
 
-/// How many destructors `work` runs in this thread, those inside of others apart.
+/// Counts the outermost destructors that `work` runs in the current thread.
 pub(crate) fn runs_of<R>(work: impl FnOnce() -> R) -> (usize, R) {
     let before = RUNS.get();
     let result = work();
     (RUNS.get() - before, result)
 }
 
-/// What destructors have noted.
+/// The records of destructors.
 #[derive(Clone, Default)]
 pub(crate) struct Notes {
     notes: Arc<Noted>,
@@ -51,7 +53,7 @@ struct Noted {
     threads: Mutex<HashSet<ThreadId>>,
 }
 
-/// A value that notes where it is dropped, and then calls a function.
+/// A value whose destructor records thread and depth, and then calls a function.
 pub(crate) struct Spy {
     notes: Notes,
     call: fn(&Notes),
@@ -71,32 +73,32 @@ impl Notes {
         self.notes.made.load(Ordering::SeqCst)
     }
 
-    /// How many destructors have run.
+    /// The number of completed destructors.
     pub(crate) fn runs(&self) -> usize {
         self.notes.runs.load(Ordering::SeqCst)
     }
 
-    /// How many have run where none may.
+    /// The number of destructors run inside of `inside`.
     pub(crate) fn inside(&self) -> usize {
         self.notes.inside.load(Ordering::SeqCst)
     }
 
-    /// How many were running in one thread at a time, at the most.
+    /// The greatest nesting depth of destructors in one thread.
     pub(crate) fn deepest(&self) -> usize {
         self.notes.deepest.load(Ordering::SeqCst)
     }
 
-    /// The threads in which they have run.
+    /// The threads of the destructors.
     pub(crate) fn threads(&self) -> HashSet<ThreadId> {
         self.notes.threads.lock().unwrap().clone()
     }
 
-    /// Forgets in which threads they have run.
+    /// Clears the set of threads.
     pub(crate) fn forget_threads(&self) {
         self.notes.threads.lock().unwrap().clear();
     }
 
-    /// Whether all have run in this thread.
+    /// Whether every destructor has run in the current thread.
     pub(crate) fn all_here(&self) -> bool {
         self.threads().iter().all(|thread| *thread == thread::current().id())
     }

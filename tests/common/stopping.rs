@@ -1,4 +1,7 @@
-//! A thread that is stopped by a signal, wherever it is, again and again: for rule R10.
+//! Stops a thread by signals at arbitrary points, for rule R10.
+//!
+//! In: the work of a thread, and the work of the test during each stop. Out: an abort if a thread waits for the stopped
+//! thread.
 
 use std::os::unix::thread::RawPthread;
 use std::sync::OnceLock;
@@ -19,7 +22,7 @@ unsafe extern "C" {
 static STOPPED: AtomicBool = AtomicBool::new(false);
 static MAY_GO_ON: AtomicBool = AtomicBool::new(true);
 
-/// Does only what a signal handler may: it uses atomics, and yields.
+/// Async-signal-safe: uses atomics, and yields.
 extern "C" fn stop(_: i32) {
     STOPPED.store(true, Ordering::SeqCst);
     while !MAY_GO_ON.load(Ordering::SeqCst) {
@@ -28,7 +31,7 @@ extern "C" fn stop(_: i32) {
     STOPPED.store(false, Ordering::SeqCst);
 }
 
-/// Waits until the worker has stopped, or goes on, and says whether it did: when it panics, it does neither.
+/// Waits until the worker has stopped, or continues. Returns `false` if the worker has panicked instead.
 fn wait_until(stopped: bool, worker: &ScopedJoinHandle<'_, ()>) -> bool {
     while STOPPED.load(Ordering::SeqCst) != stopped {
         if worker.is_finished() {
@@ -39,14 +42,15 @@ fn wait_until(stopped: bool, worker: &ScopedJoinHandle<'_, ()>) -> bool {
     true
 }
 
-/// Runs `work` over and over in another thread, stops it again and again, and each time calls `meanwhile`, which must
-/// not allocate: the thread may have been stopped inside of the allocator. One test of a binary may use it.
+/// Runs `work` repeatedly in a second thread, and stops the thread repeatedly. During each stop, calls `meanwhile`,
+/// which must not allocate: the thread may have stopped inside of the allocator. At most one test of a binary may call
+/// this function.
 pub(crate) fn stopped_anywhere(mut work: impl FnMut() + Send, meanwhile: impl Fn()) {
     never_hangs(|| {
-        // SAFETY: the handler does only what a handler may, and no other part of this program uses the signal.
+        // SAFETY: the handler is async-signal-safe, and no other code of this program uses the signal.
         unsafe { signal(SIGUSR1, stop) };
         let (running, thread, turns) = (AtomicBool::new(true), OnceLock::new(), AtomicUsize::new(0));
-        // The first read in a thread may set something up in it.
+        // The first read may initialise thread-locals of this thread.
         meanwhile();
         thread::scope(|scope| {
             let end = AtEnd(|| {
@@ -68,17 +72,17 @@ pub(crate) fn stopped_anywhere(mut work: impl FnMut() + Send, meanwhile: impl Fn
             };
             let begin = Instant::now();
             for stops in 0_u64.. {
-                // On a busy machine each stop takes a while, and fewer have to do; but the worker has to get on.
+                // On a busy machine each stop is slow, and fewer stops suffice; but the worker must make progress.
                 let enough = stops >= 5000 || begin.elapsed() > Duration::from_secs(2);
                 if enough && turns.load(Ordering::Relaxed) > 100 {
                     break;
                 }
-                // So that it is stopped somewhere else each time.
+                // Varies the point of the stop.
                 for _ in 0..stops * 7919 % 4000 {
                     std::hint::spin_loop();
                 }
                 MAY_GO_ON.store(false, Ordering::SeqCst);
-                // SAFETY: the thread has not been joined, nor detached, since its handle is still here.
+                // SAFETY: `worker` is neither joined nor detached, so `thread` is a valid `pthread_t`.
                 assert_eq!(unsafe { pthread_kill(thread, SIGUSR1) }, 0);
                 if !wait_until(true, &worker) {
                     break;

@@ -1,11 +1,11 @@
-//! Counts of `Arc` hosts that are dead and still have their fields: for rule R7.
+//! Counts dead `Arc` hosts that still have their fields, for rule R7.
 //!
-//! In: hosts, by [`Held`], and values, by [`Body`]. Out: how many hosts were dead at a time, and how many bytes that
-//! took.
+//! In: hosts, as [`Held`], and values, as [`Body`]. Out: the greatest number of dead hosts at one time, and the
+//! greatest number of allocated bytes.
 //!
-//! A host is dead from [`Tally::let_go`] until its `Body` is dropped. Of a list whose hosts hold one another through
-//! fields, all are let go at once, with the first. One counter is both added to and subtracted from, so it is exact
-//! beside any number of threads, and it rises in `let_go` only, so no maximum is missed.
+//! A host is dead from [`Tally::let_go`] until the drop of its `Body`. If the hosts of a list own one another through
+//! fields, the drop of the first host counts all of them as dead. One atomic counter holds the number of dead hosts, so
+//! the number is exact with any number of threads. The counter rises in `let_go` only, so `let_go` sees every maximum.
 
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use shadow_runtime::registry;
 
 use super::memory::bytes_of_all_threads;
 
-/// Keeps other tests of the binary out, since the table of `Arc` hosts is one for the process; and begins with no dead
-/// host.
+/// Excludes the other tests of the binary, since all tests share the table of `Arc` hosts. Sweeps, so that a test
+/// starts without dead hosts.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -23,10 +23,11 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// How many bytes a host with a `Body` may take beside what the body has, all in all. More than any does.
+/// The most bytes that a host with a `Body` may take in addition to the body: a generous bound.
 pub(crate) const OVERHEAD: isize = 256;
 
-/// What the library may keep for ever: arrays of the table and of the sweep, of which some have grown in advance.
+/// The most bytes that the library may keep for ever: arrays of the table and of the sweep, some of which have grown in
+/// advance.
 const KEPT: isize = 4 << 20;
 
 /// The counts of one test.
@@ -44,13 +45,13 @@ struct Counts {
     most_bytes: AtomicIsize,
 }
 
-/// A value of some bytes. One belongs to each host that is counted.
+/// A value of a given size. Each counted host has one.
 pub(crate) struct Body {
     tally: Tally,
     _bytes: Vec<u8>,
 }
 
-/// One `Arc` of a host, the last one, which counts the host as dead when it goes.
+/// The last `Arc` of a host. The drop counts the host as dead.
 pub(crate) struct Held<T: ?Sized> {
     pub(crate) host: Arc<T>,
     tally: Tally,
@@ -64,18 +65,18 @@ impl Tally {
         Self { counts: Arc::new(Counts { dead, most_dead, live, most_live, bytes_before, most_bytes: zero() }) }
     }
 
-    /// A value of so many bytes, which are not written: untouched pages are only counted.
+    /// Makes a value of `bytes` bytes, and does not write to the memory: an untouched page costs no physical memory.
     pub(crate) fn body(&self, bytes: usize) -> Body {
         Body { tally: self.clone(), _bytes: Vec::with_capacity(bytes) }
     }
 
-    /// Counts so many hosts as alive.
+    /// Counts `hosts` further hosts as alive.
     pub(crate) fn take_on(&self, hosts: isize) {
         let live = self.counts.live.fetch_add(hosts, Ordering::SeqCst) + hosts;
         self.counts.most_live.fetch_max(live, Ordering::SeqCst);
     }
 
-    /// Counts so many hosts that were alive as dead.
+    /// Counts `hosts` live hosts as dead.
     pub(crate) fn let_go(&self, hosts: isize) {
         let bytes = bytes_of_all_threads() - self.counts.bytes_before;
         self.counts.most_bytes.fetch_max(bytes, Ordering::SeqCst);
@@ -84,13 +85,13 @@ impl Tally {
         self.counts.most_dead.fetch_max(dead, Ordering::SeqCst);
     }
 
-    /// A host that is alive as long as this is held.
+    /// Counts a host as alive until the drop of the result.
     pub(crate) fn hold<T: ?Sized>(&self, host: Arc<T>) -> Held<T> {
         self.take_on(1);
         self.held(host)
     }
 
-    /// The same for one that is counted already.
+    /// As [`hold`](Self::hold), for a host that is counted already.
     pub(crate) fn held<T: ?Sized>(&self, host: Arc<T>) -> Held<T> {
         Held { host, tally: self.clone() }
     }
@@ -111,20 +112,20 @@ impl Tally {
         self.counts.most_live.load(Ordering::SeqCst)
     }
 
-    /// The most bytes that were allocated at a time, more than at the beginning.
+    /// The greatest number of bytes allocated at one time, above the number at the start.
     pub(crate) fn most_bytes(&self) -> isize {
         self.counts.most_bytes.load(Ordering::SeqCst)
     }
 
-    /// Forgets what was most so far: a crowd has been set up.
+    /// Resets the maxima, after a test has made its initial hosts.
     pub(crate) fn begin(&self) {
         self.counts.most_dead.store(self.dead(), Ordering::SeqCst);
         self.counts.most_live.store(self.live(), Ordering::SeqCst);
         self.counts.most_bytes.store(0, Ordering::SeqCst);
     }
 
-    /// Fails unless the dead were at most as many as the live ones and 1,000 for each of so many threads, and the bytes
-    /// no more than so many hosts take, with bodies of so many bytes.
+    /// Panics if more hosts were dead than were alive plus 1,000 for each thread, or if the bytes exceed the bound for
+    /// so many hosts with bodies of `body` bytes.
     pub(crate) fn assert_bounded(&self, what: &str, threads: isize, body: isize) {
         let (dead, live) = (self.most_dead(), self.most_live());
         let bytes = self.most_bytes();
@@ -147,7 +148,7 @@ impl<T: ?Sized> Drop for Held<T> {
     }
 }
 
-/// Numbers that look random, and are the same in each run.
+/// A pseudo-random number generator (xorshift) with a fixed sequence for each seed.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

@@ -1,4 +1,6 @@
-//! Accesses to fields by shared references, also inside of initialisers and of the closures of updates.
+//! Accesses to fields through shared references, also inside of initialisers and closures of updates.
+//!
+//! In: an `Access` of `operation.rs`. Out: a panic if the library's result differs from the oracle's.
 
 use std::cell::Cell;
 
@@ -43,13 +45,13 @@ impl World {
         let row = Row::new(host.kind(), Field { declaration, policy });
         let target = Target { access, host: host.shared(), kind: host.kind(), id: *id, declaration, row };
         match &access.act {
-            // Below, as after everything else.
+            // The read below, which follows every action, executes this one.
             Act::Read(_) => (),
             Act::Attach(temper) => self.attach(target, *temper),
             Act::Make(way, init) => self.make_field(target, *way, init),
             Act::Update { copy: false, temper } => self.update::<Value>(target, *temper),
             Act::Update { copy: true, temper } => self.update::<Small>(target, *temper),
-            // `raw` has no such accessor.
+            // `raw` has no accessor with a closure.
             Act::UpdateWith { .. } if host.kind() == Kind::Raw => (),
             Act::UpdateWith { copy: false, next } => self.update_with::<Value>(target, next),
             Act::UpdateWith { copy: true, next } => self.update_with::<Small>(target, next),
@@ -84,7 +86,7 @@ impl World {
             Policy::Made => assert_eq!(host.peek_made(declaration).map(|value| held(value, policy)), there),
             Policy::Newest => match (attempt(|| host.newest(declaration)), there) {
                 (Ok(None), None) => (),
-                // The clone is another value, of the same root.
+                // The clone is a second value with the same root.
                 (Ok(Some(clone)), Some(Held::Value { tag, .. })) => {
                     assert!(clone.tag() != tag && value::root_of(clone.tag()) == value::root_of(tag));
                     assert!(!self.panics_when_cloned(target), "the panic of `Clone` is lost");
@@ -127,7 +129,7 @@ impl World {
         }
     }
 
-    /// Asks for a `get_or_attach` field.
+    /// Requests a `get_or_attach` field.
     fn make_field(&self, target: Target<'_>, way: Way, init: &Init) {
         let Target { host, declaration, id, row, .. } = target;
         let there = self.there(target);
@@ -175,7 +177,7 @@ impl World {
                 assert!(message.contains(&name), "{message} names the field");
             }
         }
-        // Nothing more, and nothing less.
+        // The field holds exactly the expected value.
         let now = host.peek_made(declaration).map(|value| held(value, Policy::Made));
         assert_eq!(now, self.there(target));
     }
@@ -200,7 +202,7 @@ impl World {
         self.oracle.borrow().looks.contains(&(target.id, target.row))
     }
 
-    /// Checks that an update inside of the closure of one of the same field is refused.
+    /// Checks that the library refuses an update inside of a closure of the same field.
     fn is_refused<R>(target: Target<'_>, update: impl FnOnce() -> R) {
         IS_EXPECTED.set(true);
         let outcome = attempt(update);
@@ -274,7 +276,7 @@ impl World {
     }
 }
 
-/// A value that is replaced, of either kind.
+/// A value of a replaceable field, `get_or_update` or `get_or_update(copy)`.
 trait Replaced: Sized {
     fn new(world: &World, temper: Temper) -> Self;
     fn held(&self) -> Held;

@@ -1,7 +1,7 @@
-//! Operations from bytes, whatever they are.
+//! Decodes arbitrary bytes as operations.
 //!
-//! In: bytes, of a fuzzer or of a file that a fuzzer has kept. Out: operations. What is kept in `fuzz/corpus` is worth
-//! no more than this is stable.
+//! In: the bytes of a fuzzer, or of a file of `fuzz/corpus`. Out: operations. A change of the decoding makes the stored
+//! corpus worthless.
 
 use std::iter;
 
@@ -9,7 +9,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::operation::Operation;
 
-/// So many operations as there are bytes for. Every other one is an access, of which there are most kinds.
+/// Operations, up to the end of the bytes. An access has half of the probability, since accesses have the most
+/// variants.
 #[derive(Debug)]
 pub(crate) struct Operations(pub(crate) Vec<Operation>);
 

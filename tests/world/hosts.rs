@@ -1,7 +1,7 @@
 //! Hosts of every kind, with the same fields on each.
 //!
-//! In: a host of whichever kind, a declaration, and what to do. Out: what the library's accessor returns. Nothing here
-//! knows what is right.
+//! In: a host, a declaration and an action. Out: the result of the library's accessor. Invariant: this module does not
+//! know the expected result; `oracle.rs` does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -88,22 +88,22 @@ first!(NamedFirst for Arc<dyn Named>);
 second!(trait NamedSecond for Arc<dyn Named>);
 first!(TextFirst for Arc<str>);
 second!(trait TextSecond for Arc<str>);
-// One declaration for all `Arc`s, so an object has the same fields whatever it is seen as.
+// One generic declaration for all `Arc` hosts: an object has the same fields, whatever the type of the `Arc`.
 third!(trait SharedThird<T: ?Sized + Send + Sync + 'static> for Arc<T>);
 
 first!(FixedFirst for &'static Config);
 second!(trait FixedSecond for &'static Config);
 third!(trait FixedThird for &'static Config);
 
-/// A field, by a number for its row in the report: all `Arc`s have one third declaration, and so its rows.
+/// The number of a field's row in the report. All `Arc` hosts share the rows of the third declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row(u8);
 
-/// What the library calls the hosts.
+/// The hosts' names in the library's messages and reports.
 const HOSTS: [&str; 8] =
     ["Task", "Shadowed<Value>", "Arc<Node>", "Arc<dyn Named>", "Arc<str>", "&'static Config", "*const ()", "Arc<T>"];
 
-/// How many fields a host has.
+/// The number of fields of a host.
 const FIELDS: u8 = 12;
 
 impl Row {
@@ -119,7 +119,7 @@ impl Row {
         usize::from(self.0)
     }
 
-    /// What the library calls the host and the field.
+    /// The names of the host and the field in the library's messages and reports.
     pub(crate) fn names(self) -> (&'static str, String) {
         let (host, field) = (self.0 / FIELDS, self.0 % FIELDS);
         let name = if host == Kind::Raw as u8 {
@@ -137,12 +137,12 @@ impl Row {
     }
 }
 
-/// The fields of a host in the order of their declarations. The numbers of raw fields follow from this.
+/// The index of a field in the order of the declarations, which also determines the number of a raw field.
 pub(super) fn number_of(Field { declaration, policy }: Field) -> u8 {
     4 * declaration as u8 + policy as u8
 }
 
-/// A value that was refused, and what the error says.
+/// A refused value, with the names in the error.
 pub(crate) struct Refused {
     pub(crate) value: Value,
     pub(crate) host: &'static str,
@@ -156,19 +156,19 @@ pub(super) fn refused(error: AlreadyAttached<Value>) -> Refused {
     Refused { value: error.into_value(), host, field }
 }
 
-/// An initialiser that failed.
+/// The error of a failing initialiser.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failed;
 
 pub(crate) type Initialiser<'a> = &'a mut dyn FnMut() -> Result<Value, Failed>;
 
-/// The accessors that every host has, with the declaration as a parameter.
+/// The shared accessors of every host, with the declaration as a parameter.
 pub(crate) trait Shared {
     fn once(&self, declaration: Declaration) -> Option<&Value>;
     fn attach_once(&self, declaration: Declaration, value: Value) -> Result<&Value, Refused>;
     fn made(&self, declaration: Declaration) -> &Value;
     fn peek_made(&self, declaration: Declaration) -> Option<&Value>;
-    /// The initialiser does not fail.
+    /// `init` must not fail.
     fn get_or_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> &Value;
     fn get_or_try_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> Result<&Value, Failed>;
     fn newest(&self, declaration: Declaration) -> Option<Value>;
@@ -187,7 +187,7 @@ pub(crate) trait Shared {
     ) -> Option<Small>;
 }
 
-/// The accessors of hosts that can be borrowed exclusively.
+/// The accessors of hosts that can be borrowed mutably.
 pub(crate) trait Exclusive {
     fn once_mut(&mut self, declaration: Declaration) -> Option<&mut Value>;
     fn made_mut(&mut self, declaration: Declaration) -> &mut Value;
@@ -199,7 +199,7 @@ pub(crate) trait Exclusive {
     fn detach_copied(&mut self, declaration: Declaration) -> Option<Small>;
 }
 
-/// One of three, by the declaration.
+/// Selects an expression by the declaration.
 macro_rules! one_of {
     ($declaration:ident: $first:expr, $second:expr, $third:expr) => {
         match $declaration {
@@ -358,13 +358,13 @@ macro_rules! exclusive {
 shared!(Task, Shadowed<Value>, Arc<Node>, Arc<dyn Named>, Arc<str>, &'static Config);
 exclusive!(Task, Shadowed<Value>);
 
-/// What a detached field held.
+/// The value of a detached field.
 pub(crate) enum Detached {
     Value(Value),
     Small(Small),
 }
 
-/// `detach_f`.
+/// Calls `detach_f`.
 pub(crate) fn detach(host: &mut dyn Exclusive, Field { declaration, policy }: Field) -> Option<Detached> {
     match policy {
         Policy::Once => host.detach_once(declaration).map(Detached::Value),
@@ -374,16 +374,16 @@ pub(crate) fn detach(host: &mut dyn Exclusive, Field { declaration, policy }: Fi
     }
 }
 
-/// An object that stays for ever, as its fields do.
+/// A new static object, which is never freed.
 fn new_static() -> &'static Config {
-    /// All of them, so that a leak sanitizer sees that they are still there.
+    /// Keeps all static objects reachable for a leak sanitizer.
     static ALL: Mutex<Vec<&'static Config>> = Mutex::new(Vec::new());
     let config: &'static Config = Box::leak(Box::new(Config(0)));
     ALL.lock().unwrap_or_else(PoisonError::into_inner).push(config);
     config
 }
 
-/// A host of whichever kind.
+/// A host of any kind.
 pub(crate) enum Host {
     Task(Task),
     Owned(Shadowed<Value>),
@@ -407,7 +407,7 @@ impl Host {
         }
     }
 
-    /// A new host. `number` tells apart raw objects, behind whose addresses there is nothing.
+    /// Makes a host. `number` is the address of a raw object, which no code dereferences.
     pub(crate) fn new(kind: Kind, number: usize) -> Self {
         match kind {
             Kind::Task => Self::Task(Task::default()),
@@ -463,7 +463,7 @@ impl Host {
         }
     }
 
-    /// What a host that embeds its fields prints.
+    /// The `Debug` output of a host that embeds its fields.
     pub(crate) fn print(&self) -> Option<String> {
         match self {
             Self::Task(task) => Some(format!("{:?}", task.shadow)),

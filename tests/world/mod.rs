@@ -1,7 +1,9 @@
-//! A world of hosts of every kind, in which operations are done by the library and by plain maps at the same time.
+//! The differential test's world: executes operations with the library and with plain maps, and compares the two.
 //!
-//! In: operations, as data. Out: nothing, or a panic that says what the library did otherwise than the maps: a result,
-//! a drop, a count, an address. One thread, one world at a time. `tests/model.rs` and the fuzzer make the operations.
+//! In: operations, as data, from `tests/model.rs` or a fuzzer. Out: a panic on the first difference in a result, a
+//! drop, a count or an address. Invariant: a world belongs to one thread, and a thread has one world at a time.
+//! Neighbours: `operation.rs`, the operations; `hosts.rs` and `raw_hosts.rs`, the library's side; `oracle.rs`, the
+//! maps; `value.rs`, values whose lives are recorded.
 
 mod access;
 pub(crate) mod bytes;
@@ -25,11 +27,11 @@ use oracle::{Counts, Fields, Held, ObjectId, Oracle, stays};
 use raw_hosts::Object;
 use value::{Declared, Planned, Small, Temper, Value};
 
-/// Does all operations in a new world, one after the other, and checks after each that everything is right.
+/// Executes all operations in a new world, and compares with the oracle after each operation.
 ///
 /// # Panics
 ///
-/// If anything is not, once the world is empty again.
+/// On a difference, after the world is emptied.
 pub(crate) fn run(operations: &[Operation]) {
     prepare();
     value::begin();
@@ -38,7 +40,7 @@ pub(crate) fn run(operations: &[Operation]) {
         for operation in operations {
             world.perform(operation);
             world.settle();
-            // What an access may have changed, it has read itself.
+            // An access reads the fields that it may have changed.
             if !matches!(operation, Operation::Access(_)) {
                 world.read_all();
             }
@@ -46,7 +48,8 @@ pub(crate) fn run(operations: &[Operation]) {
         world.end();
     }));
     if let Err(payload) = outcome {
-        // What is left must not disturb the next world, with which the same may be tried in fewer operations.
+        // Remaining values must not disturb the next world: proptest and the fuzzer retry a failure with fewer
+        // operations.
         value::begin();
         world.abandon();
         REPORTED.set(None);
@@ -55,11 +58,11 @@ pub(crate) fn run(operations: &[Operation]) {
 }
 
 thread_local! {
-    /// Whether the library is about to panic, rightly.
+    /// Whether an expected panic of the library is about to start.
     static IS_EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What is to be done once: numbers of raw fields name their types, and panics that are right are not printed.
+/// Prepares the process once: binds the numbers of raw fields to their types, and silences expected panics.
 fn prepare() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -86,19 +89,19 @@ fn run_hook() {
     }));
 }
 
-/// How a call ended that did not return.
+/// The end of a call that panicked.
 #[derive(Debug, PartialEq, Eq)]
 enum Panic {
-    /// A panic that was asked for, and the tag of the value that it came from.
+    /// A planned panic, with the tag of the value that panicked.
     Planned(u32),
-    /// A panic of the library, which has a message.
+    /// A panic of the library itself, with a message.
     Message(String),
 }
 
-/// What the library says when it panics by itself.
+/// Parts of the messages with which the library refuses recursion.
 const REFUSALS: [&str; 2] = ["is asked for by its own initialiser", "is updated by its own closure"];
 
-/// Calls the library, and catches what it is expected to panic with.
+/// Calls the library, and catches an expected panic.
 fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| match payload.downcast::<Planned>() {
         Ok(planned) => Panic::Planned(planned.0),
@@ -110,14 +113,15 @@ fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
     })
 }
 
-/// Drops a value that the library has handed out, which panics if that is in its temper.
+/// Drops a value that the library handed out. Asserts that the drop panics exactly if the value's temper says so.
 fn let_go(value: Value) {
     let (tag, is_armed) = (value.tag(), value.temper() == Temper::PanicsWhenDropped);
     let outcome = attempt(|| drop(value));
     assert_eq!(outcome, if is_armed { Err(Panic::Planned(tag)) } else { Ok(()) });
 }
 
-/// Checks how something ended that drops these values: with the panic of one of them, if there is any.
+/// Checks the end of a call that drops the values of `armed`: with the panic of an armed value, or without a panic if
+/// `armed` is empty.
 fn check_drops<R>(outcome: Result<R, Panic>, armed: &[u32]) -> Option<R> {
     match outcome {
         Ok(result) => {
@@ -133,7 +137,7 @@ fn armed(fields: &Fields) -> Vec<u32> {
     fields.values().filter(|held| held.is_armed()).map(|held| held.mark()).collect()
 }
 
-/// What a field of this policy holds when it holds this value.
+/// The oracle's entry for a field of this policy with this value.
 fn held(value: &Value, policy: Policy) -> Held {
     let address = stays(policy).then(|| ptr::from_ref(value).addr());
     Held::Value { tag: value.tag(), address, is_armed: value.temper() == Temper::PanicsWhenDropped }
@@ -142,16 +146,16 @@ fn held(value: &Value, policy: Policy) -> Held {
 type Reported = [Counts; Row::COUNT];
 
 thread_local! {
-    /// What the report said at the end of the last world.
+    /// The report at the end of the last world.
     static REPORTED: Cell<Option<Reported>> = const { Cell::new(None) };
 }
 
 struct World {
     places: [Option<(Host, ObjectId)>; PLACES as usize],
     oracle: RefCell<Oracle>,
-    /// What the report said at the beginning.
+    /// The report at the beginning.
     before: Reported,
-    /// Tells apart raw objects and copied values.
+    /// The last number of a raw object or a copied value; numbers are unique.
     number: Cell<u32>,
 }
 
@@ -203,7 +207,7 @@ impl World {
         }
     }
 
-    /// Checks what is alive.
+    /// Compares the live values with the oracle.
     fn settle(&self) {
         let faults = value::faults();
         assert!(faults.is_empty(), "{faults:?}");
@@ -212,7 +216,7 @@ impl World {
         oracle.settle(&value::alive());
     }
 
-    /// Ends all hosts. Statics stay, with their fields.
+    /// Drops all hosts. Statics stay, with their fields.
     fn end(&mut self) {
         for place in (0..PLACES).map(Place) {
             self.drop(place);
@@ -224,7 +228,7 @@ impl World {
         REPORTED.set(Some(self.report()));
     }
 
-    /// Ends all hosts, whatever is wrong with them.
+    /// Drops all hosts after a failure, and ignores panics.
     fn abandon(&mut self) {
         IS_EXPECTED.set(false);
         for place in &mut self.places {
@@ -242,7 +246,7 @@ impl World {
         self.fill(place, Host::new(kind, number));
     }
 
-    /// Puts a host that is an object of its own into a place.
+    /// Puts a host that is a new object into a place.
     fn fill(&mut self, place: Place, host: Host) {
         self.drop(place);
         let own = host.own().map(Value::tag);
@@ -250,14 +254,14 @@ impl World {
         self.places[place.index()] = Some((host, object));
     }
 
-    /// Puts one more reference to an object into a place.
+    /// Puts a second reference to an object into a place.
     fn fill_again(&mut self, place: Place, host: Host, id: ObjectId) {
         self.oracle.borrow_mut().object(id).places += 1;
         self.drop(place);
         self.places[place.index()] = Some((host, id));
     }
 
-    /// Takes notice that a place has let an object go, and returns the object if that was the last.
+    /// Records that a place no longer refers to an object. Returns the object after the last reference.
     fn let_object_go(&self, id: ObjectId) -> Option<oracle::Object> {
         let mut oracle = self.oracle.borrow_mut();
         let object = oracle.object(id);
@@ -305,7 +309,7 @@ impl World {
     }
 
     fn swap_fields(&mut self, one: Place, other: Place) {
-        // If both are one place, there is nothing in the other.
+        // If `one` and `other` are the same place, the place is empty now, and no swap happens.
         let mut taken = self.places[other.index()].take();
         if let (Some((Host::Task(one), one_id)), Some((Host::Task(other), other_id))) =
             (&mut self.places[one.index()], &mut taken)
@@ -325,7 +329,7 @@ impl World {
             Host::Owned(owned) => Host::Owned(mem::take(owned)),
             _ => return,
         };
-        // What was taken is the object as it was, and what is left is another.
+        // The taken host keeps the object's identity; the host that is left is a new object.
         let left = self.oracle.get_mut().add(host.kind(), host.own().map(Value::tag));
         let id = mem::replace(id, left);
         self.drop(to);
@@ -442,7 +446,7 @@ impl World {
         oracle.end(&fields);
     }
 
-    /// Ends a field of all raw objects, and of some more that have nothing else, so that there are several.
+    /// Detaches a field from all raw objects, and first attaches the field to three further objects.
     fn detach_all(&mut self, field: Field, panics: bool) {
         let row = Row::new(Kind::Raw, field);
         let others = [(); 3].map(|()| self.raw_with(field));
@@ -462,7 +466,7 @@ impl World {
             }
             Err(panic) => assert!(panics && panic == Panic::Planned(0), "{panic:?}"),
         }
-        // Two places may have one object.
+        // Two places may refer to the same object.
         let objects: BTreeMap<Object, ObjectId> =
             self.places.iter().flatten().filter_map(raw_object).chain(others).collect();
         assert!(detached.iter().all(|(object, _)| objects.contains_key(object)), "it is of no object that is there");
@@ -478,7 +482,7 @@ impl World {
         }
     }
 
-    /// A raw object that has this field, and is in no place.
+    /// Makes a raw object outside of all places, with this field attached.
     fn raw_with(&mut self, field: Field) -> (Object, ObjectId) {
         let number = self.next_number();
         let object = Object(ptr::without_provenance(number as usize));
@@ -515,7 +519,7 @@ impl World {
         }
     }
 
-    /// Compares the report, and what hosts print, with what is right.
+    /// Compares the report, and the `Debug` output of hosts, with the oracle.
     fn report(&self) -> Reported {
         let oracle = self.oracle.borrow();
         let now = reported();
@@ -523,7 +527,8 @@ impl World {
         for row in Row::all() {
             let [row_now, before, least, most] = [&now, &self.before, &least, &most].map(|counts| counts[row.index()]);
             let counted: Counts = std::array::from_fn(|index| row_now[index] - before[index]);
-            // Mostly there is one right answer, which is compared as a whole, since it is compared so often.
+            // Usually exactly one answer is right. The comparison as a whole is a fast path: a report is compared
+            // often.
             let is_right =
                 counted == least || (0..4).all(|index| (least[index]..=most[index]).contains(&counted[index]));
             assert!(is_right, "{:?}: {counted:?} was counted, instead of {least:?} to {most:?}", row.names());
@@ -544,7 +549,7 @@ fn raw_object((host, id): &(Host, ObjectId)) -> Option<(Object, ObjectId)> {
     if let Host::Raw(object) = host { Some((*object, *id)) } else { None }
 }
 
-/// Compares what was detached with what is right, and drops it.
+/// Compares a detached value with the oracle, and drops the value.
 fn let_detached_go(detached: Option<Detached>, right: Option<Held>) {
     match (detached, right) {
         (None, None) => (),
@@ -559,10 +564,10 @@ fn let_detached_go(detached: Option<Detached>, right: Option<Held>) {
     }
 }
 
-/// What the report says, by row. There are no other fields in the process.
+/// The counts of the report, by row. The process has no other fields.
 fn reported() -> Reported {
     thread_local! {
-        /// What the rows of the report are, as far as they are known: they keep their order.
+        /// The known rows of the report, which keep their order.
         static KNOWN: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
     }
     let rows = registry().report();

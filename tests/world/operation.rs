@@ -1,16 +1,16 @@
-//! The language of the model: what can be done to hosts and their fields, as data.
+//! The operations on hosts and fields, as data.
 //!
-//! Whoever makes operations, makes any at all: what cannot be done where it is to be done, such as a detach from an
-//! `Arc`, is passed over by the world.
+//! In: bytes or proptest, which may make any operation. Out: operations for the world. The world skips an operation
+//! that is impossible for its host, such as a detach from an `Arc`.
 
 use arbitrary::Arbitrary;
 
 use super::value::Temper;
 
-/// How many hosts a world holds at a time: few, so that operations meet.
+/// The number of hosts of a world: few, so that operations meet.
 pub(crate) const PLACES: u8 = 4;
 
-/// Where a host is; one of [`PLACES`], by its remainder.
+/// The place of a host: an index modulo [`PLACES`].
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(pub(crate) u8);
 
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Raw,
 }
 
-/// Each kind of host has three declarations, with a field of each policy, in another order.
+/// Each kind of host has three declarations. A declaration has a field of each policy, in an order of its own.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Declaration {
     First,
@@ -47,7 +47,7 @@ pub(crate) enum Declaration {
     Third,
 }
 
-/// The field of a declaration that has this policy.
+/// The policy of a field, unique in a declaration.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Policy {
     Once,
@@ -62,7 +62,7 @@ pub(crate) struct Field {
     pub(crate) policy: Policy,
 }
 
-/// What needs no exclusive access, so that code of the user can do it inside of what it does otherwise.
+/// An action through a shared reference, which user code can also execute inside of an initialiser or a closure.
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) place: Place,
@@ -72,47 +72,47 @@ pub(crate) struct Access {
 
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Act {
-    /// `f` of a field that is there or not; `peek_f` of `get_or_attach`.
+    /// `f`, or `peek_f` of a `get_or_attach` field.
     Read(Policy),
     /// `attach_f`.
     Attach(Temper),
-    /// Asks for a `get_or_attach` field.
+    /// A request for a `get_or_attach` field.
     Make(Way, Init),
     /// `update_f` of `get_or_update`, or with `true` of `get_or_update(copy)`.
     Update { copy: bool, temper: Temper },
-    /// `update_f_with` of either.
+    /// `update_f_with` of either policy.
     UpdateWith { copy: bool, next: Next },
 }
 
-/// Which accessor asks for a `get_or_attach` field.
+/// The accessor of a `get_or_attach` field.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// `f`, whose initialiser makes a value or panics, and does nothing else.
+    /// `f`, with the declared initialiser, which only makes a value or panics.
     Declared,
-    /// `get_or_attach_f`, whose initialiser panics where it would fail.
+    /// `get_or_attach_f`, whose initialiser panics in place of a failure.
     Given,
     /// `get_or_try_attach_f`.
     Fallible,
 }
 
-/// What an initialiser does.
+/// The action of an initialiser.
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Init {
     Makes(Temper),
     Fails,
     Panics,
-    /// Asks for the field that it initialises, and then makes a value.
+    /// Requests the initialiser's own field, and then makes a value.
     AsksItself,
     /// Uses a field, and then makes a value.
     Uses(Box<Access>),
 }
 
-/// What the closure of an update does.
+/// The action of the closure of an update.
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Next {
     Makes(Temper),
     Panics,
-    /// Updates the field itself, which is refused, and then makes a value.
+    /// Updates the closure's own field, which the library refuses, and then makes a value.
     Interferes,
     /// Uses a field, and then makes a value.
     Uses(Box<Access>),
@@ -121,37 +121,37 @@ pub(crate) enum Next {
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Operation {
     Access(Access),
-    /// Makes a host, in place of what was there, as each operation that fills a place does.
+    /// Makes a host. Each operation that fills a place first drops the place's host.
     Make(Place, Kind),
     Drop(Place),
-    /// Clones a host to another place.
+    /// Clones a host to a second place.
     Clone(Place, Place),
-    /// Makes an `Arc<dyn Named>` of an `Arc<Node>` to another place.
+    /// Makes an `Arc<dyn Named>` from an `Arc<Node>`, in a second place.
     View(Place, Place),
-    /// Two hosts move.
+    /// Exchanges two hosts, which moves the hosts.
     Swap(Place, Place),
     /// `mem::swap` of the `ShadowFields` of two structs.
     SwapFields(Place, Place),
-    /// `mem::take` of a host to another place.
+    /// `mem::take` of a host to a second place.
     Take(Place, Place),
     /// `Shadowed::into_inner`, `Arc::try_unwrap`.
     Unwrap(Place),
     /// `Arc::make_mut`.
     MakeMut(Place),
-    /// `f_mut`, by which the value is exchanged.
+    /// `f_mut`, and an exchange of the value.
     Mutate(Place, Field, Temper),
     /// `detach_f`.
     Detach(Place, Field),
     /// `raw::detach_object`.
     DetachObject(Place),
-    /// `detach_all` of a raw field, whose closure may panic.
+    /// `detach_all` of a raw field, with a closure that may panic.
     DetachAll {
         field: Field,
         panics: bool,
     },
-    /// Uses a number of a raw field for another type.
+    /// Uses the number of a raw field with a different type.
     Clash(Place, Field),
     Sweep,
-    /// Looks at the report of the registry, and at what hosts print.
+    /// Checks the report of the registry, and the `Debug` output of hosts.
     Report,
 }

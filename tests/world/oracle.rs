@@ -1,21 +1,21 @@
-//! What is right, as plain maps: which object has which fields, with which values, and what was counted.
+//! The oracle: plain maps from objects to fields, values and counts.
 //!
-//! In: what was done. Out: what the library must have returned, which values are alive, and what the report says.
+//! In: executed operations. Out: the library's expected results, the expected live values and the expected report.
 //!
-//! One thing is the library's to choose: when the fields of an `Arc` that is gone are dropped. It may be in any
-//! operation that attaches to an `Arc`, all fields of one host together, and in a sweep at the latest.
+//! The library may choose when to drop the fields of a dead `Arc` host. Any operation that attaches to an `Arc` may
+//! drop the whole set of a dead host's fields; a sweep drops the rest.
 
 use std::collections::BTreeMap;
 
 use super::hosts::Row;
 use super::operation::{Kind, Policy};
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// A value by its tag; where it stands, if it must stay there; and whether it panics when it is dropped.
+    /// A value: its tag, its address if the value must not move, and whether its drop panics.
     Value { tag: u32, address: Option<usize>, is_armed: bool },
-    /// A copied value by its number.
+    /// A copied value, by number.
     Small(u32),
 }
 
@@ -47,12 +47,12 @@ pub(crate) struct ObjectId(u32);
 
 pub(crate) struct Object {
     pub(crate) kind: Kind,
-    /// How many places have it.
+    /// The number of places that refer to this object.
     pub(crate) places: usize,
     /// The tag of the value that the object itself holds.
     pub(crate) own: Option<u32>,
     pub(crate) fields: Fields,
-    /// Whether the library may know it even if it has no fields: the closure of an update has panicked.
+    /// Whether the side table may have an entry for an object without fields, since the closure of an update panicked.
     pub(crate) may_be_known: bool,
 }
 
@@ -62,10 +62,10 @@ impl Object {
     }
 }
 
-/// An `Arc` that is gone.
+/// A dead `Arc` host.
 struct Dead {
     fields: Fields,
-    /// Nothing shows whether it has been swept.
+    /// Whether a sweep may have ended this host unobserved: the host has no values that could show the sweep.
     may_be_swept: bool,
 }
 
@@ -78,11 +78,11 @@ pub(crate) struct Oracle {
     dead: Vec<Dead>,
     /// By row.
     counts: [Counts; Row::COUNT],
-    /// What initialisers run for now.
+    /// The fields whose initialisers are running.
     pub(crate) claims: Vec<(ObjectId, Row)>,
-    /// What closures of updates look at now.
+    /// The fields that closures of updates are reading.
     pub(crate) looks: Vec<(ObjectId, Row)>,
-    /// Whether the operation at hand has attached to an `Arc`, and so may have swept.
+    /// Whether the current operation has attached to an `Arc`, and so may have swept.
     pub(crate) may_have_swept: bool,
 }
 
@@ -119,7 +119,7 @@ impl Oracle {
         &mut self.counts[row.index()]
     }
 
-    /// A field gets a value, the first or another.
+    /// Records a first or a later value of a field.
     pub(crate) fn put(&mut self, id: ObjectId, row: Row, held: Held) {
         let object = self.object(id);
         let is_shared = object.is_shared();
@@ -132,7 +132,7 @@ impl Oracle {
         }
     }
 
-    /// A field is exchanged by exclusive access, which is not counted.
+    /// Records an exchange through a mutable borrow, which the registry does not count.
     pub(crate) fn exchange(&mut self, id: ObjectId, row: Row, held: Held) {
         let previous = self.object(id).fields.insert(row, held);
         assert!(previous.is_some(), "there is something to exchange");
@@ -144,27 +144,27 @@ impl Oracle {
         Some(held)
     }
 
-    /// Ends fields with their host.
+    /// Counts the detach of each field of a host that ends.
     pub(crate) fn end(&mut self, fields: &Fields) {
         for row in fields.keys() {
             self.count(*row)[1] += 1;
         }
     }
 
-    /// An `Arc` is gone; its fields stay until they are swept.
+    /// Records the death of an `Arc` host, whose fields stay until a sweep.
     pub(crate) fn bury(&mut self, object: Object) {
         if object.may_be_known || !object.fields.is_empty() {
             self.dead.push(Dead { may_be_swept: object.fields.is_empty(), fields: object.fields });
         }
     }
 
-    /// The tags of the dead that panic when they are dropped.
+    /// The tags of the dead hosts' values that panic when dropped.
     pub(crate) fn armed_dead(&self) -> Vec<u32> {
         let held = self.dead.iter().flat_map(|dead| dead.fields.values());
         held.filter(|held| held.is_armed()).map(|held| held.mark()).collect()
     }
 
-    /// Ends all the dead, and returns the least and the most that a sweep can have found.
+    /// Ends all dead hosts. Returns the least and the greatest number of hosts that a sweep may count.
     pub(crate) fn sweep(&mut self) -> [usize; 2] {
         let dead = std::mem::take(&mut self.dead);
         for dead in &dead {
@@ -173,7 +173,7 @@ impl Oracle {
         [dead.iter().filter(|dead| !dead.may_be_swept).count(), dead.len()]
     }
 
-    /// Takes notice of what a library that may have swept has swept, and checks that what is alive is what must be.
+    /// Records the dead hosts that the library has swept, and compares the live values with the expected live values.
     pub(crate) fn settle(&mut self, alive: &[u32]) {
         if std::mem::take(&mut self.may_have_swept) {
             for mut dead in std::mem::take(&mut self.dead) {
@@ -195,7 +195,7 @@ impl Oracle {
         assert!(right == alive, "{alive:?} are alive, but should be {right:?}");
     }
 
-    /// The least and the most that the report may say was counted, by row.
+    /// The least and the greatest counts in a correct report, by row.
     pub(crate) fn bounds(&self) -> [[Counts; Row::COUNT]; 2] {
         let mut most = self.counts;
         for dead in self.dead.iter().filter(|dead| dead.may_be_swept) {
@@ -211,7 +211,7 @@ fn tags(fields: &Fields) -> impl Iterator<Item = u32> {
     fields.values().filter_map(|held| held.tag())
 }
 
-/// Whether values of this policy stay where they are.
+/// Whether values of this policy keep their address.
 pub(crate) fn stays(policy: Policy) -> bool {
     matches!(policy, Policy::Once | Policy::Made)
 }

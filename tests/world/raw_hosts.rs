@@ -1,7 +1,12 @@
-//! Addresses as hosts, which have fields by `raw`.
+//! Addresses as hosts, with fields by `raw`.
 //!
-//! The unsafe calls keep to what `raw` asks for: a world is used by one thread, holds no reference to a value from one
-//! operation to the next, detaches only between accesses, and has addresses of its own that nothing else uses.
+//! In: an address, a declaration and an action. Out: the result of the library. The unsafe calls meet the contract of
+//! `raw`:
+//!
+//! - No other code uses the addresses of a world, and no code dereferences an address. So the object of an address
+//!   outlives its fields.
+//! - A world belongs to one thread, detaches only between accesses, and keeps no reference to a value from one
+//!   operation to the next. So no field is detached while a reference to its value is in use.
 
 use shadow_runtime::raw::{self, AttachError, Id, InitError, UpdateId};
 
@@ -9,7 +14,7 @@ use super::hosts::{Detached, Failed, Initialiser, Refused, Shared, number_of, re
 use super::operation::{Declaration, Field, Policy};
 use super::value::{Small, Value, declared};
 
-/// An address that has fields.
+/// An address with fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Object(pub(crate) *const ());
 
@@ -20,12 +25,12 @@ const COPIED: [UpdateId<Small>; 3] = [UpdateId::new(4), UpdateId::new(8), Update
 
 impl Shared for Object {
     fn once(&self, declaration: Declaration) -> Option<&Value> {
-        // SAFETY: see above.
+        // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
         unsafe { ONCE[declaration as usize].get(self.0) }.unwrap()
     }
 
     fn attach_once(&self, declaration: Declaration, value: Value) -> Result<&Value, Refused> {
-        // SAFETY: see above.
+        // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
         let attached = unsafe { ONCE[declaration as usize].attach(self.0, value) };
         attached.map_err(|error| match error {
             AttachError::AlreadyAttached(error) => refused(error),
@@ -38,7 +43,7 @@ impl Shared for Object {
     }
 
     fn peek_made(&self, declaration: Declaration) -> Option<&Value> {
-        // SAFETY: see above.
+        // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
         unsafe { MADE[declaration as usize].get(self.0) }.unwrap()
     }
 
@@ -47,7 +52,7 @@ impl Shared for Object {
     }
 
     fn get_or_try_attach_made(&self, declaration: Declaration, init: Initialiser<'_>) -> Result<&Value, Failed> {
-        // SAFETY: see above.
+        // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
         let made = unsafe { MADE[declaration as usize].get_or_attach(self.0, init) };
         made.map_err(|error| match error {
             InitError::Init(error) => error,
@@ -56,16 +61,16 @@ impl Shared for Object {
     }
 
     fn newest(&self, declaration: Declaration) -> Option<Value> {
-        // SAFETY: see above.
+        // SAFETY: only this world uses the address, so its fields are the object's.
         unsafe { NEWEST[declaration as usize].get(self.0) }.unwrap()
     }
 
     fn update_newest(&self, declaration: Declaration, value: Value) -> Option<Value> {
-        // SAFETY: see above.
+        // SAFETY: no code dereferences the address, so the object outlives the field.
         unsafe { NEWEST[declaration as usize].get_or_update(self.0, value) }.unwrap()
     }
 
-    /// `raw` has no such accessor, so nobody asks for it; nor below.
+    /// `raw` has no accessor with a closure, so the world never calls this method or `update_copied_with`.
     fn update_newest_with(
         &self,
         declaration: Declaration,
@@ -76,12 +81,12 @@ impl Shared for Object {
     }
 
     fn copied(&self, declaration: Declaration) -> Option<Small> {
-        // SAFETY: see above.
+        // SAFETY: only this world uses the address, so its fields are the object's.
         unsafe { COPIED[declaration as usize].get(self.0) }.unwrap()
     }
 
     fn update_copied(&self, declaration: Declaration, value: Small) -> Option<Small> {
-        // SAFETY: see above.
+        // SAFETY: no code dereferences the address, so the object outlives the field.
         unsafe { COPIED[declaration as usize].get_or_update(self.0, value) }.unwrap()
     }
 
@@ -95,68 +100,68 @@ impl Shared for Object {
     }
 }
 
-/// `detach` of a raw id.
+/// Calls `detach` of a raw id.
 pub(crate) fn detach_raw(object: Object, Field { declaration, policy }: Field) -> Option<Detached> {
     let index = declaration as usize;
     match policy {
-        // SAFETY: see above.
+        // SAFETY: a world keeps no reference to a value between operations.
         Policy::Once => unsafe { ONCE[index].detach(object.0) }.unwrap().map(Detached::Value),
-        // SAFETY: see above.
+        // SAFETY: a world keeps no reference to a value between operations.
         Policy::Made => unsafe { MADE[index].detach(object.0) }.unwrap().map(Detached::Value),
-        // SAFETY: see above.
+        // SAFETY: only this world uses the address, so its fields are the object's.
         Policy::Newest => unsafe { NEWEST[index].detach(object.0) }.unwrap().map(Detached::Value),
-        // SAFETY: see above.
+        // SAFETY: only this world uses the address, so its fields are the object's.
         Policy::Copied => unsafe { COPIED[index].detach(object.0) }.unwrap().map(Detached::Small),
     }
 }
 
-/// `raw::detach_object`.
+/// Calls `raw::detach_object`.
 pub(crate) fn detach_object(object: Object) -> usize {
-    // SAFETY: see above.
+    // SAFETY: a world keeps no reference to a value between operations.
     unsafe { raw::detach_object(object.0) }
 }
 
-/// `detach_all` of a raw id.
+/// Calls `detach_all` of a raw id.
 pub(crate) fn detach_all(Field { declaration, policy }: Field, mut each: impl FnMut(Object, Detached)) -> usize {
     let index = declaration as usize;
     let mut value = |object, value| each(Object(object), Detached::Value(value));
     match policy {
-        // SAFETY: see above.
+        // SAFETY: a world keeps no reference to a value between operations.
         Policy::Once => unsafe { ONCE[index].detach_all(&mut value) }.unwrap(),
-        // SAFETY: see above.
+        // SAFETY: a world keeps no reference to a value between operations.
         Policy::Made => unsafe { MADE[index].detach_all(&mut value) }.unwrap(),
-        // SAFETY: see above.
+        // SAFETY: only this world uses the addresses with fields of this id.
         Policy::Newest => unsafe { NEWEST[index].detach_all(&mut value) }.unwrap(),
         Policy::Copied => {
-            // SAFETY: see above.
+            // SAFETY: only this world uses the addresses with fields of this id.
             unsafe { COPIED[index].detach_all(|object, small| each(Object(object), Detached::Small(small))) }.unwrap()
         }
     }
 }
 
-/// Uses the number of a field for text, written once and replaced, and for its own type in the other way. Returns
-/// whether all of it was refused, and what was to be attached handed back.
+/// Uses the number of a field with the type `String`, by both kinds of id, and with the field's own type by the other
+/// kind. Returns whether the library refuses every call, and hands every value back.
 pub(crate) fn clash(object: Object, field: Field) -> bool {
     let number = u64::from(number_of(field)) + 1;
     let (once, newest) = (Id::<String>::new(number), UpdateId::<String>::new(number));
     let text = || "text".to_owned();
-    // SAFETY: see above.
+    // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
     let attach = unsafe { once.attach(object.0, text()) };
-    // SAFETY: see above.
+    // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
     let init = unsafe { once.get_or_attach(object.0, || -> Result<String, Failed> { unreachable!("it is refused") }) };
-    // SAFETY: see above.
+    // SAFETY: no code dereferences the address, so the object outlives the field.
     let update = unsafe { newest.get_or_update(object.0, text()) };
-    // SAFETY: see above.
+    // SAFETY: a world detaches only between accesses, and only this world uses the address.
     let reads = [unsafe { once.get(object.0) }.is_err(), unsafe { newest.get(object.0) }.is_err()];
     let other = match field.policy {
-        // SAFETY: see above.
+        // SAFETY: only this world uses the address, so its fields are the object's.
         Policy::Once | Policy::Made => unsafe { UpdateId::<Value>::new(number).get(object.0) }.is_err(),
-        // SAFETY: see above.
+        // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
         Policy::Newest => unsafe { Id::<Value>::new(number).get(object.0) }.is_err(),
-        // SAFETY: see above.
+        // SAFETY: a world detaches only between accesses, so the field is not detached during the borrow.
         Policy::Copied => unsafe { Id::<Small>::new(number).get(object.0) }.is_err(),
     };
-    // SAFETY: see above.
+    // SAFETY: a world keeps no reference to a value between operations, and only this world uses the address.
     let ends = [unsafe { once.detach(object.0) }.is_err(), unsafe { newest.detach(object.0) }.is_err()];
     matches!(init, Err(InitError::TypeMismatch(error)) if error.id() == number)
         && matches!(&attach, Err(AttachError::TypeMismatch(error)) if error.id() == number)

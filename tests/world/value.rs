@@ -1,7 +1,7 @@
-//! Values whose lives are recorded: what is made, cloned and dropped, what is used or dropped again after its end.
+//! Values that record their construction, clones and drop, and detect use after drop and double drop.
 //!
-//! In: values that the world makes, and that the library moves, clones and drops. Out: which of them are alive, and
-//! what was wrong. All of it belongs to the thread, as the world does.
+//! In: values that the world makes, and that the library moves, clones and drops. Out: the tags of live values, and a
+//! list of faults. The record is thread-local, as the world is.
 
 use std::cell::RefCell;
 use std::panic::resume_unwind;
@@ -9,7 +9,7 @@ use std::thread;
 
 use arbitrary::Arbitrary;
 
-/// What a value does besides being there.
+/// The behaviour of a value in `Clone` and `Drop`.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Temper {
     Calm,
@@ -17,35 +17,35 @@ pub(crate) enum Temper {
     PanicsWhenDropped,
 }
 
-/// The payload of a panic that was asked for, with the tag of the value that it comes from. It is raised without the
-/// panic hook, so it is quick and prints nothing.
+/// The payload of a planned panic, with the tag of the value that panics. `resume_unwind` skips the panic hook, so the
+/// panic is fast and silent.
 pub(crate) struct Planned(pub(crate) u32);
 
-/// Panics as planned.
+/// Panics with a [`Planned`] payload.
 pub(crate) fn panic_as_planned(tag: u32) -> ! {
     resume_unwind(Box::new(Planned(tag)))
 }
 
 #[derive(Clone, Copy)]
 struct Life {
-    /// The value that this one is a clone of, through any number of clones, or itself.
+    /// The origin of this value through all clones, or the value itself.
     root: u32,
     temper: Temper,
     is_alive: bool,
 }
 
-/// What is known of all values of one world.
+/// The record of all values of one world.
 struct Record {
-    /// Which world. Values of an earlier one may be alive for ever, on statics; nothing is asked of those.
+    /// The number of the world. Values of an earlier world may live for ever on statics, and are ignored.
     world: u32,
-    /// One for each tag.
+    /// Indexed by tag.
     lives: Vec<Life>,
     faults: Vec<String>,
-    /// What the declared initialiser does when it is run next.
+    /// The next action of the declared initialiser.
     declared: Option<Declared>,
 }
 
-/// What a declared initialiser does.
+/// The action of a declared initialiser.
 #[derive(Clone, Copy)]
 pub(crate) enum Declared {
     Makes(Temper),
@@ -61,7 +61,7 @@ fn with<R>(body: impl FnOnce(&mut Record) -> R) -> R {
     RECORD.with_borrow_mut(body)
 }
 
-/// Forgets all values, for the next world.
+/// Clears the record for the next world.
 pub(crate) fn begin() {
     with(|record| {
         record.world += 1;
@@ -71,32 +71,32 @@ pub(crate) fn begin() {
     });
 }
 
-/// The tags of the values that are alive, in order.
+/// The tags of the live values, in ascending order.
 pub(crate) fn alive() -> Vec<u32> {
     with(|record| (0_u32..).zip(&record.lives).filter(|(_, life)| life.is_alive).map(|(tag, _)| tag).collect())
 }
 
-/// What was wrong with any value.
+/// The recorded faults.
 pub(crate) fn faults() -> Vec<String> {
     with(|record| record.faults.clone())
 }
 
-/// What a value is a clone of.
+/// The origin of a value, through all clones.
 pub(crate) fn root_of(tag: u32) -> u32 {
     with(|record| record.lives[tag as usize].root)
 }
 
-/// What a value does.
+/// The temper of a value.
 pub(crate) fn temper_of(tag: u32) -> Temper {
     with(|record| record.lives[tag as usize].temper)
 }
 
-/// Says what the declared initialiser does if it is run.
+/// Sets the next action of the declared initialiser.
 pub(crate) fn declare(next: Declared) {
     with(|record| record.declared = Some(next));
 }
 
-/// Whether the declared initialiser was not run since.
+/// Returns whether the declared initialiser has not run since the last `declare`.
 pub(crate) fn was_not_run() -> bool {
     with(|record| record.declared.take().is_some())
 }
@@ -110,13 +110,13 @@ pub(crate) fn declared() -> Value {
     }
 }
 
-/// A value of a field, or what a host holds.
+/// A value of a field, or of a host itself.
 #[derive(Debug)]
 pub(crate) struct Value {
     world: u32,
     tag: u32,
     temper: Temper,
-    /// Follows from the other members, so that other bytes are not taken for a value.
+    /// A checksum of `world` and `tag`, which detects reads of other memory.
     check: u64,
 }
 
@@ -139,7 +139,7 @@ impl Value {
         })
     }
 
-    /// Which value it is, once it is sure that it is one, and alive.
+    /// Asserts that the memory holds a live value, and returns the value's tag.
     pub(crate) fn tag(&self) -> u32 {
         assert_eq!(self.check, check_of(self.world, self.tag), "what is read is not a value");
         with(|record| {
@@ -171,7 +171,7 @@ impl Clone for Value {
     }
 }
 
-/// A fault is written down instead of raised, since the library contains what destructors raise.
+/// A fault is recorded, not raised, since the library contains panics of destructors.
 impl Drop for Value {
     fn drop(&mut self) {
         let is_of_this_world = with(|record| {
@@ -189,14 +189,14 @@ impl Drop for Value {
             life.is_alive = false;
             true
         });
-        // After a failed assertion of the world, a second panic would only hide the first.
+        // During unwinding after a failed assertion, a second panic would hide the first.
         if is_of_this_world && self.temper == Temper::PanicsWhenDropped && !thread::panicking() {
             panic_as_planned(self.tag);
         }
     }
 }
 
-/// A value of a `get_or_update(copy)` field: its number, three times, with a hole between them.
+/// A value of a `get_or_update(copy)` field: the number in three forms, with padding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Small {
     number: u32,
@@ -209,7 +209,7 @@ impl Small {
         Self { number, inverted: !u64::from(number), last: number.to_le_bytes()[0] }
     }
 
-    /// The number, once it is sure that it is one.
+    /// Asserts that the value is not torn, and returns the number.
     pub(crate) fn number(self) -> u32 {
         let is_whole = self.inverted == !u64::from(self.number) && self.last == self.number.to_le_bytes()[0];
         assert!(is_whole, "{self:?} is torn");

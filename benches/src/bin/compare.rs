@@ -1,9 +1,9 @@
-//! Runs every row of the table of targets, and fails if one is missed.
+//! Runs the rows of the table of targets, and fails if a row misses its target.
 //!
 //! In: the command line. Out: a table, or a chart.
 //!
-//! Each case of a row runs in a process of its own: this program starts itself again for it and reads the checks that
-//! it prints. Within that process all contestants take turns.
+//! Each case of a row runs in a child process: this program starts itself again with the case, and reads the checks
+//! from the child's output. Within the child, the contestants take turns.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -34,10 +34,10 @@ struct Options {
     quick: bool,
     rows: Vec<u8>,
     chart: Option<PathBuf>,
-    /// Said by this program to itself: which case to run, or how many hosts a point of the chart has.
+    /// Internal: the case to run, or the number of hosts of a point of the chart.
     case: Option<usize>,
     point: Option<usize>,
-    /// Said by this program to itself under callgrind: which contestant to run alone, for how many operations.
+    /// Internal, under callgrind: the contestant to run alone, and the number of operations.
     only: Option<(usize, usize)>,
 }
 
@@ -76,7 +76,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Options> {
     Some(options)
 }
 
-/// Runs the cases, prints what each has found as soon as it has, and says in the end which rows do not hold.
+/// Runs the cases, prints each result at once, and lists the missed rows at the end.
 fn judge(options: &Options) -> io::Result<ExitCode> {
     let instructions = measure::can_count_instructions();
     if options.quick {
@@ -112,7 +112,7 @@ fn judge(options: &Options) -> io::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Runs a case in as many processes as it wants. No checks if one of them fails.
+/// Runs a case in `case.processes` processes. Returns no checks if a process fails.
 fn run(index: usize, case: &Case, quick: bool) -> io::Result<Vec<Check>> {
     let mut runs = Vec::new();
     for _ in 0..case.processes {
@@ -137,7 +137,7 @@ fn count(index: usize, case: &Case, quick: bool, checks: &mut [Check]) -> io::Re
     Ok(())
 }
 
-/// Starts this program again, and reads the checks that it prints.
+/// Starts this program again, and reads the checks from the child's output.
 fn again(arguments: &[String]) -> io::Result<Vec<Check>> {
     let output = Command::new(env::current_exe()?).args(arguments).stderr(Stdio::inherit()).output()?;
     if output.status.success() {
@@ -153,7 +153,7 @@ fn arguments(what: &str, number: usize, quick: bool) -> Vec<String> {
     arguments
 }
 
-/// Takes the points of the chart, each in a process of its own.
+/// Measures the points of the chart, each in a process of its own.
 fn draw(quick: bool) -> io::Result<String> {
     const SIZES: [usize; 9] = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
     let mut points = Vec::new();

@@ -1,7 +1,7 @@
-//! Row 15: a crate with one derive, and the same with a derive that does nothing.
+//! Row 15: a crate with one derive, against the same crate with an empty derive.
 //!
-//! In: nothing. Out: the two crates. The empty derive depends on the crates that ours is built on, in the same versions
-//! with the same features, so that the difference is what this project adds.
+//! In: nothing. Out: the two crates. The empty derive depends on the same macro crates as ours, in the same versions
+//! and with the same features, so the difference is the cost of this project.
 
 use std::path::Path;
 use std::{fs, io};
@@ -40,7 +40,7 @@ pub fn empty(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 ///
 /// # Errors
 ///
-/// If it cannot be written.
+/// If the files cannot be written.
 pub fn ours() -> io::Result<Scratch> {
     let manifest = format!(
         "[package]\nname = \"ours\"\nedition = \"2024\"\n\n[workspace]\n\n\
@@ -53,7 +53,7 @@ pub fn ours() -> io::Result<Scratch> {
 ///
 /// # Errors
 ///
-/// If it cannot be written, or this workspace's manifest not be read.
+/// If the files cannot be written, or the workspace's manifest cannot be read.
 pub fn empty() -> io::Result<Scratch> {
     let root = fs::read_to_string(Path::new(ROOT).join("Cargo.toml"))?;
     let dependencies: Vec<&str> = root.lines().filter(|line| is_macro_dependency(line)).collect();
@@ -74,7 +74,7 @@ pub fn empty() -> io::Result<Scratch> {
     )
 }
 
-/// Whether a line of the workspace's manifest says which version of these is used, with which features.
+/// Whether a line of the workspace's manifest sets the version and features of a macro crate.
 fn is_macro_dependency(line: &str) -> bool {
     ["proc-macro2 = ", "quote = ", "syn = "].iter().any(|start| line.starts_with(start))
 }

@@ -1,15 +1,15 @@
-//! Row 16: 200 fields over 20 structs, as shadow fields and written by hand, and the 20 structs alone.
+//! Row 16: 200 fields over 20 structs, as shadow fields, written by hand, and left out.
 //!
-//! In: which of the three. Out: the text of its `lib.rs`. Policies and value types take turns. Both kinds of fields
-//! have accessors of the same names that do the same, and are used by the same functions, word for word: each field is
-//! attached and read once, so that whatever is compiled only when it is called is called.
+//! In: the variant. Out: the text of its `lib.rs`. Policies and value types alternate. Shadow fields and handwritten
+//! fields have accessors of the same names and functions. The same code attaches and reads each field once, so the
+//! compiler generates every generic or inline function.
 
 use std::fmt::Write;
 
-/// How many structs there are.
+/// The number of structs.
 pub const STRUCTS: usize = 20;
 
-/// How many fields there are, on all structs together.
+/// The number of fields of all structs together.
 pub const FIELDS: usize = 200;
 
 const ATTACH: [&str; 3] = ["u64", "String", "[u8; 16]"];
@@ -47,7 +47,7 @@ fn fields(number: usize) -> Vec<Field> {
     (number * each..(number + 1) * each).map(field).collect()
 }
 
-/// The structs alone.
+/// The structs without fields.
 #[must_use]
 pub fn structs() -> String {
     (0..STRUCTS).fold(USED.to_owned(), |text, number| text + &format!("pub struct S{number} {{ pub id: u64 }}\n"))
@@ -68,7 +68,7 @@ pub fn shadow() -> String {
     text
 }
 
-/// The structs with accessors written by hand.
+/// The structs with handwritten accessors.
 #[must_use]
 pub fn by_hand() -> String {
     let mut text = format!("{USED}use arc_swap::ArcSwapOption;\n");
@@ -96,7 +96,7 @@ pub fn by_hand() -> String {
     text
 }
 
-/// What a program does with the fields of one struct.
+/// A function that uses all fields of one struct.
 fn uses(number: usize) -> String {
     let mut text = format!("pub fn use_s{number}(host: &mut S{number}) {{\n");
     for Field { policy, name, .. } in fields(number) {
@@ -172,7 +172,7 @@ const BY_HAND_GET_OR_ATTACH: &str = "
     }
 ";
 
-/// There is no `FIELD_mut`: an `ArcSwapOption` gives no `&mut` to what is in it.
+/// Without `FIELD_mut`: an `ArcSwapOption` gives no `&mut` access to its value.
 const BY_HAND_GET_OR_UPDATE: &str = "
     #[inline]
     pub fn FIELD(&self) -> Option<VALUE> {

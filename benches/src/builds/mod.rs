@@ -1,7 +1,7 @@
-//! Builds: how long the compiler takes for small crates that are generated for it.
+//! Measures the build times of small generated crates.
 //!
-//! In: the files of a crate or a workspace. Out: how long `cargo build` takes, without the network, in a directory that
-//! is removed in the end. The versions are those of this workspace, since its lock file is copied.
+//! In: the files of a crate or a workspace. Out: the time of `cargo build`, offline, in a temporary directory. The
+//! directory has a copy of this workspace's lock file, so the versions are the same.
 
 pub mod derive;
 pub mod fields;
@@ -14,18 +14,18 @@ use std::{env, fs, io, process};
 /// The root of this workspace.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// A directory of its own, for one crate or workspace.
+/// A temporary directory for one crate or workspace, removed on drop.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
 }
 
 impl Scratch {
-    /// A directory with `files`, each a path and a text, and this workspace's lock file.
+    /// Makes a directory with `files`, each a path and a text, and with this workspace's lock file.
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// If the files cannot be written.
     pub fn new(name: &str, files: &[(&str, &str)]) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("shadow-compare-{}-{name}", process::id()));
         let scratch = Self { path };
@@ -37,27 +37,27 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Writes a file, which is newer than every build from then on.
+    /// Writes a file, which is then newer than every earlier build.
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, file: &str, text: &str) -> io::Result<()> {
         let path = self.path.join(file);
         fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
         fs::write(path, text)
     }
 
-    /// Builds `arguments` for the first time, which may fetch what they depend on.
+    /// Builds with `arguments` for the first time, which may download dependencies.
     ///
     /// # Errors
     ///
-    /// If cargo cannot be run, or says that it has failed.
+    /// If cargo cannot be run, or fails.
     pub fn prepare(&self, arguments: &[&str]) -> io::Result<()> {
         self.cargo(arguments)
     }
 
-    /// How long it takes to build `arguments`.
+    /// Builds with `arguments`, and returns the time.
     ///
     /// # Errors
     ///
@@ -68,11 +68,11 @@ impl Scratch {
         Ok(start.elapsed())
     }
 
-    /// Forgets all that was built.
+    /// Removes all build results.
     ///
     /// # Errors
     ///
-    /// If it cannot be removed.
+    /// If the build directory cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
         fs::remove_dir_all(self.path.join("target"))
     }
@@ -84,7 +84,7 @@ impl Scratch {
             .args(["build", "--quiet"])
             .args(arguments)
             .env("CARGO_TARGET_DIR", self.path.join("target"))
-            // From nothing each time: neither the compiler's own memory nor anybody's cache may help.
+            // Builds from scratch: no incremental compilation, and no compiler cache.
             .env("CARGO_INCREMENTAL", "0")
             .env_remove("RUSTC_WRAPPER")
             .stdout(Stdio::null())
@@ -98,7 +98,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nobody can be told, and it is the system's directory for what may be left behind.
+        // A destructor cannot report the error, and the system clears its temporary directory.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! `scc::HashIndex`: made for reading. Reads take a guard of an epoch, and no lock.
+//! `scc::HashIndex`: optimised for reads, which take an epoch guard and no lock.
 
 use std::sync::Arc;
 

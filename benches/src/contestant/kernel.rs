@@ -1,19 +1,20 @@
-//! The kernel's algorithm, written from its description: Linux keeps its shadow variables in one fixed table.
+//! The algorithm of the Linux kernel's shadow variables, written from its description: one hash table of fixed size.
 //!
-//! The address of the object is hashed into 2^12 chains that never become more. Readers walk a chain without a lock
-//! (the kernel: under RCU) and compare object and id; writers take one lock for the whole table and add at the front.
+//! In: a host and a value. Out: the value, by the host. The table hashes the address of an object to one of 2^12
+//! chains, and never grows. A reader walks a chain without a lock (in the kernel: under RCU), and compares object and
+//! id. A writer takes the table's one lock, and pushes a node at the front.
 //!
 //! # Invariants
 //!
-//! - **K1** Every pointer of a chain is null or comes from `Box::into_raw` of a node that is whole.
-//! - **K2** A node does not change once it is in a chain, and is freed only with the table, that is by `&mut`.
+//! - **K1** Every pointer of a chain is null, or comes from `Box::into_raw` of a fully initialised node.
+//! - **K2** A node in a chain does not change, and is freed only with the table, through `&mut`.
 //!
-//! *Writer*: makes a node that points to the first one, then stores it as the first with `Release`. *Reader*: loads
-//! the first with `Acquire`, and so sees the node as it was made, and by the same argument all after it. Nothing is
-//! ever taken out of a chain here, since no row needs it; that is where the kernel needs RCU.
+//! *Writer*: makes a node that points to the chain's first node, and stores the new node as the first with `Release`.
+//! *Reader*: loads the first node with `Acquire`, and so sees the node fully initialised, and transitively all later
+//! nodes. No node is ever removed from a chain, since no row needs a removal; the kernel needs RCU for removals.
 //!
-//! The kernel looks for the pair before it adds one, once without the lock and once under it. Here the caller knows
-//! that it is not there: with a look per attach, filling a table of 10 M hosts would take hours.
+//! The kernel searches for the pair before an insertion, once without the lock and once under the lock. Here the caller
+//! guarantees that the pair is absent: with a search per attach, the insertion of 10 M hosts would take hours.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -26,7 +27,7 @@ use crate::hosts::Object;
 
 const CHAIN_BITS: u32 = 12;
 
-/// The id under which values are attached: there is one field.
+/// The id of all values: the benchmark has one field.
 const ID: u64 = 1;
 
 /// The table.
@@ -36,7 +37,7 @@ pub struct Kernel {
     writer: Mutex<()>,
 }
 
-/// As large as the kernel's, which has a list head of two words and an RCU head of two more.
+/// A node of the kernel's size; the kernel's node has a list head of two words and an RCU head of two more.
 #[derive(Debug)]
 #[repr(C)]
 struct Node {
@@ -48,7 +49,7 @@ struct Node {
 }
 
 impl Kernel {
-    /// What the kernel spends on one value of 8 bytes.
+    /// The kernel's memory for one value of 8 bytes.
     pub const BYTES_PER_VALUE: usize = size_of::<Node>();
 
     #[inline]
@@ -73,7 +74,7 @@ impl Table for Kernel {
         // Relaxed: the lock orders writers.
         let next = chain.load(Ordering::Relaxed);
         let node = Node { next, _previous_and_rcu: [0; 3], object, id: ID, value };
-        // Release: whoever sees the node sees it whole.
+        // Release: pairs with the Acquire of `read`, which then sees the node fully initialised.
         chain.store(Box::into_raw(Box::new(node)), Ordering::Release);
     }
 
@@ -82,7 +83,8 @@ impl Table for Kernel {
         let object = address(host);
         // Acquire: pairs with the Release of `attach`.
         let mut next = self.chain(object).load(Ordering::Acquire).cast_const();
-        // SAFETY: by K1 it is null or a node, which by K2 lives and does not change while the table is borrowed.
+        // SAFETY: by K1 the pointer is null or points to a node; by K2 the node lives and does not change during the
+        // borrow of the table.
         while let Some(node) = unsafe { next.as_ref() } {
             if node.object == object && node.id == ID {
                 return Some(node.value);
@@ -98,7 +100,8 @@ impl Drop for Kernel {
         for chain in &mut self.chains {
             let mut next = *chain.get_mut();
             while !next.is_null() {
-                // SAFETY: by K1 it comes from `Box::into_raw`; it is in one chain, once, and nobody else is there.
+                // SAFETY: by K1 the pointer comes from `Box::into_raw`. The node is in one chain, once, and `&mut self`
+                // excludes all other accesses.
                 let node = unsafe { Box::from_raw(next) };
                 next = node.next.cast_mut();
             }

@@ -1,4 +1,4 @@
-//! One `Mutex<hashbrown::HashMap>`: the simplest of all, and the one with the longest pauses.
+//! One `Mutex<hashbrown::HashMap>`: the simplest contestant, with the longest pauses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

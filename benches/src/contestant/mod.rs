@@ -1,7 +1,7 @@
-//! Contestants: what keeps a value beside an object that is known by its address.
+//! The contestants: tables that associate a value with the address of an object.
 //!
-//! In: a host and a value. Out: the value, by the host. One file per contestant, all behind one trait, so that every
-//! loop is written once and does the same work for each.
+//! In: a host and a value. Out: the value, by the host. Each contestant has a file, and implements one trait, so all
+//! contestants run the same loops.
 
 mod dash;
 mod index;
@@ -24,47 +24,47 @@ pub use sharded::Sharded;
 
 use crate::hosts::Object;
 
-/// A value beside each host.
+/// A table with a value for each host.
 pub trait Table: Sync {
-    /// What reports call it.
+    /// The contestant's name in reports.
     const NAME: &'static str;
 
-    /// A table with nothing in it.
+    /// An empty table.
     fn empty() -> Self;
 
-    /// Puts `value` beside `host`, which has none yet.
+    /// Attaches `value` to `host`, which must have no value.
     fn attach(&self, host: &Arc<Object>, value: u64);
 
-    /// The value beside `host`.
+    /// The value of `host`.
     fn read(&self, host: &Arc<Object>) -> Option<u64>;
 }
 
-/// A table whose entries a program ends by hand, right before it drops the host.
+/// A table whose entries the program removes by hand, right before the drop of the host.
 pub trait Detach: Table {
-    /// Ends what is beside `host`.
+    /// Removes the value of `host`.
     fn detach(&self, host: &Arc<Object>);
 }
 
-/// What the maps are keyed by.
+/// The key of the maps.
 #[inline]
 fn address(host: &Arc<Object>) -> usize {
     Arc::as_ptr(host).addr()
 }
 
-/// Puts each host's id beside it, in the order of the hosts.
+/// Attaches each host's id to the host, in the order of the hosts.
 pub fn fill<T: Table>(table: &T, hosts: &[Arc<Object>]) {
     for host in hosts {
         table.attach(host, host.id);
     }
 }
 
-/// Adds up the values beside `hosts`; a host without one counts 1.
+/// Sums the values of `hosts`; a host without a value counts 1.
 #[inline(never)]
 pub fn read_all<T: Table>(table: &T, hosts: &[Arc<Object>]) -> u64 {
     let mut sum = 0_u64;
     for host in hosts {
         sum = sum.wrapping_add(table.read(host).unwrap_or(1));
-        // One host at a time, as in `rows/reading.rs`.
+        // Prevents unrolling, as in `rows/reading.rs`.
         black_box(());
     }
     sum

@@ -1,4 +1,4 @@
-//! Shadow fields on `Arc` hosts. Their table is one for the whole process, so there is nothing to keep here.
+//! Shadow fields on `Arc` hosts. The side table belongs to the process, so the contestant is stateless.
 
 use std::sync::Arc;
 

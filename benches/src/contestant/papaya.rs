@@ -1,7 +1,7 @@
-//! `papaya::HashMap`: lock-free, with a guard of its own per read.
+//! `papaya::HashMap`: lock-free, with one guard per read.
 //!
-//! It boxes each pair by itself, so the value is not boxed once more. It resizes in one go: a resize that is still
-//! under way when a table has been filled would make every read look into two arrays.
+//! Papaya boxes each pair, so the value needs no further box. The map resizes in one blocking step: if a resize were
+//! incomplete at the end of the attaches, every read would search two arrays.
 
 use std::sync::Arc;
 

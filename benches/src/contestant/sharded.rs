@@ -1,7 +1,7 @@
-//! 64 × `RwLock<hashbrown::HashMap>`: what a user writes in ten minutes.
+//! 64 × `RwLock<hashbrown::HashMap>`: the typical quick solution of a user.
 //!
-//! Each shard has cache lines of its own. Shards are chosen by bits in the middle of the hash: hashbrown takes its tags
-//! from the top and its buckets from the bottom, and would lose what the choice of the shard has used up.
+//! Each shard has cache lines of its own, against false sharing. Middle bits of the hash choose the shard: hashbrown
+//! takes tags from the top bits and buckets from the bottom bits, and would lose the bits that chose the shard.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

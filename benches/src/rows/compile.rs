@@ -1,6 +1,6 @@
-//! Rows 15 and 16: what shadow fields cost at compile time.
+//! Rows 15 and 16: compile times of shadow fields.
 //!
-//! What is built is in `builds/`; here it is built in turns, and the medians are compared.
+//! In: the crates of `builds/`. Out: the medians of builds in turns.
 
 use std::io;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
     cases.push(Case::new(16, move |measure| vec![checked(&work, 2.0, || per_field(measure, 2 * rounds))]));
 }
 
-/// A check that is missed, and says why, if something could not be built.
+/// A check. If a build fails, prints the error, and returns a check that misses its target.
 fn checked(work: &str, most: f64, figures: impl FnOnce() -> io::Result<Vec<Figure>>) -> Check {
     let figures = figures().unwrap_or_else(|error| {
         eprintln!("{work}: {error}");
@@ -45,7 +45,7 @@ fn cold(rounds: usize) -> io::Result<Vec<Figure>> {
     ])
 }
 
-/// The three crates are members of one workspace, so that what they depend on is built once, before the first round.
+/// The three crates are members of one workspace, so their dependencies are built once, before the first round.
 fn per_field(measure: Measure, rounds: usize) -> io::Result<Vec<Figure>> {
     let scratch = fields_workspace()?;
     let crates = [("structs", fields::structs()), ("shadow", fields::shadow()), ("by-hand", fields::by_hand())];
@@ -53,7 +53,7 @@ fn per_field(measure: Measure, rounds: usize) -> io::Result<Vec<Figure>> {
     scratch.prepare(&[])?;
     for round in 0..rounds {
         for ((name, text), times) in crates.iter().zip(&mut times) {
-            // Another text, so that it is built again, whatever the clock of the file system.
+            // A changed text forces a build, whatever the clock of the file system.
             scratch.write(&format!("{name}/src/lib.rs"), &format!("{text}// round {round}\n"))?;
             times.push(milliseconds(scratch.build(&["--package", name])?));
         }

@@ -1,4 +1,4 @@
-//! Rows 1 to 4: hosts that embed their fields, against the same struct written by hand.
+//! Rows 1 to 4: hosts that embed their fields, against the same structs written by hand.
 
 use std::hint::black_box;
 
@@ -63,10 +63,10 @@ fn look(measure: Measure, size: usize) -> Check {
     Check::new(format!("embedded look, nothing attached, {} hosts", human(size)), Target::Ratio(1.2), figures)
 }
 
-/// Hosts come and go, one at a time; `live` is what happens to each.
+/// Makes and drops hosts sequentially; `live` uses each host.
 ///
-/// The host passes a black box when it is made and before it is dropped, so that neither its making, nor what was
-/// attached to it, nor its end can be left out.
+/// The host passes a black box after the construction and before the drop. So the optimiser keeps construction, attach
+/// and drop.
 #[inline(never)]
 fn lives<H: Make>(count: usize, live: impl Fn(&H)) -> u64 {
     for id in 0..count as u64 {

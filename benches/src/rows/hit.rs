@@ -1,4 +1,4 @@
-//! Rows 5, 6 and 8, and the chart: reading what is beside an `Arc` host, by its address.
+//! Rows 5, 6 and 8, and the chart: reads of the value of an `Arc` host, by its address.
 
 use std::sync::Arc;
 
@@ -47,11 +47,11 @@ impl Tables {
     }
 }
 
-/// A table with all `hosts`. It is looked through once, to see that it has them.
+/// A table with all `hosts`. Reads values and asserts the right result.
 fn filled<T: Table>(hosts: &[Arc<Object>]) -> T {
     let table = T::empty();
     fill(&table, hosts);
-    // Filling the kernel's chains is quick, looking each host up again would not be.
+    // The kernel's chains are fast to fill, but slow to search, so the check covers some hosts only.
     let some = &hosts[..hosts.len().min(10_000)];
     let expected = some.iter().fold(0_u64, |sum, host| sum.wrapping_add(host.id));
     assert_eq!(read_all(&table, some), expected, "{} lost something", T::NAME);
@@ -76,7 +76,7 @@ fn hit(measure: Measure, size: usize, layout: Layout, most: f64) -> Check {
     Check::new(format!("`Arc` hit, {} hosts, {how} addresses", human(size)), Target::Ratio(most), figures)
 }
 
-/// Two threads, each with an order of its own, on the first `visited` hosts.
+/// Two threads read from the first `visited` hosts, in different orders.
 fn two_threads(measure: Measure, size: usize, visited: usize, most: f64) -> Check {
     let hosts = Hosts::make(size, Layout::Strided);
     let tables = Tables::filled(&hosts.all);
@@ -113,11 +113,11 @@ fn against_kernel(measure: Measure, size: usize, most: f64) -> Check {
     Check::new(format!("`Arc` hit, {} hosts", human(size)), Target::Ratio(most), figures)
 }
 
-/// Every contestant on `size` hosts, for the chart.
+/// Measures the contestants with `size` hosts, for the chart.
 ///
 /// # Panics
 ///
-/// If one of them has lost something.
+/// If a contestant has lost a value.
 #[must_use]
 pub fn chart_point(measure: Measure, size: usize) -> Check {
     let hosts = Hosts::make(size, Layout::Strided);

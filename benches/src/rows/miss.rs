@@ -1,8 +1,8 @@
-//! Row 7: looking for what is not there, at the worst fill level.
+//! Row 7: misses, at the worst load factor.
 //!
-//! A hash table is at its slowest right before it grows, and nobody outside knows when that is. So the table is filled
-//! from half the size to the whole in small steps, which is bound to pass one growth, and misses are timed at each. The
-//! step at which ours is slowest counts, with the rival's figure at the same step.
+//! A hash table is slowest right before it grows, and the time of the growth is unknown from outside. So the row fills
+//! the tables from half the size to the full size in small steps, at least one of which passes a growth, and measures
+//! misses after each step. The check compares the figures of the step at which ours is slowest.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::order::shuffle;
 use crate::rows::reading::table;
 use crate::rows::{Case, human, sizes};
 
-/// The fill levels from half the size to the whole, in parts of a thousand: steps of 2^(1/8).
+/// The fill levels from half the size to the full size, in thousandths: steps of 2^(1/8).
 const LEVELS: [usize; 9] = [500, 545, 595, 648, 707, 771, 841, 917, 1000];
 
 pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
@@ -51,7 +51,8 @@ fn miss(measure: Measure, size: usize, layout: Layout, most: f64) -> Check {
     Check::new(work, Target::Ratio(most), figures)
 }
 
-/// What keeps the gaps, the hosts to be attached, and, made in between them, those that never are, in random order.
+/// Returns an owner of the gaps, the hosts to be attached, and, allocated in between, the hosts never attached, in
+/// random order.
 fn hosts(size: usize, layout: Layout) -> (Hosts, Vec<Arc<Object>>, Vec<Arc<Object>>) {
     let absent = size.min(1_000_000);
     let all = Hosts::make(size + absent, layout);

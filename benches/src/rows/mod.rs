@@ -1,6 +1,6 @@
-//! The table of targets: every row, as cases that each run in a process of their own.
+//! The table of targets: its rows, as cases that run in separate processes.
 //!
-//! In: how figures are to be taken. Out: checks. One file per group of rows that share their hosts:
+//! In: settings of the measurement. Out: checks. Rows with common hosts share a file:
 //!
 //! | rows | file |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | 14 | `pause.rs` |
 //! | 15, 16 | `compile.rs` |
 //!
-//! Loops that rows share are in `reading.rs`.
+//! The shared loops are in `reading.rs`.
 
 mod compile;
 mod embedded;
@@ -32,13 +32,13 @@ pub use hit::chart_point;
 use crate::check::Check;
 use crate::measure::Measure;
 
-/// Part of a row that needs a process of its own.
+/// A part of a row, with a process of its own.
 pub struct Case {
     /// The number of the row.
     pub row: u8,
-    /// In how many processes it runs, one after the other; their medians count.
+    /// The number of processes, run sequentially; the median counts.
     pub processes: usize,
-    /// For how many operations instructions are counted; 0 if they are not.
+    /// The number of operations for which instructions are counted; 0 without a count.
     pub instructions: usize,
     run: Box<dyn Fn(Measure) -> Vec<Check>>,
 }
@@ -48,12 +48,12 @@ impl Case {
         Self { row, processes: 1, instructions: 0, run: Box::new(run) }
     }
 
-    /// The same, with instructions counted. Only for cases that are one comparison, on few hosts.
+    /// Enables the count of instructions. Only for a case with a single comparison, on few hosts.
     fn with_instructions(self) -> Self {
         Self { instructions: 20_000, ..self }
     }
 
-    /// Takes the figures, in this process.
+    /// Measures in this process.
     #[must_use]
     pub fn run(&self, measure: Measure) -> Vec<Check> {
         (self.run)(measure)
@@ -66,7 +66,7 @@ impl fmt::Debug for Case {
     }
 }
 
-/// All cases, by row.
+/// The cases of all rows, by row.
 #[must_use]
 pub fn cases(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -82,7 +82,7 @@ pub fn cases(quick: bool) -> Vec<Case> {
     cases
 }
 
-/// What a quick run keeps of a list of sizes: the small ones, or a small one.
+/// The sizes of a quick run: the small sizes, or a single small size.
 fn sizes(all: &[usize], quick: bool) -> Vec<usize> {
     const LARGEST_QUICK: usize = 100_000;
     if !quick {
@@ -92,7 +92,7 @@ fn sizes(all: &[usize], quick: bool) -> Vec<usize> {
     if small.is_empty() { vec![LARGEST_QUICK] } else { small }
 }
 
-/// A size as people say it.
+/// Formats a size for people.
 fn human(count: usize) -> String {
     match count {
         1_000_000.. if count % 1_000_000 == 0 => format!("{}M", count / 1_000_000),

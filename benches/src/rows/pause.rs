@@ -1,6 +1,6 @@
-//! Row 14: the longest single attach while a table is filled.
+//! Row 14: the longest single attach while a table fills.
 //!
-//! Our table stays as large as it once was, so each fill has a process of its own; the medians of them count.
+//! Our side table never shrinks, so each measurement has a fresh process; the median counts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The loops that several rows share: reading the same value, in the same order, through whatever keeps it.
+//! The shared loops of several rows: reads of the same values, in the same order, from any contestant.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::hosts::Object;
 use crate::measure::{Contestant, Measure, timed};
 use crate::order::Walk;
 
-/// How many reads a round has, on so many hosts: fewer where each takes longer.
+/// The number of reads of a round: fewer with many hosts, where a read is slower.
 pub(super) const fn reads(measure: Measure, hosts: usize) -> usize {
     match hosts {
         _ if measure.quick => 100_000,
@@ -18,20 +18,20 @@ pub(super) const fn reads(measure: Measure, hosts: usize) -> usize {
     }
 }
 
-/// Adds up what `read` reads from each host.
+/// Sums the results of `read` for each host.
 #[inline(never)]
 fn read_boxed<H>(hosts: &[Box<H>], read: impl Fn(&H) -> u64) -> u64 {
     let mut sum = 0_u64;
     for host in hosts {
         sum = sum.wrapping_add(read(host));
-        // Keeps the optimiser from unrolling, which it does for the smallest bodies only, so that what is compared is
-        // one visit with one visit. It costs no instruction.
+        // Prevents unrolling, which the optimiser applies to the smallest bodies only. So all contestants run one read
+        // per iteration. Costs no instruction.
         black_box(());
     }
     sum
 }
 
-/// Reads from hosts that embed the value, or what leads to it.
+/// Reads from hosts that embed the value, or a pointer to the value.
 pub(super) fn embedded<'a, H>(
     role: Role,
     name: &str,

@@ -1,6 +1,7 @@
-//! Rows 9 and 10: hosts that come and go for ever, at an address that is given out again at once, and at random ones.
+//! Rows 9 and 10: hosts that come and go for ever, at one address that the allocator reuses at once, and at random
+//! addresses.
 //!
-//! In both, memory is everything that is alive: hosts, fields, the table, and what the table has not yet let go of.
+//! In these rows, memory means the live bytes: hosts, fields, the table, and retired memory of the table.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::memory::Mark;
 use crate::order::Xorshift;
 use crate::rows::{Case, human};
 
-/// How much more memory is still flat. Row 10 says 1.2; row 9 says only "flat".
+/// The most growth of memory that counts as flat. Row 10 says 1.2; row 9 only says "flat".
 const FLAT: f64 = 1.2;
 
 pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
@@ -23,7 +24,7 @@ pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
     cases.push(Case::new(10, move |measure| churn(measure, others)));
 }
 
-/// A host comes, is attached to, and goes.
+/// Makes a host, attaches a value, and drops the host, `count` times.
 #[inline(never)]
 fn pairs<T: Table>(table: &T, count: usize, end: impl Fn(&Arc<Object>)) -> u64 {
     for id in 0..count as u64 {
@@ -41,7 +42,7 @@ fn one_address(measure: Measure, others: usize) -> Check {
     fill(&ours, &hosts.all);
     fill(&dash, &hosts.all);
     let figures = measure.compare(
-        // The warm-up has as many, so that the table has got used to it before the first round.
+        // The warm-up has the same number of pairs, so that the table is in its steady state before the first round.
         others,
         vec![
             Contestant::new(Role::Ours, Ours::NAME, |count| timed(|| pairs(&ours, count, |_| ()))),
@@ -70,7 +71,7 @@ fn one_address_memory(measure: Measure, others: usize) -> Check {
     Check::new(format!("the same, memory over {} pairs", human(rounds * each)), Target::Ratio(FLAT), figures)
 }
 
-/// What a stretch of the churn has cost.
+/// The cost of a part of the churn.
 struct Stretch {
     each: f64,
     memory: f64,
@@ -110,7 +111,7 @@ fn churn(measure: Measure, alive: usize) -> Vec<Check> {
     ]
 }
 
-/// A new host takes the place of a random one, whose last `Arc` goes.
+/// Replaces a random host by a new host, which drops the last `Arc` of the old host.
 #[inline(never)]
 fn replace(hosts: &mut [Arc<Object>], count: usize, random: &mut Xorshift) -> u64 {
     for id in 0..count as u64 {

@@ -1,6 +1,6 @@
-//! Row 11: memory per host with one field of 8 bytes, against what the kernel spends on one.
+//! Row 11: memory per host with one field of 8 bytes, against the kernel's memory per value.
 //!
-//! What counts is everything beyond the host as it would be without fields.
+//! Memory means all bytes in addition to the host without fields.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
     }
 }
 
-/// How much more is alive after `make`, and what it has made.
+/// The growth of live bytes during `make`, and the result of `make`.
 fn grown<T>(make: impl FnOnce() -> T) -> (f64, T) {
     let before = Mark::now();
     let it = make();
@@ -45,8 +45,8 @@ fn embedded<H: Make>(policy: &str, size: usize, attach: impl Fn(&H)) -> Check {
     check(&format!("embedded, `{policy}`"), size, EMBEDDED, (with - without) / float(size), None)
 }
 
-/// Attaches in small steps, and keeps the worst ratio of memory to hosts on the way from half the size to the whole,
-/// which passes a growth of the table wherever that may be.
+/// Attaches in small steps, and keeps the worst ratio of memory to hosts between half the size and the full size. At
+/// least one step in this range passes a growth of the table.
 fn arc(policy: &str, size: usize, attach: impl Fn(&[Arc<Object>])) -> Check {
     let hosts = Hosts::make(size, Layout::Strided);
     let before = Mark::now();

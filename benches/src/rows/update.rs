@@ -1,4 +1,4 @@
-//! Rows 12 and 13: values that are replaced.
+//! Rows 12 and 13: replaceable values.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
     cases.push(Case::new(13, |measure| vec![read_and_write(measure, 50, 0.4)]));
 }
 
-/// So few that they stay in the nearest cache, since it is the read that is measured.
+/// Few enough hosts for the L1 cache: the row measures the read alone.
 const HOSTS: usize = 1_000;
 
 /// Hosts in random order.
@@ -28,14 +28,14 @@ fn few<H>(make: impl Fn(u64) -> H) -> Vec<Box<H>> {
     hosts
 }
 
-/// The text is replaced as a whole; a reader gets one that is its own.
+/// Updates replace the whole text; a reader gets a clone.
 #[derive(Debug, Default, Shadow)]
 #[shadow_field(pub get_or_update text: Arc<str>)]
 struct Config {
     shadow: ShadowFields,
 }
 
-/// The same by hand. An `ArcSwap` asks for a sized value, so the text is behind one more pointer.
+/// The handwritten alternative. An `ArcSwap` requires a sized value, so the text is behind a second pointer.
 #[derive(Debug)]
 struct ByHand {
     text: ArcSwap<Arc<str>>,
@@ -47,13 +47,13 @@ impl ByHand {
     }
 }
 
-/// A new text, as every write makes one.
+/// A new text, as for every write.
 #[inline]
 fn text(number: u64) -> Arc<str> {
     Arc::from(["eight by", "as many!"][usize::from(number % 2 == 0)])
 }
 
-/// What a reader does with a text.
+/// A reader's use of a text.
 #[inline]
 fn use_of(text: &str) -> u64 {
     text.len() as u64 + u64::from(text.as_bytes()[0])
@@ -91,7 +91,7 @@ fn read_text(measure: Measure) -> Check {
     Check::new("`get_or_update` read of an `Arc<str>`, one thread", Target::Ratio(0.7), figures)
 }
 
-/// Two threads on one host; `percent` of what each does are writes.
+/// Two threads use one host; `percent` of each thread's operations are writes.
 fn read_and_write(measure: Measure, percent: usize, most: f64) -> Check {
     let (ours, by_hand) = (config(0), ByHand::new(text(0)));
     let operations = if measure.quick { 50_000 } else { 500_000 };
@@ -135,7 +135,7 @@ mod copied {
     use crate::rows::Case;
     use crate::rows::reading::{embedded, reads};
 
-    /// A value that is larger than what a processor reads at once.
+    /// A value larger than a processor's widest atomic load.
     type Block = [u64; 4];
 
     #[derive(Debug, Default, Shadow)]
@@ -170,7 +170,7 @@ mod copied {
     fn words(measure: Measure) -> Check {
         let ours = few(|id| {
             let host = Words::default();
-            // Twice, since the first value is read as a write-once value is.
+            // Two updates, since a read of the first value takes the path of a write-once value.
             host.update_word(id);
             host.update_word(id);
             host
@@ -196,7 +196,7 @@ mod copied {
         [id, 1, 2, 3]
     }
 
-    /// Uses every word, so that every word is read.
+    /// Uses every word, so that the optimiser keeps every load.
     #[inline]
     fn sum(block: &Block) -> u64 {
         block.iter().fold(0, |sum, word| sum ^ word)
