@@ -153,7 +153,7 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<Locked<'_, T>> {
     mutex.try_lock().ok()
 }
 
-/// A StoreLoad fence under loom, which treats `SeqCst` accesses as `AcqRel`; a no-op otherwise, where the `SeqCst`
+/// A store-load fence under loom, which treats `SeqCst` accesses as `AcqRel`; a no-op otherwise, where the `SeqCst`
 /// accesses before and after provide the order.
 #[inline]
 pub(crate) fn full_fence() {
