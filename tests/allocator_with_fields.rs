@@ -28,15 +28,15 @@ struct WithFields;
 #[global_allocator]
 static ALLOCATOR: WithFields = WithFields;
 
-/// How often the allocator has used its fields.
+/// The number of allocator calls that have used fields.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Whether the allocator uses its fields in this thread now.
+    /// Whether the allocator uses its fields on this thread; false while the allocator does.
     static USES_FIELDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A host that the allocator has on its stack. Its alignment gives hosts in an array all slots of claims.
+/// A host on the allocator's stack. The alignment spreads the hosts of an array over all slots of claims.
 #[derive(Default, Shadow)]
 #[repr(align(16))]
 #[shadow_field(attach serial: Box<usize>)]
@@ -47,7 +47,7 @@ struct Local {
     shadow: ShadowFields,
 }
 
-// Another field set of the same host.
+// A second field set of the same host.
 shadow! { impl Local { get_or_attach probe: AtomicU64; } }
 
 shadow! {
@@ -71,32 +71,32 @@ shadow! {
     }
 }
 
-/// An object that stays.
+/// A static host.
 struct Object(#[expect(dead_code, reason = "an object has an address")] usize);
 
-/// What all threads share: a field that each has to find attached, and 64 neighbours, whose fields have all slots of
+/// Hosts that all threads share: a host whose fields every thread uses, and 64 neighbours, which cover all slots of
 /// claims.
 static SHARED: Local = Local { shadow: ShadowFields::new() };
 static NEIGHBOURS: [Local; 64] = [const { Local { shadow: ShadowFields::new() } }; 64];
 
-/// Objects for the allocator, and for the test.
+/// Static hosts of the allocator (`OBJECTS`), and of the tests (`MORE_OBJECTS`).
 static OBJECTS: [Object; 8000] = [const { Object(0) }; 8000];
 static MORE_OBJECTS: [Object; fewer(2000, 20)] = [const { Object(0) }; _];
 
 const WRITTEN_ONCE: Id<Box<usize>> = Id::new(1);
 const REPLACED: UpdateId<Box<usize>> = UpdateId::new(2);
 
-/// How many objects of raw addresses, and numbers, the allocator leaves as they are, so that tables grow.
+/// The number of raw objects, and of raw numbers, that the allocator leaves attached, so that tables grow.
 const MOST_LEFT: usize = 2000;
 const MOST_NUMBERS: usize = 200;
 
-/// An address that is an object's for `raw`, which never looks behind it. Those of the allocator are apart from the
-/// test's.
+/// The address of a raw object. `raw` never dereferences an address. The allocator and the tests have separate
+/// addresses.
 fn address(number: usize, of_allocator: bool) -> *const () {
     ptr::without_provenance(32 * (number + 1) + if of_allocator { 16 } else { 0 })
 }
 
-/// Everything that the allocator does with fields, beside an allocation of this size.
+/// Uses fields of hosts of every kind, during an allocation or free of `size` bytes.
 fn use_fields(size: usize) {
     let call = CALLS.fetch_add(1, Ordering::Relaxed);
     SHARED.count().fetch_add(1, Ordering::Relaxed);
@@ -120,7 +120,7 @@ fn use_fields(size: usize) {
     assert_eq!(local.detach_size(), Some([size; 3]));
     assert!(local.detach_count().is_some_and(|count| count.into_inner() == 1));
 
-    // Of all slots of claims one may be contended, or be that of a claim which this very thread is about to list.
+    // A claim in every slot: also in a contended slot, and in the slot of a claim that this thread is about to list.
     for neighbour in &NEIGHBOURS {
         let _ = neighbour.get_or_try_attach_probe(|| Err(()));
     }
@@ -133,7 +133,7 @@ fn use_fields(size: usize) {
     assert_eq!((shadowed.last(), shadowed.size()), (Some(Box::new(1)), Some([size; 3])));
     assert_eq!(shadowed.detach_serial(), Some(Box::new(call)));
 
-    // It is dropped, so that a later attach sweeps it.
+    // The `Arc` is dropped at the end of the function, so a later attach finds a dead host.
     let arc = Arc::new(size);
     arc.attach_serial(Box::new(call)).unwrap();
     arc.count().fetch_add(1, Ordering::Relaxed);
@@ -159,41 +159,41 @@ fn use_fields(size: usize) {
     }
 }
 
-// What follows is safe, because an object of this file is an address that no two threads use at the same time, but for
-// `update`, and no reference to a value is kept.
+// Why the raw calls below are sound: at most one thread uses an address at a time, except for `update`, and no function
+// keeps a reference to a value. An object is an address alone, and so never ends.
 
 fn attach(id: Id<Box<usize>>, object: *const (), value: usize) -> bool {
-    // SAFETY: see above.
+    // SAFETY: no second thread uses the address, and the reference ends here.
     unsafe { id.attach(object, Box::new(value)) }.is_ok()
 }
 
 fn initialise(id: Id<Box<usize>>, object: *const (), value: usize) -> usize {
-    // SAFETY: see above.
+    // SAFETY: no second thread uses the address, and the copy of the number ends the reference.
     **unsafe { id.get_or_attach(object, || Ok::<_, Infallible>(Box::new(value))) }.unwrap()
 }
 
 fn get(id: Id<Box<usize>>, object: *const ()) -> Option<usize> {
-    // SAFETY: see above.
+    // SAFETY: no second thread uses the address, and the copy of the number ends the reference.
     unsafe { id.get(object) }.unwrap().map(|value| **value)
 }
 
 fn detach(id: Id<Box<usize>>, object: *const ()) -> Option<usize> {
-    // SAFETY: see above.
+    // SAFETY: no function keeps a reference to a value, and no second thread uses the address.
     unsafe { id.detach(object) }.unwrap().map(|value| *value)
 }
 
 fn update(id: UpdateId<Box<usize>>, object: *const (), value: usize) -> Option<usize> {
-    // SAFETY: see above.
+    // SAFETY: the object is an address alone, and never ends.
     unsafe { id.get_or_update(object, Box::new(value)) }.unwrap().map(|value| *value)
 }
 
 fn newest(id: UpdateId<Box<usize>>, object: *const ()) -> Option<usize> {
-    // SAFETY: see above.
+    // SAFETY: the object is an address alone, and never ends.
     unsafe { id.get(object) }.unwrap().map(|value| *value)
 }
 
 fn detach_object(object: *const ()) -> usize {
-    // SAFETY: see above.
+    // SAFETY: no function keeps a reference to a value, and no second thread uses the address.
     unsafe { raw::detach_object(object) }
 }
 
@@ -213,7 +213,7 @@ fn use_raw(object: *const (), call: usize) {
     }
 }
 
-/// Whether a call of the allocator uses fields: each; under Miri, the first of a thread, and one of 200.
+/// Whether a call of the allocator uses fields: every call; under Miri, the first call of a thread and every 200th.
 fn is_due() -> bool {
     thread_local! { static CALLS: Cell<usize> = const { Cell::new(0) }; }
     cfg!(not(miri)) || CALLS.replace(CALLS.get() + 1) % 200 == 0
@@ -228,7 +228,7 @@ fn run(size: usize) {
         return;
     }
     USES_FIELDS.set(false);
-    // An allocator must not unwind.
+    // An allocator must not unwind: `AtEnd` aborts on a panic of `use_fields`.
     let unwinding = AtEnd(|| abort("the allocator panics"));
     use_fields(size);
     std::mem::forget(unwinding);
@@ -240,34 +240,34 @@ fn abort(why: &str) {
     process::abort();
 }
 
-// SAFETY: everything is handed on to the system's allocator. What it does beside that does not unwind.
+// SAFETY: each call is passed on to the system's allocator. `run` does not unwind: a panic of `use_fields` aborts.
 unsafe impl GlobalAlloc for WithFields {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         run(layout.size());
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: `GlobalAlloc::alloc` requires a layout with a non-zero size, and so does `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         run(layout.size());
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: `GlobalAlloc::alloc_zeroed` requires a layout with a non-zero size, and so does `System`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         run(size);
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: the block comes from `System`. The caller passes the block's layout and a valid non-zero `size`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         run(layout.size());
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: the block comes from `System`, and the caller passes the block's layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// Runs `test` in so many threads, each with its number, with an allocator that uses its fields.
+/// Runs `test` on `threads` threads, with the number of the thread. The allocator uses fields on these threads.
 fn with_fields(threads: usize, test: impl Fn(usize) + Send + Sync) {
     let before = CALLS.load(Ordering::SeqCst);
     never_hangs(|| {
@@ -317,7 +317,7 @@ fn an_allocator_has_fields_while_the_table_of_statics_grows() {
     });
 }
 
-/// All threads enter the same objects, so that most find, under the lock, that another was first.
+/// All threads insert the same objects, so most threads find, under the lock, an entry of a faster thread.
 #[test]
 fn an_allocator_has_fields_while_threads_race_to_enter_a_static() {
     static RACED: [Object; fewer(300, 5)] = [const { Object(0) }; _];
@@ -346,13 +346,13 @@ fn an_allocator_has_fields_while_the_tables_of_raw_fields_grow() {
     });
 }
 
-/// Each number is a field that is registered, has a table of its own, and lengthens the threads' counters.
+/// Each number registers a field, has a table of its own, and extends the threads' counter blocks.
 #[test]
 fn an_allocator_has_fields_while_fields_are_registered_and_all_of_a_number_are_detached() {
     const NUMBERS: u64 = fewer(150, 3);
     with_fields(3, |thread| {
         for number in 0..NUMBERS {
-            // All threads use the same numbers, so that one names each, and the others find it named.
+            // All threads use the same numbers, so one thread binds a number, and the others find the binding.
             assert!(attach(Id::new(1000 + number), address(10_000 + thread, false), 1));
             for object in 20_000 + 5 * thread..20_005 + 5 * thread {
                 assert_eq!(update(UpdateId::new(2000 + number), address(object, false), 1), None);
@@ -364,14 +364,14 @@ fn an_allocator_has_fields_while_fields_are_registered_and_all_of_a_number_are_d
     });
     with_fields(1, |_| {
         for number in 0..NUMBERS {
-            // SAFETY: nobody has a reference to a value of an `UpdateId`.
+            // SAFETY: no reference to a value of an `UpdateId` exists.
             let detached = unsafe { UpdateId::<Box<usize>>::new(2000 + number).detach_all(|_, _| ()) };
             assert_eq!(detached.unwrap(), 15);
         }
     });
 }
 
-/// A thread takes counters and a reader's slot when it first counts and reads, and gives them back when it ends.
+/// A thread takes a counter block at its first count and a hazard slot at its first read, and returns both at its end.
 #[test]
 fn an_allocator_has_fields_while_threads_start_and_end() {
     with_fields(3, |_| {
@@ -389,7 +389,7 @@ fn an_allocator_has_fields_while_threads_start_and_end() {
     });
 }
 
-/// One initialises, and allocates; the others wait. A claim is listed, and waits are entered, for each round.
+/// In every round one thread initialises and allocates, and two threads wait. The claim and the waits enter the table.
 #[test]
 fn an_allocator_has_fields_while_threads_wait_for_an_initialiser() {
     let barrier = Barrier::new(3);
@@ -402,7 +402,7 @@ fn an_allocator_has_fields_while_threads_wait_for_an_initialiser() {
                 while asking.load(Ordering::SeqCst) < 3 {
                     thread::yield_now();
                 }
-                // The others are about to wait; most do before this is over.
+                // The other threads are about to wait, and most wait before the end of the initialiser.
                 let boxes: Vec<_> = (0..10_u64).map(Box::new).collect();
                 AtomicU64::new(boxes.len() as u64)
             });
@@ -411,14 +411,15 @@ fn an_allocator_has_fields_while_threads_wait_for_an_initialiser() {
     assert!(hosts.iter().all(|(host, _)| host.count().load(Ordering::Relaxed) == 10));
 }
 
-/// Two threads ask for one another's field; one of them panics, and allocates for that, and the other goes on.
+/// The initialisers of two threads wait for each other, a deadlock. One thread panics and allocates the message; the
+/// second thread goes on.
 #[test]
 fn an_allocator_has_fields_while_initialisers_wait_in_a_circle_and_fail() {
     const CIRCLES: usize = fewer(20, 2);
     let both = Barrier::new(2);
     let hosts: Vec<_> = (0..CIRCLES).map(|_| [Local::default(), Local::default()]).collect();
     let circles = AtomicUsize::new(0);
-    // A backtrace for each of these panics takes long.
+    // A hook without a backtrace, which would take long.
     panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     with_fields(2, |thread| {
         for pair in &hosts {

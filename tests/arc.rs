@@ -33,7 +33,7 @@ shadow! {
     trait NotedFields for Arc<Noted> { attach beside: Noted; }
 }
 
-/// Keeps other tests out, and begins with no dead host.
+/// Serialises the tests, and starts without a dead host.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +179,7 @@ fn zero_sized_objects_are_hosts_of_their_own() {
         byte.get_or_attach_number(&mut next);
     }
     assert_eq!(number, 3 * u32::from(COUNT), "each of them attached a value of its own");
-    // What a `Weak` keeps of an object of no size is not found by a leak sanitizer: it points behind the memory.
+    // A `Weak` of a zero-sized object points past the allocation, so a leak sanitizer would report the allocation.
     drop((nothings, aligned));
     registry().sweep();
 }
@@ -212,7 +212,7 @@ fn a_sweep_counts_the_dead_hosts_and_not_their_fields_or_the_living() {
     let living = hosts.split_off(2 * THIRD);
     drop(hosts);
     let sweeps = registry().sweep();
-    // The attaches above have swept nothing: at that time all were alive.
+    // The attaches above have dropped no host: all hosts were alive.
     assert_eq!((sweeps, census.dropped()), (2 * THIRD, 2 * THIRD));
     assert!(living.iter().all(|host| host.life().is_some()));
     drop(living);
@@ -238,7 +238,7 @@ fn a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches() {
     assert_eq!(registry().sweep(), 0);
 }
 
-/// Attaches to that many hosts, of which that many are alive at a time; so each is gone a while after its attach.
+/// Attaches to `hosts` hosts. Each host dies after `at_a_time` further attaches.
 fn pass_by(census: &Census, hosts: usize, at_a_time: usize) {
     let mut alive = VecDeque::new();
     for _ in 0..hosts {
@@ -255,7 +255,7 @@ fn pass_by(census: &Census, hosts: usize, at_a_time: usize) {
 fn a_dead_host_is_dropped_a_few_attaches_later_also_after_an_initialiser() {
     let _alone = alone();
     let census = Census::default();
-    // A thread that has not attached to anything yet.
+    // A new thread, without earlier attaches.
     thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..3 {
@@ -276,10 +276,10 @@ fn dead_hosts_are_dropped_also_when_the_table_does_not_grow() {
     for host in &crowd {
         attach_life(host, &census);
     }
-    // So that whatever is due for the growth is done while all of them are alive.
+    // Completes the looks that are due for the growth, while all hosts of the crowd are alive.
     pass_by(&Census::default(), 2 * count, 0);
     drop(crowd);
-    // A few at a time: each attach drops a handful at most.
+    // An attach drops at most 8 dead hosts.
     let mut before = 0;
     for _ in 0..fewer(count, 5 * count) {
         pass_by(&Census::default(), 1, 0);

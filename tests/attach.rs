@@ -15,7 +15,7 @@ struct Task {
     shadow: ShadowFields,
 }
 
-/// Has no `Debug`, no `Clone`, no `PartialEq`: a field asks for none of them.
+/// A type without `Debug`, `Clone` and `PartialEq`: a field requires only `Send`, `Sync` and `'static`.
 struct Opaque(u8);
 
 #[test]

@@ -1,8 +1,8 @@
 //! A failing allocator: the process aborts, as with a `Box` or a `Vec`, and no data is corrupt before the abort. So no
 //! destructor and no thread sees a half-finished operation.
 //!
-//! The allocator of this file fails on request: at the first allocation of some work, at the second, and so on, each in
-//! a process of its own, until the work succeeds. Before the abort, a second thread reads every field.
+//! The allocator of this file fails at the n-th allocation of an operation, for growing n, until the operation
+//! succeeds. Each attempt has a process of its own. Before the abort, a second thread reads every field.
 #![cfg(all(unix, not(miri)))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -27,11 +27,11 @@ struct Failing;
 static ALLOCATOR: Failing = Failing;
 
 thread_local! {
-    /// How many allocations of this thread succeed before one fails.
+    /// The number of allocations of this thread that succeed before a failure; `None`: no failure.
     static SUCCEED: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The thread that is about to fail asks, and the one that reads answers.
+/// `ASKED`: the failing thread requests the check of all fields. `ANSWERED`: the second thread has done the check.
 static ASKED: AtomicBool = AtomicBool::new(false);
 static ANSWERED: AtomicBool = AtomicBool::new(false);
 
@@ -48,18 +48,19 @@ fn fails() -> bool {
     true
 }
 
-// SAFETY: everything is handed on to the system's allocator, or null is returned, which says that it failed.
+// SAFETY: each call is passed on to the system's allocator, or returns null, the sign of a failed allocation. The
+// counter is a thread-local without destructor or allocation, and no method unwinds.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
             return ptr::null_mut();
         }
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: `GlobalAlloc::alloc` requires a layout with a non-zero size, and so does `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: every block of this allocator comes from `System`, and the caller passes the block's layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -88,7 +89,7 @@ shadow! {
 const OWNER: raw::Id<[u64; 4]> = raw::Id::new(950);
 const NEWEST: raw::UpdateId<[u64; 4]> = raw::UpdateId::new(951);
 
-/// What the fields are attached to: some have fields when the work begins, some have none.
+/// The hosts: some have fields before the operation, some have none.
 struct World {
     bare: Task,
     task: Task,
@@ -112,7 +113,7 @@ impl World {
         Self { bare: Task::default(), task, bare_arc: Arc::new(0), arc, crowd: (0..500).map(Arc::new).collect() }
     }
 
-    /// What was there is there, and what the work attaches is there as a whole, or not at all.
+    /// Asserts that every earlier value is unchanged, and that every value of the operation is complete or absent.
     fn check(&self) {
         let whole = |value: Option<&[u64; 4]>| assert!(value.is_none_or(|value| *value == [value[0]; 4]));
         assert_eq!((self.task.owner(), SharedFields::owner(&self.arc)), (Some(&[1; 4]), Some(&[1; 4])));
@@ -139,7 +140,7 @@ impl World {
 
 type Work = fn(&World);
 
-/// Everything that attaches or replaces something.
+/// Every kind of operation that attaches or replaces a value, and a report.
 const WORKS: [(&str, Work); 13] = [
     ("attach", |world| drop(world.bare.attach_owner([4; 4]))),
     ("get_or_attach", |world| assert_eq!(world.bare.made(), &[0; 4])),
@@ -161,9 +162,9 @@ const WORKS: [(&str, Work); 13] = [
     ("static", |_| drop((&FIXED).attach_owner([4; 4]))),
     ("raw", |world| {
         let key = ptr::from_ref(world).cast();
-        // SAFETY: the object stays for ever, and no reference to a value is kept.
+        // SAFETY: the object is in a static, and no thread detaches the field.
         unsafe { OWNER.attach(key, [4; 4]) }.unwrap();
-        // SAFETY: as above.
+        // SAFETY: the object is in a static, so the object outlives the field.
         assert!(unsafe { NEWEST.get_or_update(key, [4; 4]) }.unwrap().is_none());
     }),
     ("report", |_| assert!(registry().report().iter().count() > 0)),
@@ -173,15 +174,15 @@ fn say(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// Does the work whose name begins the part, and fails at the allocation whose number ends it.
+/// Runs the operation of the part `<name>: <n>`. The allocator fails after n successful allocations.
 fn child(part: &str) -> ! {
     let (name, succeed) = part.split_once(": ").unwrap();
     let (_, work) = WORKS.into_iter().find(|(each, _)| *each == name).unwrap();
-    // There is nothing to learn from its core.
+    // The abort is intended, so no core dump.
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is this process's own.
+    // SAFETY: the pointer is valid for a read of an `rlimit`.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-    // On another thread, so that this one counts for the first time when it does the work.
+    // The hosts are made on a second thread, so the operation makes the one-time allocations of this thread.
     let world = thread::spawn(|| WORLD.get_or_init(World::new)).join().unwrap();
     thread::spawn(|| {
         while !ASKED.load(Ordering::SeqCst) {
@@ -207,14 +208,14 @@ fn an_allocation_that_fails_aborts_and_nothing_is_corrupt_before() {
     for (name, _) in WORKS {
         let mut succeed = 0;
         while !gets_through(name, succeed) {
-            // There are many in a row for many hosts: some of them say what all do.
+            // An operation on many hosts has many similar allocations, so a growing part of these is skipped.
             succeed += 1 + succeed / 4;
         }
         assert!(succeed > 0, "`{name}` allocates nothing, and says nothing");
     }
 }
 
-/// Whether the work gets through when so many allocations succeed. If not, it was aborted as it should be.
+/// Whether the operation `name` succeeds with `succeed` successful allocations. Otherwise, asserts the expected abort.
 fn gets_through(name: &str, succeed: usize) -> bool {
     let output = play("an_allocation_that_fails_aborts_and_nothing_is_corrupt_before", &format!("{name}: {succeed}"));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,5 @@
-//! Hosts that end while code of theirs runs, and destructors that attach: to live hosts, to dying hosts, to the object
-//! whose fields end at that moment, and in every part of the table during a sweep.
+//! Hosts that end while their own user code runs, and destructors that attach: to live hosts, to dying hosts, to the
+//! raw object under `detach_object`, and to new hosts in every shard of the table during a sweep.
 //!
 //! A sweep affects every `Arc` host of the process, so the tests run sequentially.
 
@@ -15,7 +15,7 @@ mod common;
 
 use common::{Census, Life, fewer, never_hangs};
 
-/// A value whose destructor does something.
+/// A value whose destructor runs a closure.
 struct Does(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Does {
@@ -53,7 +53,7 @@ shadow! {
     trait StaticFields for &'static usize { get_or_attach number: usize; }
 }
 
-/// Keeps other tests out, and begins with no dead host.
+/// Serialises the tests, and starts without a dead host.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +80,7 @@ fn all_other_arcs_of_a_host_may_go_inside_its_initialiser() {
     assert_eq!((registry().sweep(), census.dropped()), (1, 1));
 }
 
-/// The one that is initialised cannot go, since it is borrowed: see `ui/fail/initialiser_drops_its_host.rs`.
+/// The host of the initialiser is borrowed, and cannot be dropped: see `ui/fail/initialiser_drops_its_host.rs`.
 #[test]
 fn other_hosts_may_go_inside_an_initialiser() {
     let _alone = alone();
@@ -95,7 +95,7 @@ fn other_hosts_may_go_inside_an_initialiser() {
     assert_eq!((*swept, census.dropped()), (1, 2));
 }
 
-/// The value that is replaced is dropped by whoever replaces it, when the host is not borrowed any more.
+/// The caller of the update drops the replaced value, after the end of the borrow of the host.
 #[test]
 fn a_host_may_go_inside_the_destructor_of_what_was_its_field() {
     static PLACE: Mutex<Option<Box<Task>>> = Mutex::new(None);
@@ -134,7 +134,7 @@ fn all_other_arcs_of_a_host_may_go_inside_the_destructor_of_what_was_its_field()
     assert_eq!((registry().sweep(), census.dropped()), (1, 1));
 }
 
-/// Both an object that embeds its fields, and one whose fields are in the table: their destructors find it gone.
+/// The destructors of embedded fields, and of fields in the side table: a `Weak` of the host does not upgrade.
 #[test]
 fn the_destructor_of_a_field_does_not_reach_its_own_host() {
     let _alone = alone();
@@ -154,7 +154,7 @@ fn the_destructor_of_a_field_does_not_reach_its_own_host() {
     assert_eq!((registry().sweep(), asked.load(Ordering::SeqCst)), (1, 2));
 }
 
-/// Its members go after its own destructor has run, so what is attached there goes with them.
+/// Members are dropped after `Drop::drop` of the host, and with the members every value that `Drop::drop` attaches.
 #[test]
 fn a_host_may_attach_to_itself_while_it_is_dropped() {
     #[derive(Shadow, Default)]
@@ -196,7 +196,7 @@ fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
         for _ in 0..TIMES {
             let (host, census) = (Arc::new(0), census.clone());
             let grow = Does::when_dropped(move || {
-                // There are 128 parts: so many new hosts are in all of them, also in the one that is swept.
+                // `EACH` new hosts are in all shards of the table, so also in the shard of the swept host.
                 let crowd: Vec<_> = (0..EACH).map(Arc::new).collect();
                 for host in &crowd {
                     assert!(host.attach_life(census.life()).is_ok());
@@ -205,7 +205,7 @@ fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
             });
             assert!(host.attach_does(grow).is_ok());
         }
-        // The attaches inside of destructors may sweep, so that these drop some of the hosts.
+        // Attaches inside of destructors may drop dead hosts, too.
         while CROWD.lock().unwrap().len() < ALL {
             registry().sweep();
         }
@@ -217,8 +217,8 @@ fn a_destructor_may_attach_to_hosts_that_live_in_every_part_of_the_table() {
     assert_eq!((registry().sweep(), census.dropped()), (ALL, ALL));
 }
 
-/// A destructor that a sweep runs may attach, and the attach sweeps; inside a destructor which that runs no attach
-/// does, or hosts would pile up on the stack.
+/// An attach in a destructor of a sweep drops dead hosts. An attach in a destructor two levels deep does not: this
+/// bounds the recursion.
 #[test]
 fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     const LAST: usize = fewer(1000, 4);
@@ -229,11 +229,11 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
         let census = census.clone();
         let next = Does::when_dropped(move || {
             DEPTH.set(DEPTH.get() + 1);
-            // Two: in a sweep on demand, and in one of an attach of its destructors.
+            // Level 1: a sweep on demand. Level 2: the sweep of an attach in a destructor.
             assert!(DEPTH.get() <= 2);
             if number > 0 {
                 generation(number - 1, &census);
-                // So many that a sweep would have met the one that has just gone.
+                // After 20 attaches, a sweep would have found the host that has just died.
                 for _ in 0..20 {
                     Arc::new(number).update_newest(Arc::new(Does(None)));
                 }
@@ -245,10 +245,10 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     let (_alone, census) = (alone(), Census::default());
     never_hangs(|| {
         generation(LAST, &census);
-        // A sweep begins again for hosts that its destructors have made, but not for ever.
+        // A sweep repeats for hosts that die in its destructors, a bounded number of times.
         while registry().sweep() > 0 {}
         assert_eq!((census.made(), census.dropped()), (ALL, ALL));
-        // The same without a sweep on demand. A dead host is found when a few others have come after it.
+        // Without a sweep on demand, an attach finds a dead host after a few newer hosts.
         generation(LAST, &census);
         let mut attaches = 0;
         while census.dropped() < 2 * ALL {
@@ -259,7 +259,7 @@ fn a_destructor_may_make_hosts_that_are_gone_at_once() {
     });
 }
 
-/// It has the last `Arc` in its hands: that host lives until the destructor is done with it.
+/// The destructor owns the last `Arc` of the host, so the host lives until the end of the destructor.
 #[test]
 fn a_destructor_may_attach_to_a_host_that_goes_with_it() {
     let (_alone, census) = (alone(), Census::default());
@@ -284,26 +284,26 @@ const LIFE: raw::Id<Life> = raw::Id::new(901);
 const NUMBER: raw::Id<usize> = raw::Id::new(902);
 
 fn attach_raw<V: Send + Sync + 'static>(id: raw::Id<V>, object: *const (), value: V) {
-    // SAFETY: each test detaches before its object goes, and no reference to a value is kept.
+    // SAFETY: each test detaches all fields before the end of the object, and the reference ends with this statement.
     assert!(unsafe { id.attach(object, value) }.is_ok());
 }
 
 fn detach_object(object: *const ()) -> usize {
-    // SAFETY: no reference to a value is kept.
+    // SAFETY: no test keeps a reference to a raw value.
     unsafe { raw::detach_object(object) }
 }
 
-/// An address that fields can be attached to, and be sent to destructors.
+/// The address of a raw object, `Send` for the closures of destructors.
 #[derive(Clone, Copy)]
 struct Address(*const ());
 
-// SAFETY: nobody looks behind it.
+// SAFETY: an address of a raw object is a number: no thread dereferences the pointer.
 unsafe impl Send for Address {}
-// SAFETY: as above.
+// SAFETY: no thread dereferences the pointer.
 unsafe impl Sync for Address {}
 
 impl Address {
-    /// As a method, so that closures take all of it.
+    /// A method, so that closures capture the whole `Address`, not the pointer.
     fn get(self) -> *const () {
         self.0
     }
@@ -313,13 +313,14 @@ impl Address {
 fn all_fields_of_a_raw_object_may_end_inside_its_initialiser() {
     let (_alone, census, object) = (alone(), Census::default(), Box::new(0_u8));
     attach_raw(LIFE, key(&*object), census.life());
-    // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    // SAFETY: the test detaches all fields before the end of the object. The initialiser detaches before the attach of
+    // `NUMBER`, and so does not detach `NUMBER`.
     let number = unsafe { NUMBER.get_or_attach(key(&*object), || Ok::<_, ()>(detach_object(key(&*object)))) };
     assert_eq!((number.copied().unwrap(), census.dropped()), (1, 1), "the one that is being made has not begun");
     assert_eq!(detach_object(key(&*object)), 1);
 }
 
-/// All fields are out of the table when the first destructor runs, and nobody looks behind the address.
+/// All fields leave the table before the first destructor, and no thread dereferences the address.
 #[test]
 fn a_raw_object_may_go_inside_a_destructor_of_its_own_fields() {
     let (_alone, census, object) = (alone(), Census::default(), Box::new([1_u64; 8]));
@@ -348,18 +349,19 @@ fn each_value_of_a_detach_all_may_be_attached_again() {
     for object in &objects {
         attach_raw(LIFE, key(object), census.life());
     }
-    // SAFETY: the objects outlive their fields, and no reference to a value is kept.
+    // SAFETY: no reference to a value exists.
     let ended = unsafe { LIFE.detach_all(|object, life| attach_raw(LIFE, object, life)) }.unwrap();
     assert_eq!((ended, census.dropped()), (20, 0));
     assert_eq!(objects.iter().map(|object| detach_object(key(object))).sum::<usize>(), 20);
     assert_eq!(census.dropped(), 20);
 }
 
-/// Those that wait for it, those that come later, and what that thread still does when its locals are taken down.
+/// Three kinds of callers after the panic get a value: waiting threads, later callers, and a thread-local destructor of
+/// the dying thread.
 #[test]
 fn a_thread_may_die_in_an_initialiser() {
     type Ask = Arc<dyn Fn(&mut dyn FnMut() -> usize) -> usize + Send + Sync>;
-    /// Asks for the field once more, when its thread has died.
+    /// Uses the field again in the thread-local destructor, after the panic of its thread.
     struct Late(Ask, mpsc::Sender<usize>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -376,7 +378,7 @@ fn a_thread_may_die_in_an_initialiser() {
         Arc::new(move |init| *OwnedFields::get_or_attach_number(&owned, init)),
         Arc::new(move |init| *NumberFields::get_or_attach_number(&shared, init)),
         Arc::new(move |init| *StaticFields::get_or_attach_number(fixed, init)),
-        // SAFETY: the object stays for ever, and the reference is not kept.
+        // SAFETY: the object is leaked, and the copy of the number ends the reference.
         Arc::new(move |init| *unsafe { NUMBER.get_or_attach(raw_object.get(), || Ok::<_, ()>(init())) }.unwrap()),
     ];
     never_hangs(|| {
@@ -397,7 +399,7 @@ fn a_thread_may_die_in_an_initialiser() {
             wait_for_it.recv().unwrap();
             let first = ask(&mut || 1);
             assert!(dying.join().is_err());
-            // Which of the two comes first is open; one of them has made the value.
+            // The race of the waiting thread and the destructor is open; the winner has made the value.
             assert!(first == 1 || first == 2);
             assert_eq!((answer.recv().unwrap(), ask(&mut || 3)), (first, first));
         }

@@ -29,13 +29,13 @@ shadow! {
     trait StaticFields for &'static AtomicU32 { attach loud: Loud; get_or_update newest: u32; }
 }
 
-/// A value whose destructor says so, and uses other hosts.
+/// A value whose destructor prints a message and uses further hosts.
 struct Loud(&'static str);
 
 impl Drop for Loud {
     fn drop(&mut self) {
         say(&format!("{} is dropped", self.0));
-        // Its own host is gone for it, and others are there.
+        // The thread-local host is inaccessible; hosts in statics and new hosts work.
         assert!(LOCAL.try_with(|_| ()).is_err());
         let (made, shared) = (Task::default(), Arc::new(AtomicU32::new(0)));
         made.number();
@@ -54,7 +54,7 @@ static SHARED: OnceLock<Arc<AtomicU32>> = OnceLock::new();
 
 thread_local! { static LOCAL: Task = Task::default(); }
 
-/// Not by `println!`, which may be gone at exit.
+/// Writes to stderr, since `println!` may not work at exit.
 fn say(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
 }
@@ -63,18 +63,18 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Begins to use hosts in statics.
+/// Attaches fields to the hosts in statics, and registers `at_exit`.
 fn set_up() {
     assert!(TASK.attach_loud(Loud("an embedded field of a static")).is_ok());
     assert!(OwnedFields::attach_loud(&OWNED, Loud("a field of a wrapper in a static")).is_ok());
     assert!(StaticFields::attach_loud(&PLAIN, Loud("a field of a static")).is_ok());
     let shared = SHARED.get_or_init(|| Arc::new(AtomicU32::new(0)));
     assert!(SharedFields::attach_loud(shared, Loud("a field of an arc in a static")).is_ok());
-    // SAFETY: it takes a function, which may run whenever the process ends.
+    // SAFETY: `at_exit` has the required signature, and is valid until the end of the process.
     assert_eq!(unsafe { libc::atexit(at_exit) }, 0);
 }
 
-/// Runs when the process ends, after the thread-locals of the thread that ends it.
+/// Runs at exit, after the destructors of the exiting thread's thread-locals.
 extern "C" fn at_exit() {
     let shared = SHARED.get().unwrap();
     assert!(TASK.loud().is_some() && OwnedFields::loud(&OWNED).is_some());
@@ -86,7 +86,7 @@ extern "C" fn at_exit() {
     SharedFields::update_newest(shared, 5);
     let newest = (OwnedFields::newest(&OWNED), StaticFields::newest(&PLAIN), SharedFields::newest(shared));
     assert_eq!((TASK.newest(), TASK.copied(), newest), (Some(1), Some(2), (Some(3), Some(4), Some(5))));
-    // Hosts that come and go, on this thread, whose locals are gone.
+    // New hosts on a thread without thread-locals.
     for _ in 0..200 {
         Arc::new(AtomicU32::new(0)).update_newest(1);
         Task::default().number();
@@ -122,7 +122,8 @@ fn fields_of_hosts_in_thread_locals_go_with_their_thread() {
     let said = said(&output);
     assert!(output.status.success() && said.contains("all is well at exit"), "{said}");
     assert_eq!(said.matches("a field of a thread that ends is dropped").count(), 1, "{said}");
-    // Whether the thread that ends the process drops its locals is the platform's to say; if so, once.
+    // The platform decides whether the exiting thread drops its thread-locals. At most one drop,
+    // and exactly one on Linux with glibc.
     let of_last = said.matches("a field of the thread that exits is dropped").count();
     assert!(of_last == 1 || (of_last == 0 && !cfg!(all(target_os = "linux", target_env = "gnu"))), "{said}");
     assert!(!said.contains("of a static is dropped"), "{said}");

@@ -44,7 +44,7 @@ const LATER: raw::Id<u32> = raw::Id::new(942);
 
 static FIXED: AtomicU32 = AtomicU32::new(0);
 
-/// Keeps other tests out, and begins with no dead host.
+/// Serialises the tests, and starts without a dead host.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,21 +52,21 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Runs `child` in a child, which ends then, and returns the status that its parent sees.
+/// Runs `child` in a forked child process, and returns the exit status.
 fn fork(child: impl FnOnce()) -> i32 {
-    // SAFETY: the child runs `child` alone, and ends without a destructor or a word of the test harness.
+    // SAFETY: the child has only this thread, runs `child`, and exits by `_exit`, without code of the test harness.
     match unsafe { libc::fork() } {
         -1 => panic!("there can be no child"),
         0 => {
-            // SAFETY: nobody handles the alarm: it ends a child that hangs, which its parent then sees.
+            // SAFETY: `alarm` has no precondition. No code handles `SIGALRM`, so the alarm kills a child that hangs.
             unsafe { libc::alarm(20) };
             let result = catch_unwind(AssertUnwindSafe(child));
-            // SAFETY: it does not return.
+            // SAFETY: `_exit` has no precondition, and does not return.
             unsafe { libc::_exit(if result.is_ok() { 7 } else { 1 }) }
         }
         pid => {
             let mut status = 0;
-            // SAFETY: the child is this one's, and nobody else waits for it.
+            // SAFETY: `status` is valid for a write. `pid` is a child of this process, without a second `waitpid`.
             assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
             status
         }
@@ -95,7 +95,7 @@ fn a_child_has_the_fields_of_its_parent_and_then_its_own() {
     shared.update_newest(6);
     owned.attach_owner(7).unwrap();
     fixed.attach_owner(8).unwrap();
-    // SAFETY: the object stays for ever, and no reference to the value is kept.
+    // SAFETY: the object is a static, and no thread detaches the field during the call.
     unsafe { OWNER.attach(key, 9) }.unwrap();
     assert!(dead.attach_life(census.life()).is_ok());
     drop(dead);
@@ -105,9 +105,9 @@ fn a_child_has_the_fields_of_its_parent_and_then_its_own() {
         assert_eq!(found, (Some(&1), 2, Some(3), Some(4)));
         assert_eq!((shared.owner(), shared.newest()), (Some(&5), Some(6)));
         assert_eq!((owned.owner(), fixed.owner()), (Some(&7), Some(&8)));
-        // SAFETY: as above.
+        // SAFETY: no reference to the value exists.
         assert_eq!(unsafe { OWNER.detach(key) }.unwrap(), Some(9));
-        // What it does is done as in any other process.
+        // Operations work as in every process.
         assert!(task.attach_owner(10).is_err() && shared.attach_owner(10).is_err());
         assert_eq!((task.update_newest(11), task.update_copied(12)), (Some(3), Some(4)));
         assert_eq!(shared.update_newest_with(|before| before.unwrap() + 1), Some(6));
@@ -119,7 +119,7 @@ fn a_child_has_the_fields_of_its_parent_and_then_its_own() {
         assert!(registry().sweep() > 0);
         assert_eq!(census.dropped(), 1);
         assert_eq!((live("owner"), live("newest")), (0, 1));
-        // Threads of the child, too.
+        // Operations on threads of the child.
         let counted = thread::scope(|scope| {
             let threads = [(); 2].map(|()| scope.spawn(|| shared.number().fetch_add(1, Ordering::Relaxed)));
             threads.map(|thread| thread.join().unwrap())
@@ -128,10 +128,10 @@ fn a_child_has_the_fields_of_its_parent_and_then_its_own() {
     });
     assert!(ended_well(status), "{status:#x}");
 
-    // Nothing of it has reached the parent.
+    // The operations of the child have not changed the parent.
     assert_eq!((task.owner(), task.newest(), task.copied()), (Some(&1), Some(3), Some(4)));
     assert_eq!((shared.newest(), shared.peek_number().is_none(), census.dropped()), (Some(6), true, 0));
-    // SAFETY: as above.
+    // SAFETY: no reference to the value exists.
     assert_eq!(unsafe { OWNER.detach(key) }.unwrap(), Some(9));
     assert_eq!((live("owner"), registry().sweep(), census.dropped()), (1, 1, 1));
 }
@@ -141,7 +141,7 @@ fn a_child_can_read_whatever_other_threads_of_its_parent_were_doing() {
     let _alone = alone();
     never_hangs(|| {
         let (task, done) = (Task::default(), AtomicBool::new(false));
-        // So many that they are in every part of the table: some part is locked whenever the other thread locks one.
+        // 1,000 hosts are in every shard of the table, so in every shard that the second thread locks.
         let hosts: Vec<_> = (0..1000).map(Arc::new).collect();
         task.attach_owner(1).unwrap();
         task.update_copied(3);
@@ -152,7 +152,7 @@ fn a_child_can_read_whatever_other_threads_of_its_parent_were_doing() {
         thread::scope(|scope| {
             let _end = AtEnd(|| done.store(true, Ordering::Relaxed));
             scope.spawn(|| {
-                // Locks, tables that grow and are swept, values that are replaced.
+                // Inserts, sweeps and updates, which take locks.
                 let mut number = 0;
                 while !done.load(Ordering::Relaxed) {
                     let crowd: Vec<_> = (0..50).map(Arc::new).collect();
@@ -168,7 +168,7 @@ fn a_child_can_read_whatever_other_threads_of_its_parent_were_doing() {
             });
             for _ in 0..100 {
                 let status = fork(|| {
-                    // It takes no lock, and so waits for none that nobody is there to let go.
+                    // A read takes no lock. A lock of the second thread is held for ever in the child.
                     assert_eq!((task.owner(), task.copied()), (Some(&1), Some(3)));
                     for host in &hosts {
                         assert_eq!((host.owner(), host.copied()), (Some(&2), Some(4)));
@@ -188,10 +188,9 @@ fn a_child_can_read_raw_objects_whatever_other_threads_of_its_parent_were_doing(
         let (objects, done) = ([0_u64; 100], AtomicBool::new(false));
         let key = |index: usize| ptr::from_ref(&objects[index]).cast();
         for index in 0..50 {
-            // SAFETY: the objects outlive their fields, and no field is detached while a reference to its value is
-            // held.
+            // SAFETY: all fields are detached before the end of the objects, and the reference ends here.
             unsafe { OWNER.attach(key(index), 5) }.unwrap();
-            // SAFETY: as above.
+            // SAFETY: all fields are detached before the end of the objects.
             unsafe { NEWEST.get_or_update(key(index), 6) }.unwrap();
         }
         thread::scope(|scope| {
@@ -199,15 +198,15 @@ fn a_child_can_read_raw_objects_whatever_other_threads_of_its_parent_were_doing(
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     for index in 0..100 {
-                        // SAFETY: as above.
+                        // SAFETY: all fields are detached before the end of the objects.
                         unsafe { NEWEST.get_or_update(key(index), 6) }.unwrap();
-                        // SAFETY: as above.
+                        // SAFETY: only this thread uses `LATER`, and the reference ends here.
                         unsafe { LATER.attach(key(index), 7) }.unwrap();
                     }
                     for index in 0..50 {
-                        // SAFETY: as above.
+                        // SAFETY: only this thread uses `LATER`, and no reference to the value exists.
                         unsafe { LATER.detach(key(index)) }.unwrap();
-                        // SAFETY: as above.
+                        // SAFETY: only `NEWEST` and `LATER` are attached, and no reference to a value exists.
                         assert_eq!(unsafe { raw::detach_object(key(50 + index)) }, 2);
                     }
                 }
@@ -215,18 +214,18 @@ fn a_child_can_read_raw_objects_whatever_other_threads_of_its_parent_were_doing(
             for _ in 0..100 {
                 let status = fork(|| {
                     for index in 0..50 {
-                        // SAFETY: as above.
+                        // SAFETY: `OWNER` is not detached before the end of the scope.
                         let owner = unsafe { OWNER.get(key(index)) }.unwrap();
-                        // SAFETY: as above.
+                        // SAFETY: the objects live until the end of the test.
                         assert_eq!((owner, unsafe { NEWEST.get(key(index)) }.unwrap()), (Some(&5), Some(6)));
-                        // SAFETY: as above.
+                        // SAFETY: the objects live until the end of the test.
                         assert!(unsafe { NEWEST.get(key(50 + index)) }.unwrap().is_none_or(|newest| newest == 6));
                     }
                 });
                 assert!(ended_well(status), "{status:#x}");
             }
         });
-        // SAFETY: nobody holds a reference to a value.
+        // SAFETY: no thread holds a reference to a value.
         assert_eq!((0..100).map(|index| unsafe { raw::detach_object(key(index)) }).sum::<usize>(), 100);
     });
 }
@@ -253,11 +252,11 @@ fn a_field_that_another_thread_was_initialising_stays_so_in_the_child() {
                 other.number().store(2, Ordering::Relaxed);
                 assert_eq!(other.number().load(Ordering::Relaxed), 2);
             });
-            // Who asks for it there waits, and waits, until the alarm.
+            // In a child, a request for the field waits until the alarm.
             let asked = fork(|| {
                 let soon = libc::timeval { tv_sec: 0, tv_usec: 200_000 };
                 let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: soon };
-                // SAFETY: it is a timer, and nobody asks what was there before.
+                // SAFETY: the new timer is valid for a read, and a null pointer for the old timer is allowed.
                 unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const once, ptr::null_mut()) };
                 task.number();
             });
@@ -269,12 +268,12 @@ fn a_field_that_another_thread_was_initialising_stays_so_in_the_child() {
     });
 }
 
-/// The child has the guard of a background sweep, and not the thread: attaches do not sweep until it is dropped.
+/// The child has the guard of a background sweep, but not the thread. Attaches do not sweep until the guard is dropped.
 #[test]
 fn a_child_may_sweep_and_drop_the_guard_of_a_background_sweep() {
     let _alone = alone();
     let mut guard = Some(registry().sweep_in_background(std::time::Duration::from_secs(3600)).unwrap());
-    // The sweep with which the thread begins is over: it may hold a lock otherwise.
+    // Waits for the first sweep of the thread, which may hold a lock.
     thread::sleep(std::time::Duration::from_millis(50));
     let census = Census::default();
     let attach = |number: usize| {

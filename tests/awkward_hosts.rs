@@ -30,7 +30,7 @@ shadow! {
     trait StaticLock for &'static Mutex<String> { attach owner: &'static str; }
 }
 
-/// Keeps other tests out, and begins with no dead host.
+/// Serialises the tests, and starts without a dead host.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +83,7 @@ fn swapping_two_arcs_leaves_the_fields_with_their_objects() {
     one.attach_owner("one").unwrap();
     mem::swap(&mut one, &mut other);
     assert_eq!((one.owner(), other.owner()), (None, Some(&"one")));
-    // What is in the objects is another matter: they have the fields, whatever they hold.
+    // A swap of the contents does not move the fields: fields belong to the objects.
     mem::swap(&mut *one.lock().unwrap(), &mut *other.lock().unwrap());
     assert_eq!((one.owner(), other.owner(), &**other.lock().unwrap()), (None, Some(&"one"), "2"));
 }
@@ -97,7 +97,7 @@ fn taking_what_a_static_holds_leaves_its_fields() {
     assert_eq!((mem::take(&mut *host.lock().unwrap()), host.owner()), ("held".to_owned(), Some(&"a static")));
 }
 
-/// Where a leak checker finds what is leaked on purpose.
+/// Keeps the address of an intentional leak, so that a leak checker finds the memory reachable.
 fn keep<T: Sync>(value: &T) {
     static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
     KEPT.lock().unwrap().push(ptr::from_ref(value).addr());
@@ -140,13 +140,13 @@ fn an_arc_that_is_forgotten_keeps_its_host_and_another_does_not_bring_it_to_an_e
     assert_eq!((registry().sweep(), census.dropped()), (0, 0));
     let host = weak.upgrade().unwrap();
     assert!(host.life().is_some());
-    // SAFETY: this is the count of the one that was forgotten.
+    // SAFETY: the forgotten `Arc` owns the count that this call releases.
     unsafe { Arc::decrement_strong_count(Arc::as_ptr(&host)) };
     drop(host);
     assert_eq!((registry().sweep(), census.dropped()), (1, 1));
 }
 
-/// What is embedded goes with the struct, what is in the table stays with the allocation.
+/// Embedded fields move with the struct; fields in the side table stay with the allocation.
 #[test]
 fn a_struct_that_leaves_its_arc_takes_what_it_embeds() {
     type Leave = fn(Arc<Task>) -> Task;
@@ -210,7 +210,7 @@ fn of_several_that_give_their_arcs_up_at_once_one_gets_the_value_and_the_fields_
     assert_eq!((census.made(), census.dropped()), (ROUNDS, ROUNDS));
 }
 
-/// Its fields hold a `Weak`, which `get_mut` counts, for as long as the host is there.
+/// The side table's entry holds a `Weak` of the host, and `get_mut` fails while a `Weak` exists.
 #[test]
 fn get_mut_works_until_something_is_attached() {
     let _alone = alone();
@@ -220,13 +220,13 @@ fn get_mut_works_until_something_is_attached() {
     host.attach_owner("somebody").unwrap();
     registry().sweep();
     assert!(Arc::get_mut(&mut host).is_none());
-    // `make_mut` always works, and leaves the fields behind: an object without fields.
+    // `make_mut` always works, and moves the value to a new object without fields.
     Arc::make_mut(&mut host).push('!');
     assert!(Arc::get_mut(&mut host).is_some());
     assert_eq!((host.owner(), registry().sweep()), (None, 1));
 }
 
-/// There is no `Arc` of it before it is made, and so no host.
+/// Before `new_cyclic` returns, no `Arc` of the object exists, and so no host.
 #[test]
 fn an_object_is_no_host_before_new_cyclic_has_made_it() {
     shadow! { trait CyclicFields for Arc<Cyclic> { get_or_attach name: String = self.describe(); attach life: Life; } }
@@ -235,7 +235,7 @@ fn an_object_is_no_host_before_new_cyclic_has_made_it() {
     }
     impl Cyclic {
         fn describe(&self) -> String {
-            // Of itself, once it is there.
+            // The host, after `new_cyclic`.
             let itself = self.itself.upgrade().unwrap();
             assert!(itself.peek_name().is_none(), "it is being made");
             format!("{} arcs", Arc::strong_count(&itself))
@@ -266,13 +266,13 @@ fn empty_strings_are_hosts_of_their_own_unless_std_shares_them() {
     drop((one, other));
     assert_eq!(registry().sweep(), 2);
 
-    // Whether they are one object is std's to say, and they are one host if they are.
+    // std decides whether two default `Arc<str>` share an object. If so, the two are one host.
     let (one, other) = (Arc::<str>::default(), Arc::<str>::default());
     one.attach_owner("one".to_owned()).unwrap();
     assert_eq!(other.owner().is_some(), Arc::ptr_eq(&one, &other));
 }
 
-/// Each embeds its fields at the start, so that all of them are at one address, and so is the raw object.
+/// Both structs embed fields at the start. So the two hosts, the `Arc` host and the raw object have the same address.
 #[test]
 fn hosts_that_begin_at_one_address_have_fields_of_their_own() {
     #[derive(Shadow, Default)]
@@ -302,18 +302,18 @@ fn hosts_that_begin_at_one_address_have_fields_of_their_own() {
     host.attach_shared("shared").unwrap();
     host.attach_owner("outer").unwrap();
     host.first.attach_owner("inner").unwrap();
-    // SAFETY: the field is detached before the object goes.
+    // SAFETY: the field is detached before the end of the object.
     unsafe { OWNER.attach(object, "raw") }.unwrap();
-    // Each while the one before it is being made, so that they are not taken for one another there either.
+    // Nested initialisers: three claims exist at the same time, and must not be confused.
     let number = host
         .get_or_attach_shared_number(|| 1 + host.get_or_attach_number(|| 1 + host.first.get_or_attach_number(|| 1)));
     assert_eq!((number, host.number(), host.first.number()), (&3, &2, &1));
     assert_eq!((host.shared(), host.owner(), host.first.owner()), (Some(&"shared"), Some(&"outer"), Some(&"inner")));
-    // SAFETY: no reference to it is kept.
+    // SAFETY: no reference to the value exists.
     assert_eq!(unsafe { OWNER.detach(object) }.unwrap(), Some("raw"));
 }
 
-/// The leak of every `Arc` in a circle. It is no leak any more when the circle is opened.
+/// A value that owns its host is a reference cycle, a leak. After the cycle is broken, the host dies.
 #[test]
 fn a_value_that_holds_its_own_host_keeps_it_and_a_weak_does_not() {
     shadow! {

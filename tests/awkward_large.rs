@@ -13,7 +13,7 @@ const STACK: usize = 256 << 10;
 
 type Large = [u8; LARGE];
 
-/// A host, and what stands for a foreign type.
+/// An embedded host, which also stands for a foreign type in an `Arc` and in a static.
 #[derive(Shadow)]
 #[shadow_field(get_or_attach small: u8 = 1)]
 #[shadow_field(attach large: Large)]
@@ -21,7 +21,7 @@ type Large = [u8; LARGE];
 #[shadow_field(get_or_update updated: Large)]
 #[shadow_field(get_or_update(copy) copied: Large)]
 struct Host {
-    /// A static of no size is no host.
+    /// A zero-sized static cannot be a host.
     _size: u8,
     shadow: ShadowFields,
 }
@@ -32,8 +32,7 @@ impl Host {
     }
 }
 
-/// Declares two sets for a host, one with a small and one with a large first field, each with large values of all
-/// policies.
+/// Declares two field sets with large values of all policies. The first field is small in `$first`, large in `$second`.
 macro_rules! large_sets {
     ($host:ty: $first:ident, $second:ident) => {
         shadow! {
@@ -78,12 +77,12 @@ mod fixed {
     large_sets!(&'static Host: First, Second);
 }
 
-/// Runs `steps` where no value has room.
+/// Runs `steps` on a stack smaller than one large value.
 fn on_a_small_stack(steps: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(STACK).spawn(steps).unwrap().join().unwrap();
 }
 
-/// Uses the small fields of both sets of a host, whichever comes first.
+/// Uses the small fields of both sets of a host, in both orders of first use.
 macro_rules! use_the_small_fields {
     ($module:ident, $host:expr) => {
         use $module::{First as _, Second as _};
@@ -127,7 +126,7 @@ fn nor_beside_an_arc_of_an_unsized_type() {
 
 #[test]
 fn nor_beside_a_static() {
-    // Each is another host.
+    // Two hosts, one for each order.
     static HOSTS: [Host; 2] = [Host::new(), Host::new()];
     use_the_small_fields!(fixed, |second| &HOSTS[usize::from(second)]);
 }
@@ -144,7 +143,7 @@ fn nor_where_a_derive_declares_them() {
     });
 }
 
-/// The attach of a large value takes the stack for some copies; the value lies in the field set.
+/// The attach of a large value takes stack space for a few copies. The value is in the field set.
 #[test]
 #[expect(clippy::large_stack_arrays, reason = "on a stack that has the room")]
 fn a_large_value_that_is_attached_needs_the_stack_for_some_of_it() {

@@ -36,7 +36,7 @@ shadow! {
     trait StaticFields for &'static u64 { attach once: u32; get_or_update(copy) copied: [usize; 4]; }
 }
 
-/// Those of all kinds, which get their first fields while the handler looks at them.
+/// Hosts of three kinds, which get their first fields while the handler reads the same hosts.
 struct Hosts {
     task: Task,
     shared: Arc<u64>,
@@ -60,7 +60,7 @@ fn look_at(Hosts { task, shared, fixed }: &Hosts) {
     FOUND.fetch_add(copies.iter().flatten().count(), Ordering::Relaxed);
 }
 
-/// Does only what a handler may.
+/// The signal handler: reads fields, without a lock, an allocation or a panic.
 extern "C" fn look(_: i32) {
     let next = NEXT.load(Ordering::Relaxed);
     if let Some(hosts) = HOSTS.get() {
@@ -76,7 +76,7 @@ fn change(Hosts { task, shared, fixed }: &Hosts, round: usize) {
         shared.update_copied_with(|_| copy);
         fixed.update_copied(copy);
     }
-    // On all but the first host of all this is what gives it its fields; there it is refused.
+    // The first attaches to a fresh host. `hosts[0]` is changed in every round, and refuses later attaches.
     let _ = (task.attach_later(7), task.attach_once(7), shared.attach_once(7), fixed.attach_once(7));
     let _ = (task.made(), shared.made());
 }
@@ -86,7 +86,8 @@ fn a_signal_handler_may_look_at_fields_that_are_written_once_and_at_copied_ones(
     never_hangs(|| {
         let hosts = |_| Hosts { task: Task::default(), shared: Arc::new(1), fixed: Box::leak(Box::new(1)) };
         let hosts = HOSTS.get_or_init(|| (0..100_000).map(hosts).collect());
-        // SAFETY: the handler does only what a handler may, and no other part of this program uses the signal.
+        // SAFETY: the handler is async-signal-safe: reads of fields and of atomics, without a lock or an allocation. No
+        // other part of the program uses the signal.
         unsafe { signal(SIGUSR2, look) };
         let (running, worker) = (AtomicBool::new(true), OnceLock::new());
         thread::scope(|scope| {
@@ -111,15 +112,15 @@ fn a_signal_handler_may_look_at_fields_that_are_written_once_and_at_copied_ones(
             };
             let begin = Instant::now();
             for round in 0.. {
-                // On a busy machine each look takes a while, and fewer have to do; but some have to find something.
+                // On a busy machine a signal takes long, so fewer signals suffice. Some reads must hit.
                 let enough = round >= 20_000 || begin.elapsed() > Duration::from_secs(2);
                 if enough && round > 5 && FOUND.load(Ordering::Relaxed) > 5 {
                     break;
                 }
-                // SAFETY: the thread is running: it goes on until it is told not to, further down.
+                // SAFETY: the worker runs until the end of this scope's closure sets `running` to false.
                 assert_eq!(unsafe { pthread_kill(worker, SIGUSR2) }, 0);
                 while LOOKS.load(Ordering::Acquire) <= round {
-                    // So that the worker has the processor, if there are not enough.
+                    // Yields the processor to the worker, if processors are few.
                     thread::sleep(Duration::from_micros(1));
                 }
             }

@@ -14,12 +14,12 @@ mod common;
 
 use common::{Census, Life, fewer};
 
-/// What the tests put into fields of every policy.
+/// Values for fields of every policy.
 trait Odd: Copy + PartialEq + Debug + Send + Sync + 'static {
     fn of(number: u8) -> Self;
 }
 
-/// With something small before and after, so that nothing is aligned by chance.
+/// A small field precedes and follows the tested fields, so no value is aligned by chance.
 #[derive(Shadow)]
 #[shadow_field(attach before: u8)]
 #[shadow_field(attach once: V)]
@@ -59,7 +59,7 @@ shadow! {
     }
 }
 
-/// Keeps other tests out, and begins with no dead host.
+/// Serialises the tests, and starts without a dead host.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Puts values into all fields of a host, and looks at what comes out.
+/// Attaches values to all fields of a host, and reads the values back.
 macro_rules! use_all {
     ($host:expr, $value:ty) => {{
         let host = $host;
@@ -94,7 +94,7 @@ macro_rules! use_all {
     }};
 }
 
-/// Takes all values out again.
+/// Detaches all values of the tested fields.
 macro_rules! detach_all {
     ($host:expr, $value:ty) => {{
         let of = <$value>::of;
@@ -122,24 +122,24 @@ fn on_every_host<V: Odd>(id: u64) {
 
     let (once, newest) = (Id::<V>::new(id), UpdateId::<V>::new(id + 1));
     let key = ptr::from_ref(fixed).cast();
-    // SAFETY: the object stays for ever, and no reference to a value is kept when it is detached.
+    // SAFETY: the object is leaked, and `attached` is not used after the detach.
     let attached = unsafe { once.attach(key, V::of(1)) }.unwrap();
     assert!(ptr::from_ref(attached).is_aligned());
     assert_eq!(attached, &V::of(1));
-    // SAFETY: as above.
+    // SAFETY: the object is leaked, so the object outlives the field.
     assert_eq!(unsafe { newest.get_or_update(key, V::of(2)) }.unwrap(), None);
-    // SAFETY: as above.
+    // SAFETY: the object is leaked, so the object outlives the field.
     assert_eq!(unsafe { newest.get_or_update(key, V::of(3)) }.unwrap(), Some(V::of(2)));
-    // SAFETY: as above.
+    // SAFETY: the last use of `attached` is above.
     assert_eq!(unsafe { once.detach(key) }.unwrap(), Some(V::of(1)));
-    // SAFETY: as above.
+    // SAFETY: the fields at this address are fields of the leaked object.
     assert_eq!(unsafe { newest.detach(key) }.unwrap(), Some(V::of(3)));
-    // What a `Weak` keeps of an object of no size is not found by a leak sanitizer: it points behind the memory.
+    // A `Weak` of a zero-sized object points past the allocation, so a leak sanitizer would report the allocation.
     drop(shared);
     registry().sweep();
 }
 
-/// Without optimisation, all that this file does with values has a place of its own on the stack.
+/// Runs `test` on a large stack. Without optimisation, every temporary of a value has its own stack slot.
 fn with_a_large_stack(test: fn()) {
     thread::Builder::new().stack_size(512 << 20).spawn(test).unwrap().join().unwrap();
 }
@@ -170,7 +170,7 @@ fn values_of_alignment_4096_are_aligned_on_every_host() {
     with_a_large_stack(|| on_every_host::<Page>(922));
 }
 
-/// They are moved into their place, as arguments are: a thread with a small stack boxes them.
+/// Values are arguments, so a value moves over the stack. A thread with a small stack would box such values.
 #[test]
 fn values_of_a_megabyte_are_whole_on_every_host() {
     const SIZE: usize = fewer(1 << 20, 1 << 10);
@@ -292,39 +292,40 @@ fn many_addresses_have_a_raw_field_each() {
     const SERIAL: Id<usize> = Id::new(930);
     let objects = vec![0_u8; HOSTS];
     for (number, object) in objects.iter().enumerate() {
-        // SAFETY: the objects outlive their fields, and no reference to a value is kept.
+        // SAFETY: all fields are detached before the end of the objects, and the reference ends here.
         unsafe { SERIAL.attach(ptr::from_ref(object).cast(), number) }.unwrap();
     }
     for (number, object) in objects.iter().enumerate() {
-        // SAFETY: as above.
+        // SAFETY: the reference ends here, before the detach of the field.
         assert_eq!(unsafe { SERIAL.get(ptr::from_ref(object).cast()) }.unwrap(), Some(&number));
     }
     let live = || registry().report().iter().find(|row| row.field() == "930").map(Row::live);
     assert_eq!(live(), Some(HOSTS as u64));
-    // SAFETY: as above.
+    // SAFETY: no reference to a value exists.
     assert_eq!(unsafe { raw::detach_object(ptr::from_ref(&objects[7]).cast()) }, 1);
     let mut sum = 0;
-    // SAFETY: as above.
+    // SAFETY: no reference to a value exists.
     assert_eq!(unsafe { SERIAL.detach_all(|_, number| sum += number) }.unwrap(), HOSTS - 1);
     assert_eq!((sum, live()), (HOSTS * (HOSTS - 1) / 2 - 7, Some(0)));
 }
 
-/// `raw.rs` has the first number as an `Id`, and the last as an `UpdateId`: numbers are named once for each process.
+/// `raw.rs` uses the first number for an `Id`, and the last for an `UpdateId`. A number names one kind of id in a
+/// process, so the opposite kinds are in this binary.
 #[test]
 fn the_first_and_the_last_number_name_fields_of_either_kind() {
     const FIRST: UpdateId<u8> = UpdateId::new(0);
     const LAST: Id<u8> = Id::new(u64::MAX);
     let object = 0_u8;
     let key = ptr::from_ref(&object).cast();
-    // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    // SAFETY: both fields are detached before the end of the object.
     assert_eq!(unsafe { FIRST.get_or_update(key, 1) }.unwrap(), None);
-    // SAFETY: as above.
+    // SAFETY: both fields are detached before the end of the object, and the reference ends here.
     assert_eq!(unsafe { LAST.attach(key, 2) }.unwrap(), &2);
-    // SAFETY: as above.
+    // SAFETY: the object is alive, and the reference ends here, before the detach.
     assert_eq!((unsafe { FIRST.get(key) }.unwrap(), unsafe { LAST.get(key) }.unwrap()), (Some(1), Some(&2)));
     assert_eq!((FIRST.to_string(), LAST.to_string()), ("raw id 0".to_owned(), format!("raw id {}", u64::MAX)));
-    // SAFETY: as above.
+    // SAFETY: no reference to a value exists.
     assert_eq!(unsafe { FIRST.detach_all(|_, value| assert_eq!(value, 1)) }.unwrap(), 1);
-    // SAFETY: as above.
+    // SAFETY: no reference to a value exists.
     assert_eq!(unsafe { LAST.detach_all(|_, value| assert_eq!(value, 2)) }.unwrap(), 1);
 }

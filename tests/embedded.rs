@@ -26,7 +26,7 @@ struct Tuple(u32, ShadowFields);
 #[shadow_field(attach mark: u32)]
 struct OnlyFields(ShadowFields);
 
-/// The macro cannot see through a name like this, so the member is marked.
+/// An alias, which the macro cannot resolve, so the member is marked.
 type Extra = ShadowFields;
 
 #[derive(Shadow, Default)]
@@ -39,7 +39,7 @@ struct Marked {
 #[derive(Shadow, Default)]
 #[shadow_field(attach mark: u32)]
 struct MarkedAmongTwo {
-    /// The fields of some other object, which this one carries.
+    /// A `ShadowFields` that is plain data of this host.
     carried: ShadowFields,
     #[shadow(fields)]
     own: ShadowFields,
@@ -225,7 +225,7 @@ fn a_host_goes_to_other_threads_with_its_fields() {
     assert_eq!(host.detach_note().as_deref(), Some("there"));
 }
 
-/// What a host notes about its first field makes reading it fast; of the others it notes nothing.
+/// A mark says that field 0 is attached, for a fast read. A first attach to a later field does not set the mark.
 #[test]
 fn a_first_attach_to_another_field_leaves_the_first_field_as_it_is() {
     #[derive(Shadow, Default)]
@@ -250,7 +250,7 @@ fn a_first_attach_to_another_field_leaves_the_first_field_as_it_is() {
     assert_eq!(host.ticks().load(Ordering::Relaxed), 0);
 }
 
-/// The first field of a declaration has a short cut for what is attached first, which ends here.
+/// A detach of field 0 clears the mark for the fast read.
 #[test]
 fn a_first_field_that_is_detached_is_gone_and_can_be_attached_again() {
     #[derive(Shadow, Default)]

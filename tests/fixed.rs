@@ -10,10 +10,10 @@ mod common;
 
 use common::{Census, Life, fewer, forever};
 
-/// `C` says that members stand in this order.
+/// `repr(C)` keeps the members in order.
 #[repr(C)]
 struct Config {
-    /// Stands at the address of the whole.
+    /// Has the address of the whole struct.
     level: Level,
     _name: &'static str,
 }

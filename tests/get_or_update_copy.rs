@@ -13,7 +13,7 @@ mod common;
 
 use common::{AtEnd, elsewhere, fewer, memory};
 
-/// How often writers write beside readers. Miri takes a thousand times as long for each.
+/// The number of writes next to concurrent readers. Miri takes a thousand times as long for a write.
 const WRITES: u64 = fewer(20_000, 5);
 
 #[global_allocator]
@@ -28,7 +28,7 @@ struct Task {
 
 shadow! { impl Task { get_or_update(copy) later: Block; } }
 
-/// Larger than what is read at once.
+/// Larger than one word, so a read takes several loads.
 type Block = [u64; 4];
 
 #[test]
@@ -54,7 +54,7 @@ fn a_value_that_was_borrowed_mutably_can_be_replaced_by_what_is_made_of_it() {
     }
 }
 
-/// The same for any value: each of `values` goes in and comes out as it is, on every way.
+/// Passes every value of `values` through every accessor, and asserts that the value comes back unchanged.
 fn every_accessor<V: Copy + PartialEq + Debug + Send + Sync + 'static>(values: [V; 4]) {
     shadow! { trait Field<V: Copy + Send + Sync + 'static> for Shadowed<(u8, V)> { get_or_update(copy) field: V; } }
     let [first, second, third, fourth] = values;
@@ -88,7 +88,7 @@ fn every_accessor<V: Copy + PartialEq + Debug + Send + Sync + 'static>(values: [
     }
 }
 
-/// So many numbers, each one more than the one before.
+/// `COUNT` consecutive numbers, from `next + 1` on.
 fn counted<const COUNT: usize>(mut next: u8) -> [u8; COUNT] {
     [(); COUNT].map(|()| {
         next += 1;
@@ -155,7 +155,7 @@ fn padding_means_nothing() {
     every_accessor([Ok(1_u8), Err([1_u32; 5]), Ok(2), Err([2; 5])]);
 }
 
-/// What a host's value is used for after it was read.
+/// A value with pointers, which a test uses after a read.
 #[derive(Clone, Copy)]
 struct Handler {
     name: &'static str,
@@ -212,7 +212,7 @@ fn the_closure_of_an_update_runs_again_if_another_update_came_between() {
             task.update_last_seen_with(|before| {
                 saw.push(before.copied());
                 if saw.len() == 1 {
-                    // The same value again is an update all the same.
+                    // An update with an equal value also counts as an update.
                     elsewhere(|| task.update_last_seen(before.copied().unwrap_or(1)));
                 }
                 round + 10
@@ -333,7 +333,7 @@ fn a_value_is_in_the_one_allocation_of_its_field_set() {
         assert_eq!(host.word(), Some(number));
     }
     assert_eq!(memory::allocations() - allocations, 1);
-    // Of the 40 that are not the node's, 24 are the value's: what a write-once value has, and what replaces it.
+    // A seqlock takes 24 bytes, and the link of the node 8. The limit leaves room for the mutex of the fallback.
     assert!(memory::bytes() - bytes <= 32 + 40);
 }
 

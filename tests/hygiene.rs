@@ -6,13 +6,13 @@
 #![no_implicit_prelude]
 #![allow(non_upper_case_globals, non_camel_case_types, dead_code, reason = "the names are hostile on purpose")]
 
-/// Not the real one.
+/// A decoy.
 mod core {}
-/// Not the real one.
+/// A decoy.
 mod std {}
-/// Not the real one.
+/// A decoy.
 mod shadow_runtime {}
-/// Not the real one.
+/// A decoy.
 mod alloc {}
 
 struct Option;
@@ -37,12 +37,12 @@ struct D;
 struct S;
 struct H;
 struct T;
-/// A type with the name of a primitive one.
+/// A type with the name of a primitive type.
 struct u32;
-/// A type with the name of a primitive one.
+/// A type with the name of a primitive type.
 struct usize;
 
-// A constant turns an argument of its name into a pattern.
+// A constant turns an argument of the same name into a pattern.
 const value: u8 = 0;
 const init: u8 = 0;
 const set: u8 = 0;
@@ -72,7 +72,7 @@ struct Task {
     shadow: ::shadow_runtime::ShadowFields,
 }
 
-/// Methods of the user with the names of the library's own, and of another trait's accessor.
+/// Inherent methods with names of the library's own methods (`find`, `empty`), and of an accessor of `More` (`five`).
 impl Task {
     fn find(&self) -> u8 {
         self.seed
@@ -121,7 +121,7 @@ fn generated_code_does_not_care_what_names_mean_here() {
     ::std::assert_eq!(task.r#type().unwrap().0, 1);
     ::std::assert_eq!(task.cell().0 + task.look().0 + task.get().0, 0);
 
-    // The accessor attaches its own field, whatever the method of the same name does.
+    // The accessor of `More` attaches the field, independent of the inherent method of the same name.
     ::std::assert_eq!(task.five(), 7);
     More::five_mut(&mut task).0 += 1;
     ::std::assert_eq!(More::five(&task).0, 9);

@@ -76,10 +76,10 @@ pub struct Stats {
     pub number: u64,
 }
 
-/// A host whose accessors nobody uses.
+/// A host with unused accessors.
 #[derive(Shadow, Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[shadow_field(
-    /// The number that the patch gave it.
+    /// The number from the patch.
     pub attach newpid: u64
 )]
 #[shadow_field(pub get_or_attach stats: Stats)]
@@ -89,7 +89,7 @@ pub struct Stats {
 pub struct Task {
     /// A number.
     pub number: u64,
-    /// Its fields.
+    /// The fields.
     pub shadow: ShadowFields,
 }
 
@@ -102,9 +102,9 @@ pub struct Borrows<'text, Value, const SIZE: usize>
 where
     Value: Send + Sync + 'static,
 {
-    /// What it borrows.
+    /// A borrowed array.
     pub text: &'text [Value; SIZE],
-    /// Its fields.
+    /// The fields.
     pub shadow: ShadowFields,
 }
 

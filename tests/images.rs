@@ -90,11 +90,11 @@ fn built() -> &'static Built {
     })
 }
 
-/// A host that embeds its fields, as images hand it to one another.
+/// A host with embedded fields, passed between images.
 type Host = *mut ();
 type Saying = unsafe extern "C" fn(Host, What, *mut u8, usize) -> usize;
 
-/// What is attached, or looked at, as in `images/lib.rs`.
+/// The case of an attach or a read, as in `images/lib.rs`.
 #[derive(Clone, Copy)]
 #[repr(C)]
 enum What {
@@ -104,7 +104,7 @@ enum What {
     Many,
 }
 
-/// The functions of a loaded library, which stays mapped, as the documentation asks.
+/// The functions of a loaded library. The library stays mapped, as the documentation requires.
 struct Image {
     make_host: extern "C" fn() -> Host,
     drop_host: unsafe extern "C" fn(Host),
@@ -117,7 +117,7 @@ struct Image {
 
 impl Image {
     fn load(path: &Path) -> Self {
-        // SAFETY: it does nothing when it is loaded.
+        // SAFETY: the library has no initialisation routine of its own.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) }.unwrap();
         let image = Self {
             make_host: function(&library, "make_host"),
@@ -133,13 +133,13 @@ impl Image {
         image
     }
 
-    /// Two images of a process, of which the second was built from the same crate after an edit.
+    /// Two images of a crate: built before an edit, and after the edit.
     fn old_and_new() -> [Self; 2] {
         [Self::load(&built().old), Self::load(&built().new)]
     }
 
     fn attach(&self, host: Host, what: What) {
-        // SAFETY: it is a host.
+        // SAFETY: `host` comes from `make_host`, and is not dropped yet.
         unsafe { (self.attach)(host, what) };
     }
 
@@ -158,13 +158,13 @@ impl Image {
 }
 
 fn function<F: Copy>(library: &Library, name: &str) -> F {
-    // SAFETY: `images/lib.rs` has it, and the type is that of the member that it is put into.
+    // SAFETY: `images/lib.rs` defines the function, with the signature of the member of `Image` that the caller fills.
     *unsafe { library.get(name.as_bytes()) }.unwrap()
 }
 
 fn said(say: Saying, host: Host, what: What) -> String {
     let mut room = [0; 1000];
-    // SAFETY: it is a host, and there is so much room.
+    // SAFETY: `host` comes from `make_host`, and is not dropped yet. `room` is valid for writes of its length.
     let length = unsafe { say(host, what, room.as_mut_ptr(), room.len()) };
     String::from_utf8(room[..length].to_vec()).expect("what was read is text")
 }
@@ -188,7 +188,7 @@ fn each_sees_its_own(what: What, none: [&str; 2], all: [&str; 2]) {
         assert_eq!(looks(), [all[first], none[second]]);
         images[second].attach(host, what);
         assert_eq!(looks(), [all[first], all[second]]);
-        // SAFETY: it is a host of this image, and not used any more.
+        // SAFETY: the host comes from `make_host` of this image, and is not used afterwards.
         unsafe { (images[first].drop_host)(host) };
         assert_eq!(images.each_ref().map(|image| (image.alive)()), [0; 2]);
     }
@@ -204,7 +204,7 @@ fn a_field_whose_policy_was_edited_is_another() {
     each_sees_its_own(What::Policy, ["None"; 2], ["Some(7)", "Some(8)"]);
 }
 
-/// The hidden items of declarations are numbered in their order.
+/// The hidden items of declarations are numbered in source order.
 #[test]
 fn a_declaration_before_another_does_not_take_what_that_has() {
     let all = [r#"second Some("second of old")"#, r#"first Some("first of new"), second Some("second of new")"#];
@@ -216,9 +216,9 @@ fn a_declaration_that_was_not_edited_has_fields_of_each_image() {
     each_sees_its_own(What::Many, ["0"; 2], ["2"; 2]);
 }
 
-/// All cases.
+/// Every case.
 const EVERYTHING: [What; 4] = [What::Member, What::Policy, What::Order, What::Many];
-/// The counted values among these, per image.
+/// The counted values of all cases, per image.
 const LIVES: usize = 5;
 
 /// Debug and drop go through the nodes and lists of both images; each image frees its own memory.
@@ -240,7 +240,7 @@ fn each_image_shows_and_ends_what_it_has_attached_whichever_has_the_host() {
         let both = second.debug(host);
         assert_eq!((both.len(), first.debug(host)), (15, both.clone()));
         assert_eq!([(first.alive)(), (second.alive)()], [LIVES; 2]);
-        // SAFETY: it is a host of this image, and not used any more.
+        // SAFETY: the host comes from `make_host` of this image, and is not used afterwards.
         unsafe { (first.drop_host)(host) };
         assert_eq!([(first.alive)(), (second.alive)()], [0; 2]);
     }
@@ -257,7 +257,7 @@ fn an_arc_and_a_static_have_fields_of_each_image() {
         assert!(!(image.attach_beside)(&shared, &FIXED), "something is");
     }
     assert_eq!(Arc::weak_count(&shared), 2, "each table keeps the allocation");
-    // The tables are not swept any more, so that nobody drops the last `Weak`, whose memory is this program's.
+    // This leak keeps the images from the drop of the last `Weak`: the memory belongs to this program's allocator.
     mem::forget(shared);
 }
 

@@ -178,7 +178,7 @@ fn fields_may_have_names_that_the_library_uses_itself() {
 mod inner {
     use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
 
-    /// Known to this module alone, and yet the value of a field.
+    /// Private to this module, and the value of a field.
     #[derive(Clone, Default)]
     struct Secret(u8);
 
@@ -210,7 +210,7 @@ mod inner {
     }
 }
 
-/// Has methods of the names that are hidden in the module above, which would clash with what is seen.
+/// An inherent method with the name of an accessor of `Visible`, for a type outside of the trait: no clash.
 impl inner::Mixed {
     fn width(&self) -> Option<&u8> {
         self.shown()
@@ -229,7 +229,7 @@ fn each_field_is_seen_where_it_says() {
     assert_eq!((*letter.width(), inner::tell_hidden(&letter)), (2, 7));
 }
 
-/// A crate that re-exports the runtime, as far as its users see.
+/// Stands for a crate that re-exports the runtime.
 mod reexported {
     pub(crate) mod deep {
         pub(crate) use shadow_runtime as runtime;

@@ -46,7 +46,7 @@ fn temper() -> impl Strategy<Value = Temper> {
     prop_oneof![8 => Just(Temper::Calm), 1 => Just(Temper::PanicsWhenCloned), 1 => Just(Temper::PanicsWhenDropped)]
 }
 
-/// Accesses, so many of which may be inside of one another.
+/// Accesses, nested up to `depth` levels.
 fn access(depth: u32) -> impl Strategy<Value = Access> {
     (place(), declaration(), act(depth)).prop_map(|(place, declaration, act)| Access { place, declaration, act })
 }
@@ -109,7 +109,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Hosts of any kind for all places, and then whatever may be done to them.
+/// Makes a host of an arbitrary kind in every place, and then runs arbitrary operations.
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let hosts: [_; PLACES as usize] = std::array::from_fn(|_| kind());
     (hosts, vec(operation(), 0..fewer(100, 10))).prop_map(|(hosts, operations)| {
@@ -118,7 +118,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     })
 }
 
-/// Worlds are one at a time: what the registry counts is of all threads.
+/// Serialises the worlds, since the registry counts the operations of all threads.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -129,7 +129,7 @@ fn any_operations_do_what_the_maps_say() {
     let _alone = alone();
     let config = Config {
         cases: fewer(500, 1),
-        // Miri tries no failure again.
+        // Miri does not replay stored failures.
         failure_persistence: (!cfg!(miri)).then(|| Box::new(FileFailurePersistence::WithSource("regressions")) as _),
         source_file: Some(file!()),
         ..Config::default()
@@ -144,7 +144,7 @@ fn any_operations_do_what_the_maps_say() {
     }
 }
 
-/// What the fuzzer has kept, because each does something that the others do not. Each is a world of its own.
+/// Replays the fuzzer's stored corpus, with a new world for every input. The fuzzer keeps inputs with new coverage.
 #[test]
 fn what_the_fuzzer_has_kept_does_what_the_maps_say() {
     let _alone = alone();
@@ -153,7 +153,7 @@ fn what_the_fuzzer_has_kept_does_what_the_maps_say() {
     for entry in fs::read_dir(corpus).expect("the corpus is in the repository").step_by(fewer(1, 100)) {
         let path = entry.expect("a directory can be read").path();
         let bytes = fs::read(&path).expect("a file can be read");
-        // Bytes that end within an operation are none, as for the fuzzer.
+        // Input that ends within an operation is skipped, as by the fuzzer.
         if let Ok(Operations(mut operations)) = Operations::arbitrary_take_rest(Unstructured::new(&bytes)) {
             operations.truncate(fewer(usize::MAX, 10));
             world::run(&operations);

@@ -1,7 +1,9 @@
-//! What the documentation promises of each operation (`What accessors promise` in `shadow-runtime/src/lib.rs`, and
-//! `Cost` in `shadow-runtime/core/src/raw/mod.rs`): whether it may block, allocate, panic, run code of the user, and
-//! what other threads may see meanwhile. Each test is named by what it holds; those of other files hold what is said
-//! there, too.
+//! The documented promises of the operations: whether an operation may block, allocate, panic or run user code, and
+//! which state other threads may see meanwhile.
+//!
+//! The promises are in `What accessors promise` of `shadow-runtime/src/lib.rs`, and in `Cost` of
+//! `shadow-runtime/core/src/raw/mod.rs`. The table maps every promise to its tests, in this file or in a named file.
+//! The values, initialisers and closures of this file count their runs by thread, and so does the global allocator.
 //!
 //! | sentence, or cell of a table | test |
 //! |---|---|
@@ -9,54 +11,54 @@
 //! | the same: allocates: no | `r06_cost_of_nothing.rs::reading_what_is_attached_allocates_nothing` |
 //! | the same: panics, runs code: no | `a_hit_runs_no_code_of_the_user` |
 //! | `f` of `get_or_update`: blocks: no | `r10_reads_without_locks.rs::a_field_can_be_read_while_an_update_of_it_is_made`, `…::a_field_can_be_read_and_replaced_while_somebody_clones_it` |
-//! | the same: allocates: on a thread's first read, on one inside of a clone, as `Clone` does | `a_read_of_a_replaced_field_allocates_on_the_first_of_a_thread_and_inside_of_a_clone` |
+//! | the same: allocates: on a thread's first read, and on a read inside of a clone; as `Clone` does | `a_read_of_a_replaced_field_allocates_on_the_first_of_a_thread_and_inside_of_a_clone` |
 //! | the same: panics | `a_read_of_a_replaced_field_panics_as_clone_does`, `r05_returned.rs::a_clone_and_a_destructor_that_both_panic_do_not_abort`, `…::a_reader_that_is_the_last_to_hold_a_value_drops_its_clone_if_the_value_panics` |
 //! | the same: runs `Clone`, and `Drop` of a value replaced meanwhile | `a_read_of_a_replaced_field_clones_once_and_drops_only_what_was_replaced_meanwhile` |
 //! | `f` of `get_or_update(copy)`: blocks: no | `copied_fields_are_read_while_their_update_is_made`, `r10_reads_without_locks.rs::a_thread_that_is_stopped_anywhere_keeps_nobody_from_reading` |
 //! | the same: allocates: no | `what_a_copied_field_allocates` |
 //! | the same: panics, runs code: no | a `Copy` value has no code |
-//! | `attach_f`: blocks while another moves its value in | `attach.rs::of_many_that_attach_at_once_one_wins_and_each_other_gets_its_own_value_back` |
-//! | the same, and at no other time | `nothing_waits_for_what_is_held_up_in_another_field` |
-//! | the same: allocates on the first of a declaration | `the_first_attach_of_a_declaration_allocates_and_the_others_do_not` |
+//! | `attach_f`: blocks while another thread moves its value in | `attach.rs::of_many_that_attach_at_once_one_wins_and_each_other_gets_its_own_value_back` |
+//! | the same: at no other time | `nothing_waits_for_what_is_held_up_in_another_field` |
+//! | the same: allocates on the first attach of a declaration to a host | `the_first_attach_of_a_declaration_allocates_and_the_others_do_not` |
 //! | the same: panics: no; runs the logger, on a refusal | `an_attach_runs_no_code_but_the_logger`, `registry.rs::a_refused_attach_is_a_warning_with_the_field_the_host_and_both_places` |
-//! | a miss of `get_or_attach`: blocks while another's initialiser runs | `r03_once.rs::who_comes_second_waits_for_the_value_of_the_first` |
-//! | the same, and at no other time | `nothing_waits_for_what_is_held_up_in_another_field` |
-//! | the same: allocates on the first of a declaration | `the_first_attach_of_a_declaration_allocates_and_the_others_do_not` |
+//! | a miss of `get_or_attach`: blocks while another thread's initialiser runs | `r03_once.rs::who_comes_second_waits_for_the_value_of_the_first` |
+//! | the same: at no other time | `nothing_waits_for_what_is_held_up_in_another_field` |
+//! | the same: allocates on the first attach of a declaration to a host | `the_first_attach_of_a_declaration_allocates_and_the_others_do_not` |
 //! | the same: panics | `r11_nothing_silent.rs::the_panic_of_an_initialiser_is_passed_on_as_it_is`, `…::an_initialiser_that_asks_for_itself_panics_and_says_which_field_of_which_host` |
 //! | the same: runs the initialiser, once | `a_miss_runs_its_initialiser_and_nothing_else` |
 //! | `update_f`: blocks: no | `an_update_waits_for_no_reader_and_no_closure` |
-//! | the same: allocates, unless it uses memory again | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size` |
+//! | the same: allocates, except for reused memory | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size` |
 //! | the same: panics and runs as `Clone` and `Drop` do | `an_update_clones_what_is_being_read_and_nothing_else`, `r05_drop_once.rs::a_clone_that_panics_leaves_the_value_where_it_is` |
 //! | `update_f_with`: blocks: no | `an_update_waits_for_no_reader_and_no_closure` |
-//! | the same: allocates, unless it uses memory again | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size` |
+//! | the same: allocates, except for reused memory | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size` |
 //! | the same: panics as the closure does | `get_or_update.rs::a_closure_that_panics_changes_nothing`, `r05_drop_once.rs::an_attempt_of_an_update_that_panics_when_it_is_dropped_leaves_the_newest` |
 //! | `update_f`, `update_f_with`: panic inside of a closure of their own field | `r03_updates.rs::an_update_in_the_closure_of_its_own_field_is_refused_on_every_kind_of_host` |
 //! | `update_f_with`: runs the closure, maybe again | `get_or_update.rs::the_closure_of_an_update_runs_again_if_another_update_came_between` |
-//! | `update_f`, `update_f_with` of `get_or_update(copy)`: block while another moves a value in | `get_or_update_copy.rs::no_update_that_is_made_of_the_one_before_is_lost` |
-//! | the same, and at no other time | `copied_fields_are_read_while_their_update_is_made` |
+//! | `update_f`, `update_f_with` of `get_or_update(copy)`: block while another thread moves a value in | `get_or_update_copy.rs::no_update_that_is_made_of_the_one_before_is_lost` |
+//! | the same: at no other time | `copied_fields_are_read_while_their_update_is_made` |
 //! | the same: allocate | `what_a_copied_field_allocates` |
-//! | the same: panic as the closure does, which runs maybe again | `get_or_update_copy.rs::a_closure_that_panics_changes_nothing`, `…::the_closure_of_an_update_runs_again_if_another_update_came_between` |
+//! | the same: panic as the closure does; run the closure, maybe again | `get_or_update_copy.rs::a_closure_that_panics_changes_nothing`, `…::the_closure_of_an_update_runs_again_if_another_update_came_between` |
 //! | `f_mut`: allocates | `exclusive_access_allocates_for_a_copied_field_once_and_for_a_miss` |
 //! | `f_mut` of `get_or_attach`: panics, runs code as `f` does | `exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else` |
 //! | `detach_f`: runs no code, hands the value out | `exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else`, `r05_drop_once.rs::what_is_detached_is_the_callers_to_drop` |
 //! | the drop of a host, `Shadowed::into_inner`: allocates: no | `the_end_of_a_host_allocates_nothing` |
 //! | the same: panics, runs `Drop` | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done`, `r05_returned.rs::into_inner_drops_the_value_if_a_field_panics` |
 //! | `sweep`: blocks, for a moment | `a_sweep_and_a_report_wait_for_no_code_of_the_user` |
-//! | the same: allocates for hosts that are new since the last one | `a_sweep_allocates_for_hosts_that_are_new_since_the_last_one` |
+//! | the same: allocates for hosts that are new since the last sweep | `a_sweep_allocates_for_hosts_that_are_new_since_the_last_one` |
 //! | the same: panics, runs `Drop` | `r05_drop_once.rs::a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done` |
 //! | `report`: blocks, for a moment | `a_sweep_and_a_report_wait_for_no_code_of_the_user` |
 //! | the same: allocates, runs no code | `a_report_allocates_and_runs_no_code_of_the_user` |
 //! | Reused memory: the thread keeps the memory of the last such value … for the next value of the same size | `an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_that_size`, `what_an_update_keeps_goes_with_its_thread`, `registry_allocator.rs::an_allocator_may_update_small_values_where_others_are_replaced` |
 //! | With the feature `counts`, the first attach, update, detach or drop of a value on a thread also allocates | `counting_allocates_when_a_thread_does_it_first`, `registry_threads.rs::a_thread_that_counts_nothing_allocates_nothing_for_it` |
 //! | A look-up of a host in a side table takes no lock | `awkward_fork.rs::a_child_can_read_whatever_other_threads_of_its_parent_were_doing` |
-//! | The first attach … locks a part of the table | the code; nobody sees it but who asks for that part at that moment |
+//! | The first attach … locks a part of the table | no test; see `shadow-runtime/core/src/side_table/shard/writer.rs` |
 //! | At its end, an attach to an `Arc` host drops the fields of a few dead hosts | `arc.rs::a_dead_host_is_dropped_within_a_bounded_number_of_later_attaches`, `an_attach_to_an_arc_drops_no_more_than_a_few_hosts` |
 //! | Destructors run on the attaching thread, under no lock of the library | `r04_no_lock_over_user_code.rs::an_attach_that_sweeps_drops_values_under_no_lock` |
 //! | Panics go to the log | `r05_drop_once.rs::a_strangers_panicking_destructor_does_not_reach_an_accessor`, `r05_logged.rs::the_panics_of_strangers_that_an_attach_drops_are_logged_with_their_host_type` |
 //! | Inside of an initialiser … an attach defers the drops | `r05_sweep.rs::a_destructor_that_asks_for_the_field_that_is_being_initialised_is_not_run_by_its_initialiser` |
 //! | References: a `&V` borrows the host | `r01_borrow.rs::accessors_of_a_shared_borrow_return_references_that_live_as_long`, `ui/fail/outlives_host.rs` |
 //! | Only the drop of the host, or an accessor that borrows the host exclusively, drops the value | `r01_borrow.rs::a_reference_stays_valid_whatever_is_done_with_its_shared_host`, `ui/fail/detach_while_borrowed.rs` |
-//! | Until then the value does not move | `r08_stable_addresses.rs`, all |
+//! | Until then the value does not move | every test of `r08_stable_addresses.rs` |
 //! | Threads: any thread can call any function of the library | `stress.rs::whatever_threads_do_at_once_everything_is_dropped_once_and_memory_comes_back` |
 //! | values are `Send + Sync` | `ui/fail/not_send.rs`, `ui/fail/not_sync.rs` |
 //! | Everything that a thread does before an attach or an update happens before every read that sees the value | `what_was_done_before_an_attach_or_an_update_is_seen_with_the_value`; on every processor: `shadow-runtime/tests/loom_cells.rs`, `loom_update.rs`, `loom_latch.rs` |
@@ -65,26 +67,26 @@
 //! | If an initialiser fails or panics, no value is attached, and the next caller runs its own initialiser | `r03_once.rs::callers_whose_initialisers_fail_each_run_their_own`, `…::after_a_panic_the_waiting_caller_runs_its_own_initialiser` |
 //! | An initialiser that asks for its own field … panics with the field's name | `r03_once.rs::an_initialiser_that_asks_for_its_own_field_panics_and_names_it`, `…::many_threads_in_one_circle_do_not_deadlock` |
 //! | Closures of `update_f_with` … may read and update every other field, of any host | `r03_updates.rs::a_closure_may_read_its_field_and_update_others_of_every_host` |
-//! | An update of its own field of its own host is a panic with the field's name | `r03_updates.rs`, all |
+//! | An update of its own field of its own host is a panic with the field's name | every test of `r03_updates.rs` |
 //! | Through another thread, the same update is not refused | `r03_updates.rs::another_thread_may_update_what_a_closure_of_this_one_makes` |
-//! | Destructors run once per value, under no lock | `r05_drop_once.rs`, all; `r04_no_lock_over_user_code.rs::values_are_dropped_with_their_host_under_no_lock` |
+//! | Destructors run once per value, under no lock | every test of `r05_drop_once.rs`; `r04_no_lock_over_user_code.rs::values_are_dropped_with_their_host_under_no_lock` |
 //! | After a panic of a destructor, the other destructors still run … | `r05_drop_once.rs::all_destructors_of_a_host_run_and_the_first_panic_is_raised_when_they_are_done` |
-//! | The log gets every panic that is not raised again | `r05_logged.rs`, all |
-//! | `membarrier(2)`: a filter may fail it, or answer it with 0; one that kills kills the program; without the feature it is not made | `shadow-runtime/tests/membarrier.rs`, all |
-//! | Clones of a host start without fields … comparisons and hashes | `r09_derives.rs`, all |
+//! | The log gets every panic that is not raised again | every test of `r05_logged.rs` |
+//! | `membarrier(2)`: a filter may fail the call, or answer with 0; a filter that kills on the call kills the program; without the feature, the library never makes the call | every test of `shadow-runtime/tests/membarrier.rs` |
+//! | Clones of a host start without fields … comparisons and hashes | every test of `r09_derives.rs` |
 //! | An update … hands out the value that it replaces, unless a thread is cloning this value | `get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
 //! | the last of these threads drops the value …; old values are at most as many as readers in the middle of a clone | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |
 //! | An update waits for no reader | `an_update_waits_for_no_reader_and_no_closure` |
 //! | A read of a copied field reads again …, and never waits | `get_or_update_copy.rs::readers_see_a_whole_value_while_writers_write`, `copied_fields_are_read_while_their_update_is_made` |
-//! | On processors … the read takes a lock instead | the code: `shadow-runtime/core/src/latch/locked.rs` |
-//! | `raw`: `Id::get`: no, no, no, no | `r10_raw.rs`, all; `a_raw_look_allocates_nothing_and_runs_no_code` |
+//! | On processors … the read takes a lock instead | no test; see `shadow-runtime/core/src/latch/locked.rs` |
+//! | `raw`: `Id::get`: no, no, no, no | every test of `r10_raw.rs`; `a_raw_look_allocates_nothing_and_runs_no_code` |
 //! | `raw`: `UpdateId::get` | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it`, `a_raw_read_clones_once`, `r05_returned.rs::a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort` |
-//! | `raw`: `attach`: blocks while an initialiser of the field runs; panics inside of it | `r03_once.rs::a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds`, `…::a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it` |
-//! | `raw`: `attach`, `get_or_attach` of a miss, `get_or_update`, but for a small value: allocate | `raw_attaches_and_updates_allocate` |
+//! | `raw`: `attach`: blocks while an initialiser of the field runs; panics inside of an initialiser of the field | `r03_once.rs::a_raw_attach_waits_for_an_initialiser_and_is_refused_when_it_succeeds`, `…::a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it` |
+//! | `raw`: `attach`, `get_or_attach` on a miss, `get_or_update`: allocate, except for a small value in place of a value | `raw_attaches_and_updates_allocate` |
 //! | `raw`: `get_or_update`, `detach` wait for no reader | `r10_raw.rs::a_field_can_be_read_replaced_and_detached_while_somebody_clones_it` |
 //! | `raw`: `detach` allocates nothing and runs no code | `a_raw_detach_allocates_nothing_and_runs_no_code` |
-//! | `raw`: `detach_all`: runs `each`; panics as it does | `raw.rs::one_field_of_all_objects_is_detached_at_once`, `raw.rs::a_panic_for_one_object_does_not_keep_the_others_from_their_turn` |
-//! | `raw`: `detach_object`: runs `Drop`; panics as it does | `r05_drop_once.rs::all_fields_of_a_raw_object_are_dropped_and_the_first_panic_is_raised_when_they_are_done` |
+//! | `raw`: `detach_all`: runs the callback; panics as the callback does | `raw.rs::one_field_of_all_objects_is_detached_at_once`, `raw.rs::a_panic_for_one_object_does_not_keep_the_others_from_their_turn` |
+//! | `raw`: `detach_object`: runs `Drop`; panics as `Drop` does | `r05_drop_once.rs::all_fields_of_a_raw_object_are_dropped_and_the_first_panic_is_raised_when_they_are_done` |
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -104,7 +106,7 @@ use common::{elsewhere, fewer, forever, never_hangs, panic_of};
 static ALLOCATOR: Counting = Counting;
 
 thread_local! {
-    /// How often this thread has run code of a user: an initialiser, a closure, `Clone`, `Drop`, the logger.
+    /// The runs of user code on this thread: initialisers, closures, `Clone`, `Drop`, the logger.
     static RAN: Cell<[usize; 5]> = const { Cell::new([0; 5]) };
 }
 
@@ -120,7 +122,7 @@ fn note(which: usize) {
     RAN.set(ran);
 }
 
-/// What of a user's code `work` runs in this thread, and what it returns, which lives on.
+/// Runs `work`, and returns the runs of user code on this thread, by kind, and the result, not yet dropped.
 fn ran<R>(work: impl FnOnce() -> R) -> ([usize; 5], R) {
     let before = RAN.get();
     let result = work();
@@ -128,15 +130,15 @@ fn ran<R>(work: impl FnOnce() -> R) -> ([usize; 5], R) {
     (std::array::from_fn(|which| after[which] - before[which]), result)
 }
 
-/// How often `work` allocates, and what it returns.
+/// Runs `work`, and returns the number of allocations by this thread, and the result.
 fn allocates<R>(work: impl FnOnce() -> R) -> (usize, R) {
     let before = allocations();
     let result = work();
     (allocations() - before, result)
 }
 
-/// The number of spare places of a copied value: none where the value is behind a lock. The list of architectures is
-/// that of `shadow-runtime/core/src/latch/mod.rs`.
+/// The number of allocations for the side buffer of a latch with several words: 0 where the latch is a mutex. The
+/// architectures are listed as in `shadow-runtime/core/src/latch/mod.rs`.
 const SPARE: usize = if cfg!(any(
     target_arch = "x86",
     target_arch = "x86_64",
@@ -160,7 +162,7 @@ fn once(which: usize) -> [usize; 5] {
     once
 }
 
-/// A value whose code is noted, in the thread that it runs in. It may do something in its clone.
+/// A value that counts the runs of its initialiser, `Clone` and `Drop`, by thread. `Clone` may run a closure.
 #[derive(Default)]
 struct Noting {
     number: u32,
@@ -241,7 +243,7 @@ shadow! {
     }
 }
 
-/// Hosts of all kinds, with the same fields.
+/// Hosts of every kind, with the same fields.
 struct World {
     task: Task,
     owned: Shadowed<u64>,
@@ -254,7 +256,7 @@ impl World {
         Self { task: Task::default(), owned: Shadowed::new(1), shared: Arc::new(1), fixed: forever(1) }
     }
 
-    /// With all fields attached; and this thread has set up what threads do once.
+    /// Attaches `attached`, `made` and `newest` of every host, and makes the one-time allocations of this thread.
     fn attached() -> Self {
         let world = Self::new();
         assert!(world.task.attach_attached(Noting::default()).is_ok());
@@ -279,7 +281,7 @@ impl World {
     }
 }
 
-/// The tests run one at a time: an attach to an `Arc` may drop hosts that another has left.
+/// Serialises the tests: an attach to an `Arc` may drop dead hosts of a different test. Starts without a dead host.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -287,8 +289,7 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is
-/// done.
+/// Runs `action` on a second thread. The closure passed to `action` stops the thread until `meanwhile` has run.
 fn in_the_middle_of(action: impl FnOnce(&(dyn Fn() + Send + Sync)) + Send, meanwhile: impl FnOnce()) {
     never_hangs(|| {
         let (arrive, arrived) = mpsc::channel();
@@ -297,7 +298,7 @@ fn in_the_middle_of(action: impl FnOnce(&(dyn Fn() + Send + Sync)) + Send, meanw
         thread::scope(|scope| {
             scope.spawn(move || {
                 action(&|| {
-                    // Later, when nobody waits any more, it does not stay.
+                    // After `meanwhile`, the send fails and the thread does not stop again.
                     if arrive.send(()).is_ok() {
                         let _ = may_go_on.lock().unwrap().recv();
                     }
@@ -311,7 +312,7 @@ fn in_the_middle_of(action: impl FnOnce(&(dyn Fn() + Send + Sync)) + Send, meanw
     });
 }
 
-/// A value that is held up in its first clone, until the sender is dropped.
+/// A value whose first clone blocks until the drop of the sender. The receiver reports the start of the clone.
 fn held_up(number: u32) -> (Noting, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (arrive, arrived) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
@@ -349,12 +350,12 @@ fn a_read_of_a_replaced_field_allocates_on_the_first_of_a_thread_and_inside_of_a
     let world = World::attached();
     OF_CLONE.update_newest(Noting::cloning(1, || ()));
     let count = || allocates(|| world.task.newest().map(|clone| clone.number)).0;
-    // As `Clone` does: this one makes an `Arc` for the clone's life.
+    // As `Clone` does: this `Clone` makes an `Arc` for the `life` of the clone.
     let as_clone =
         allocates(|| drop(Noting::cloning(1, || ()).clone())).0 - allocates(|| drop(Noting::cloning(1, || ()))).0;
     assert_eq!(as_clone, 1);
-    // Each thread has a place to say what it reads. Those of threads that are gone are used again, so all of these are
-    // there at once.
+    // A thread's first read takes a hazard slot. Hazard slots of ended threads are reused, so the readers of this test
+    // run at the same time.
     let start = std::sync::Barrier::new(8);
     let firsts: Vec<usize> = thread::scope(|scope| {
         let reader = || {
@@ -368,7 +369,7 @@ fn a_read_of_a_replaced_field_allocates_on_the_first_of_a_thread_and_inside_of_a
         readers.into_iter().map(|reader| reader.join().unwrap()).collect()
     });
     assert!(firsts.iter().any(|&first| first > as_clone), "{firsts:?}");
-    // Inside of a clone that place is in use.
+    // Inside of a clone, the hazard slot of the thread is in use.
     let inner = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&inner);
     world.task.update_newest(Noting::cloning(2, move || {
@@ -428,7 +429,7 @@ fn copied_fields_are_read_while_their_update_is_made() {
             },
             || {
                 assert_eq!(task.copied(), before);
-                // Nor does an update of another field, or of another host, wait for it.
+                // Updates of other fields and of other hosts do not wait, either.
                 task.update_word(1);
                 owned.update_copied([1; 4]);
                 shared.update_copied_with(|_| [1; 4]);
@@ -448,7 +449,7 @@ fn what_a_copied_field_allocates() {
     assert_eq!(allocates(|| task.update_word(1)), (1, None));
     assert_eq!(allocates(|| task.update_word(2)), (0, Some(1)));
     assert_eq!(allocates(|| task.update_copied([1; 4])), (0, None));
-    // Where the next value is while this one is being replaced.
+    // The side buffer of the latch, for readers during an update.
     assert_eq!(allocates(|| task.update_copied([2; 4])), (SPARE, Some([1; 4])));
     assert_eq!(allocates(|| task.update_copied([3; 4])), (0, Some([2; 4])));
     assert_eq!(allocates(|| task.update_copied_with(|_| [4; 4])), (0, Some([3; 4])));
@@ -457,8 +458,7 @@ fn what_a_copied_field_allocates() {
     assert_eq!(allocates(|| world.shared.copied()), (0, Some([1; 4])));
 }
 
-/// What holds a thread up is code of the user: an initialiser, a closure, a clone. Others that ask for something else
-/// go on.
+/// Only user code stops a thread for long: an initialiser, a closure, a clone. Meanwhile, uses of other fields go on.
 #[test]
 fn nothing_waits_for_what_is_held_up_in_another_field() {
     let _alone = alone();
@@ -483,7 +483,7 @@ fn nothing_waits_for_what_is_held_up_in_another_field() {
         },
         || {
             use_the_others(&world);
-            // Its own host may be looked at, too.
+            // A read of the same host does not wait, either.
             assert!(world.task.attached().is_some());
         },
     );
@@ -511,13 +511,14 @@ fn the_first_attach_of_a_declaration_allocates_and_the_others_do_not() {
     assert_eq!(allocates(|| task.attach_attached(first).is_ok()), (1, true));
     assert_eq!(allocates(|| task.get_or_attach_made(|| second).number), (0, 0));
     let (first, second) = values();
-    // Another declaration: its field set, and the list of both.
+    // A second declaration: a field set, and a list of two field sets.
     assert_eq!(allocates(|| task.get_or_attach_made_later(|| first).number), (2, 0));
     assert_eq!(allocates(|| task.attach_later(second).is_ok()), (0, true));
     let (first, second) = values();
     assert_eq!(allocates(|| owned.get_or_attach_made(|| first).number), (1, 0));
     assert_eq!(allocates(|| owned.attach_attached(second).is_ok()), (0, true));
-    // A table may have to grow, and what is gone be noted, so that there it is once or a few times.
+    // The first attach also inserts into a side table, which may grow, and an `Arc` host into a log: one allocation or
+    // a few.
     let World { shared, fixed, .. } = World::new();
     let (first, second) = values();
     assert!(matches!(allocates(|| shared.attach_attached(first).is_ok()), (1.., true)));
@@ -610,7 +611,7 @@ fn an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_t
         let small_with = || allocates(|| updates.update_small_with(|last| last.copied().unwrap()).is_some());
         let another = || allocates(|| updates.update_another([1; 7]).is_some());
         let large = || allocates(|| updates.update_large([1; 8]).is_some());
-        // A thread that counts allocates for that, when it meets these fields.
+        // A thread that counts operations allocates counters at its first updates of these fields.
         assert!([large(), another(), small()].iter().all(|(_, replaced)| *replaced));
         for _ in 0..3 {
             assert_eq!([small(), small_with(), small()], [(0, true); 3]);
@@ -627,7 +628,7 @@ fn an_update_allocates_but_where_its_thread_has_just_replaced_a_small_value_of_t
 
 #[test]
 fn what_an_update_keeps_goes_with_its_thread() {
-    /// Updates when its thread ends.
+    /// Updates a field at the end of its thread.
     struct Last(Option<Arc<Sizes>>);
 
     impl Drop for Last {
@@ -651,8 +652,8 @@ fn what_an_update_keeps_goes_with_its_thread() {
     let thread = |updates: usize| {
         let sizes = Arc::clone(&sizes);
         let thread = thread::spawn(move || {
-            // Before the first update, so that it is dropped when nothing is kept any more; or the only updates are
-            // there.
+            // Before the first update, so that the node cache of the thread is destroyed first. With 0 updates here,
+            // `Last` makes the only updates.
             LAST.with_borrow_mut(|last| last.0 = Some(Arc::clone(&sizes)));
             (0..updates).for_each(|number| match number % 3 {
                 0 => drop(sizes.update_another([1; 7])),
@@ -662,7 +663,7 @@ fn what_an_update_keeps_goes_with_its_thread() {
         thread.join().unwrap();
         bytes_of_all_threads()
     };
-    // A thread that counts leaves what it allocates for that to the next.
+    // A thread that counts leaves its counter blocks to the next thread. So the first thread allocates the blocks.
     thread(4);
     let before = thread(0);
     for updates in [0, 1, 2, 3, 4, 5, 1] {
@@ -687,7 +688,7 @@ fn an_update_clones_what_is_being_read_and_nothing_else() {
         drop(go_on);
         reader.join().unwrap();
     });
-    // Nobody reads: the value itself comes back.
+    // Without a reader, the update returns the value itself.
     let (counted, previous) = ran(|| task.update_newest(three));
     assert_eq!((counted, previous.is_some()), (NOTHING, true));
     let mut next = Some(four);
@@ -698,8 +699,8 @@ fn an_update_clones_what_is_being_read_and_nothing_else() {
         })
     });
     assert_eq!((counted, previous.is_some()), (once(CLOSURE), true));
-    // An attempt that is lost is dropped, and the closure runs again. The update that came between has handed out a
-    // clone, since the closure was looking at the value, which is dropped when that is done.
+    // After a lost race, the update drops the attempt and runs the closure again. The update in between returns a
+    // clone, since the closure was borrowing the value. The closure's thread drops that value after the closure.
     let mut attempts = vec![Noting::default(), five];
     let mut kept = Vec::new();
     let (counted, previous) = ran(|| {
@@ -731,13 +732,13 @@ fn no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone() {
             let next = Noting::cloning(number, || ());
             lives.push(Arc::downgrade(&next.life));
             drop(task.update_newest(next));
-            // The newest, and the one that is being cloned.
+            // The newest value, and the value that the reader is cloning.
             assert_eq!(alive(&lives), 2);
         }
         drop(go_on);
         reader.join().unwrap();
     });
-    // When that is done, and nobody has updated it since.
+    // After the end of the clone, without a further update.
     assert_eq!(alive(&lives), 1);
 }
 
@@ -748,7 +749,7 @@ fn exclusive_access_allocates_for_a_copied_field_once_and_for_a_miss() {
     let mut task = Task::default();
     assert_eq!(allocates(|| task.attached_mut().is_none() && task.newest_mut().is_none()), (0, true));
     assert_eq!(allocates(|| task.copied_mut().is_none() && task.detach_made().is_none()), (0, true));
-    // The field set, and the life of what is made.
+    // The field set, and the `life` of the value.
     assert_eq!(allocates(|| task.made_mut().number), (2, 1));
     assert!(task.attach_attached(Noting::default()).is_ok());
     task.update_newest(Noting::default());
@@ -839,11 +840,11 @@ fn a_report_allocates_and_runs_no_code_of_the_user() {
 #[test]
 fn counting_allocates_when_a_thread_does_it_first() {
     let _alone = alone();
-    // Hosts whose fields are there: what is left is to count.
+    // The field sets exist already, so only counters remain to allocate.
     let mut world = World::attached();
     let task = &mut world.task;
     let start = std::sync::Barrier::new(8);
-    // Blocks of counters of threads that are gone are used again, so all of these are there at once.
+    // Counter blocks of ended threads are reused, so the threads of this test run at the same time.
     let mut tasks: Vec<Task> = (0..8).map(|_| Task::default()).collect();
     for task in &tasks {
         task.update_word(1);
@@ -931,7 +932,8 @@ fn what_was_done_before_an_attach_or_an_update_is_seen_with_the_value() {
 const LOOKED: raw::Id<Noting> = raw::Id::new(1);
 const READ: raw::UpdateId<Noting> = raw::UpdateId::new(2);
 
-/// An object of the raw interface; its fields end before it does, and no reference to one is kept.
+/// An object of the raw interface. Every field is detached at the latest in `Drop`, before the end of the object. No
+/// method keeps a reference to a value, and no test detaches a field during a call on a second thread.
 struct Object(Box<u64>);
 
 impl Object {
@@ -944,44 +946,44 @@ impl Object {
     }
 
     fn attach(&self, value: Noting) -> bool {
-        // SAFETY: the object outlives its fields, and no reference is kept.
+        // SAFETY: `Drop` detaches all fields before the end of the object, and no caller keeps the reference.
         unsafe { LOOKED.attach(self.key(), value) }.is_ok()
     }
 
     fn make(&self, init: impl FnOnce() -> Noting) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: `Drop` detaches all fields before the end of the object, and the reference ends with this statement.
         unsafe { LOOKED.get_or_attach(self.key(), || Ok::<_, ()>(init())) }.unwrap().number
     }
 
     fn look(&self) -> Option<u32> {
-        // SAFETY: as above.
+        // SAFETY: `Drop` detaches all fields before the end of the object, and the reference ends with this statement.
         unsafe { LOOKED.get(self.key()) }.unwrap().map(|found| found.number)
     }
 
     fn detach(&self) -> Option<Noting> {
-        // SAFETY: as above.
+        // SAFETY: the methods of `Object` keep no reference to a value, and no second thread uses the object.
         unsafe { LOOKED.detach(self.key()) }.unwrap()
     }
 
     fn update(&self, value: Noting) -> Option<Noting> {
-        // SAFETY: as above.
+        // SAFETY: `Drop` detaches all fields before the end of the object.
         unsafe { READ.get_or_update(self.key(), value) }.unwrap()
     }
 
     fn read(&self) -> Option<Noting> {
-        // SAFETY: as above.
+        // SAFETY: the fields at this address are fields of this object.
         unsafe { READ.get(self.key()) }.unwrap()
     }
 
     fn detach_newest(&self) -> Option<Noting> {
-        // SAFETY: as above.
+        // SAFETY: the fields at this address are fields of this object.
         unsafe { READ.detach(self.key()) }.unwrap()
     }
 }
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // SAFETY: no reference is kept.
+        // SAFETY: the methods of `Object` keep no reference to a value, and no second thread uses the object.
         unsafe { raw::detach_object(self.key()) };
     }
 }
@@ -1002,7 +1004,7 @@ fn a_raw_read_clones_once() {
     object.update(Noting::cloning(1, || ()));
     drop(object.read());
     let (counted, (count, clone)) = ran(|| allocates(|| object.read()));
-    // As `Clone` does.
+    // One allocation, by `Clone`.
     assert_eq!((counted, count, clone.map(|clone| clone.number)), (once(CLONE), 1, Some(1)));
     object.update(Noting::cloning(1, || panic!("no clone")));
     assert_eq!(panic_of(|| object.read().is_some()), "no clone");
@@ -1022,7 +1024,7 @@ fn raw_attaches_and_updates_allocate() {
     assert!(matches!(ran(|| allocates(|| one.update(third).is_none())), (NOTHING, (1.., true))));
     let (counted, (count, previous)) = ran(|| allocates(|| one.update(fourth)));
     assert!(counted == NOTHING && count == 1 && previous.is_some());
-    // It has the memory of the third.
+    // The fifth value takes the memory of the third.
     let (counted, (count, previous)) = ran(|| allocates(|| one.update(fifth)));
     assert!(counted == NOTHING && count == 0 && previous.is_some());
     assert!(!one.attach(refused));

@@ -27,7 +27,7 @@ shadow! {
     trait StaticFields for &'static AtomicU32 { attach held: Held; get_or_update version: u32; }
 }
 
-/// A value that says whether it is still there.
+/// A value that tells whether it is alive.
 struct Held {
     there: Arc<AtomicBool>,
     text: String,
@@ -50,7 +50,7 @@ impl Drop for Held {
     }
 }
 
-/// Sweeps concern the whole process, so that the tests of `Arc` hosts run one at a time.
+/// A sweep affects the whole process, so the tests of `Arc` hosts run sequentially.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,7 +58,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 #[test]
 fn accessors_of_a_shared_borrow_return_references_that_live_as_long() {
-    // No guard, no count, no pin: the types say so.
+    // The types show that no guard, no count and no pin is needed.
     let held: for<'host> fn(&'host Task) -> Option<&'host Held> = Task::held;
     let attach: for<'host> fn(&'host Task, Held) -> Result<&'host Held, AlreadyAttached<Held>> = Task::attach_held;
     let counter: for<'host> fn(&'host Task) -> &'host AtomicU32 = Task::counter;
@@ -129,7 +129,7 @@ fn a_reference_stays_valid_while_one_arc_is_borrowed_and_all_others_go() {
     let held = borrowed.attach_held(value).ok().unwrap();
     drop((host, clones));
     for round in 0..fewer(300, 8) {
-        // Others come and go, and are swept, here and there.
+        // Further hosts come and go, and are swept, by attaches and by `sweep`.
         let crowd: Vec<_> = (0..round % 7).map(Arc::new).collect();
         for other in &crowd {
             other.counter();

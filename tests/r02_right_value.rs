@@ -11,14 +11,14 @@ mod common;
 
 use common::{AtEnd, fewer, never_hangs};
 
-/// A value whose parts belong together: whoever sees parts of two values sees that they do not.
+/// A value with redundant parts. A mix of two values does not pass the check.
 struct Whole {
     number: u64,
     text: String,
     negated: [u64; 6],
 }
 
-/// Takes its time between the parts, so that a value that changes meanwhile comes out in parts of two.
+/// Yields between the parts, so that a change of the value during the clone leads to a mix of two values.
 impl Clone for Whole {
     fn clone(&self) -> Self {
         let number = self.number;
@@ -40,7 +40,7 @@ impl Whole {
     }
 }
 
-/// What a host is, from one of 64 to the next, is up to the tests.
+/// A host of 48 bytes, or 64 with the counts of an `Arc`.
 type Object = [u8; 48];
 
 shadow! {
@@ -143,11 +143,11 @@ fn hosts_of_all_kinds_at_one_address_have_their_own_fields() {
     assert_eq!(StaticObject::serial(object), None);
     StaticObject::attach_serial(object, 3).unwrap();
     let key = ptr::from_ref(object).cast();
-    // SAFETY: the object is a static, and no reference to the value is kept.
+    // SAFETY: the object is never freed, and no reference to the value is kept.
     assert_eq!(unsafe { SERIAL.get(key) }.unwrap(), None);
-    // SAFETY: as above.
+    // SAFETY: the object is never freed, and no reference to the value is kept.
     unsafe { SERIAL.attach(key, 4) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: no reference to the value is kept.
     let of_raw = unsafe { SERIAL.detach(key) }.unwrap();
     let found = (first.serial(), first.of_static(), StaticObject::serial(object), of_raw);
     assert_eq!(found, (Some(&1), Some(&2), Some(&3), Some(4)));
@@ -161,9 +161,9 @@ fn an_arc_and_a_raw_object_at_its_address_have_their_own_fields() {
     host.attach_serial(1).unwrap();
     // SAFETY: the object outlives the field, and no reference to the value is kept.
     assert_eq!(unsafe { SERIAL.get(key) }.unwrap(), None);
-    // SAFETY: as above.
+    // SAFETY: the object outlives the field, and no reference to the value is kept.
     unsafe { SERIAL.attach(key, 2) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { raw::detach_object(key) }, 1);
     assert_eq!(host.serial(), Some(&1));
 }
@@ -175,7 +175,7 @@ fn fields_of_one_declaration_and_different_types_are_never_taken_for_one_another
     words.attach_item(u32::MAX).unwrap();
     words.update_newest(u32::MAX);
     reals.attach_item(1.5_f32).unwrap();
-    // Nothing stands against it, and it must not make a real number of a word.
+    // Safe code may swap the fields, and the swap must not turn a word into a real number.
     mem::swap(&mut words.shadow, &mut reals.shadow);
     assert_eq!((words.item(), reals.item(), words.newest(), reals.newest()), (None, None, None, None));
     reals.update_newest(2.5);
@@ -226,7 +226,7 @@ fn a_detached_value_is_seen_by_nobody() {
     assert_eq!(task.counter().load(Ordering::Relaxed), 0);
 }
 
-/// Writers replace wholes by wholes, and readers look at them, until all have done so often.
+/// Writers replace whole values by whole values, and readers check the values, for many rounds.
 fn nobody_sees_half_of_an_update(
     update: impl Fn(u64) -> Option<Whole> + Sync,
     update_with: impl Fn(&dyn Fn(Option<&Whole>) -> Whole) -> Option<Whole>,
@@ -295,10 +295,10 @@ fn nobody_sees_half_of_an_update_of_a_raw_field() {
         // SAFETY: the object outlives the field.
         unsafe { WHOLE.get_or_update(key(), whole) }.unwrap()
     };
-    // SAFETY: the fields at this address are those of the object.
+    // SAFETY: the fields at this address are fields of the object.
     let read = || unsafe { WHOLE.get(key()) }.unwrap();
     nobody_sees_half_of_an_update(|number| update(Whole::of(number)), |_| update(Whole::of(7)), read);
-    // SAFETY: nobody holds a reference to a value.
+    // SAFETY: no thread holds a reference to a value.
     assert_eq!(unsafe { raw::detach_object(key()) }, 1);
 }
 

@@ -47,7 +47,7 @@ shadow! {
 const RAW: raw::Id<u32> = raw::Id::new(300);
 const OTHER_RAW: raw::Id<u32> = raw::Id::new(301);
 
-/// One host of each kind, each with a field whose value is made when it is first asked for.
+/// One host of every kind, with `get_or_attach` fields.
 struct World {
     task: Task,
     shared: Arc<Shared>,
@@ -55,7 +55,7 @@ struct World {
     object: Box<u8>,
 }
 
-/// Asks for one field, with an initialiser.
+/// Requests one field, with an initialiser.
 type Ask<'a> = dyn Fn(&mut dyn FnMut() -> u32) -> u32 + Sync + 'a;
 
 impl World {
@@ -67,7 +67,7 @@ impl World {
         ptr::from_ref(&*self.object).cast()
     }
 
-    /// What messages call each field, and how it is asked for.
+    /// The fields: the name in messages, and a function that requests the field.
     fn fields(&self) -> [(&'static str, Box<Ask<'_>>); 6] {
         [
             ("`a` of `Task`", Box::new(|init| *self.task.get_or_attach_a(init))),
@@ -82,7 +82,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // SAFETY: the object is still there, and nobody holds a reference to one of its values: `raw` copies them.
+        // SAFETY: the object is alive, and no thread holds a reference to a value: `raw` copies the values.
         unsafe { raw::detach_object(self.key()) };
     }
 }
@@ -119,8 +119,8 @@ fn of_many_initialisers_that_race_one_runs() {
     });
 }
 
-/// While others keep the library's own lists of initialisers busy, whoever comes second may come at any moment: before
-/// the first has begun, while it runs, or when it is done.
+/// Two threads keep the claims of the library busy. The second request of a field may come at any moment: before the
+/// first initialiser, during the first initialiser, or after it.
 #[test]
 fn however_close_the_second_follows_the_first_one_initialiser_runs() {
     never_hangs(|| {
@@ -136,7 +136,7 @@ fn however_close_the_second_follows_the_first_one_initialiser_runs() {
             }
             let begin = Instant::now();
             for _ in 0..fewer(3000, 1) {
-                // On a busy machine fewer have to do.
+                // On a busy machine fewer rounds must suffice.
                 if begin.elapsed() > Duration::from_secs(2) {
                     break;
                 }
@@ -319,8 +319,8 @@ fn an_initialiser_that_asks_for_its_own_field_by_way_of_others_panics_and_names_
     });
 }
 
-/// As many threads as fields: each initialises one, and from inside it asks for the next one's, once all are inside.
-/// Exactly one of them has to give way, and to say which field it asked for.
+/// Runs one thread for every field. A thread initialises one field and, when all threads are inside of initialisers,
+/// requests the field of the next thread. Exactly one thread must panic, with the name of the requested field.
 fn run_in_a_circle(fields: &[&(&'static str, Box<Ask<'_>>)]) {
     let all_inside = &Barrier::new(fields.len());
     let run = |number: usize| {
@@ -472,7 +472,8 @@ fn an_initialiser_may_use_and_attach_every_other_field_of_any_host() {
                 for (_, other) in &of_strangers {
                     other(&mut || 1);
                 }
-                // The second time around these are updates and refusals, which may happen in there as well.
+                // From the second field on, these operations are refusals and replacements. An initialiser may make
+                // both, too.
                 let _ = world.task.attach_c(1);
                 world.task.update_d(2);
                 world.shared.update_version_with(|before| before.map_or(1, |before| before + 1));
@@ -527,7 +528,7 @@ fn attach_while_an_initialiser_runs(succeeds: bool) {
         let made = unsafe { RAW.get_or_attach(world.key(), init) };
         assert_eq!(made.is_ok(), succeeds);
     });
-    // SAFETY: as above.
+    // SAFETY: no thread detaches the field while `found` is in use.
     let found = unsafe { RAW.get(world.key()) }.unwrap();
     assert_eq!(found, Some(if succeeds { &1 } else { &2 }));
 }
@@ -546,8 +547,8 @@ fn a_raw_attach_in_the_initialiser_of_its_own_field_panics_and_names_it() {
     });
 }
 
-/// Threads that ask for fields in arbitrary orders, nested in one another: whatever circles come about, all of them
-/// end, each value is made once, and only circles panic.
+/// Threads request fields in random orders, nested in one another. Whatever cycles arise, every thread ends, every
+/// value is made once, and only a cycle panics.
 #[test]
 fn whatever_asks_for_whatever_nothing_hangs_and_every_value_is_made_once() {
     never_hangs(|| {
@@ -591,7 +592,7 @@ fn ask_along(path: &[usize], fields: &[(&'static str, Box<Ask<'_>>); 6], made: &
     });
 }
 
-/// Numbers that look random and are the same in every run.
+/// A pseudo-random number generator with a fixed sequence for every seed.
 struct Random(u64);
 
 impl Random {

@@ -1,6 +1,6 @@
-//! Rule R3, for callers that try again: "if it fails or panics, nothing is attached and the next caller, waiting or
-//! new, runs its own". This file has a process of its own: an unrelated initialiser's end could wake a waiting thread,
-//! and hide a missing wake-up.
+//! Rule R3, for retries: after the failure of an initialiser, the next caller, waiting or new, runs its own
+//! initialiser. This file has a process of its own: an unrelated initialiser's end could wake a waiting thread, and
+//! hide a missing wake-up.
 
 use std::sync::Barrier;
 use std::thread;
@@ -16,7 +16,7 @@ struct Task {
     shadow: ShadowFields,
 }
 
-/// The one thread fails and asks again at once, before the other, which waits for it, has woken up.
+/// One thread fails, and requests the field again at once, before the waiting thread has woken up.
 #[test]
 fn a_caller_that_fails_and_at_once_asks_again_keeps_nobody_waiting_for_ever() {
     common::never_hangs(|| {
@@ -30,7 +30,7 @@ fn a_caller_that_fails_and_at_once_asks_again_keeps_nobody_waiting_for_ever() {
                 });
                 let failed = task.get_or_try_attach_answer(|| {
                     inside.wait();
-                    // Nothing tells when the other one sleeps.
+                    // The test cannot observe the moment when the second thread falls asleep.
                     thread::sleep(Duration::from_millis(10));
                     Err("not yet")
                 });

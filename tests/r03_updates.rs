@@ -197,7 +197,7 @@ fn another_thread_may_update_what_a_closure_of_this_one_makes() {
     });
 }
 
-/// The closure has returned by then.
+/// The closure has returned before the drop.
 #[test]
 fn an_attempt_that_is_lost_may_update_its_field_when_it_is_dropped() {
     struct Leaves(Weak<u16>, u8);
@@ -230,7 +230,7 @@ fn an_attempt_that_is_lost_may_update_its_field_when_it_is_dropped() {
     });
 }
 
-/// Closures run in the destructors of thread-locals as they do elsewhere.
+/// A closure may run in the destructor of a thread-local.
 #[test]
 fn an_update_by_its_own_closure_is_refused_at_the_end_of_a_thread() {
     struct Ends(Arc<Task>);
@@ -249,7 +249,7 @@ fn an_update_by_its_own_closure_is_refused_at_the_end_of_a_thread() {
         task.update_copied(0);
         for is_known_first in [false, true] {
             let task = Arc::clone(&task);
-            // The thread's own slot is there before the thread-local, or after.
+            // The thread takes its hazard slot after it has made the thread-local, or before.
             let work = move || {
                 if is_known_first {
                     ENDS.with_borrow_mut(|ends| ends.push(Ends(Arc::clone(&task))));

@@ -18,7 +18,7 @@ mod common;
 
 use common::{Census, Life, elsewhere, fewer, never_hangs};
 
-/// Uses the library in every way that takes a lock: each claim, each list, each table, each shard.
+/// Uses the library in every way that takes a lock: of claims, lists, logs, tables and shards.
 fn use_everything() {
     const CROWD: usize = fewer(300, 10);
     static FRESH: AtomicU64 = AtomicU64::new(10_000);
@@ -28,30 +28,31 @@ fn use_everything() {
     }
     let fresh = FRESH.fetch_add(1, Ordering::Relaxed);
 
-    // The registry's list, and every shard of the table of `Arc`s.
+    // The report takes the lock of the registry's list. The sweep takes the locks of all logs and groups of `Arc`
+    // hosts.
     assert!(registry().report().iter().next().is_some());
     registry().sweep();
-    // A number that is used for the first time enters the list of numbers, a shard, and the registry; to detach it from
-    // all objects goes through every shard.
+    // A new number takes the locks of the table of numbers, of a shard and of the registry. `detach_all` takes the
+    // locks of all shards of the number's table.
     let (id, object) = (raw::Id::<u64>::new(fresh), Box::new(fresh));
     let key = ptr::from_ref(&*object).cast();
     // SAFETY: the object outlives the field, and no reference to the value is kept.
     assert_eq!(unsafe { id.get_or_attach(key, || Ok::<_, ()>(fresh)) }.copied().unwrap(), fresh);
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { id.detach_all(|_, _| ()) }.unwrap(), 1);
-    // Statics that are new, in so many places that they are in all shards.
+    // New statics, so many that all shards get an entry.
     let crowd: &'static [AtomicU8; CROWD] = Box::leak(Box::new([const { AtomicU8::new(0) }; CROWD]));
     for host in crowd {
         host.update_version(fresh);
     }
-    // A claim, and an `Arc` host that is new.
+    // An initialiser takes a claim. A new `Arc` host takes the lock of a shard.
     let task = Task::default();
     task.counter().fetch_add(1, Ordering::Relaxed);
     let host = Arc::new(fresh);
     host.update_version(fresh);
     host.update_version_with(|before| before.unwrap() + 1);
     assert_eq!(host.version(), Some(fresh + 1));
-    // A refusal, which is logged.
+    // A refused attach calls the logger.
     task.attach_once(()).unwrap();
     assert!(task.attach_once(()).is_err());
     INSIDE.set(false);
@@ -70,7 +71,7 @@ shadow! {
     trait CrowdFields for &'static AtomicU8 { get_or_update version: u64; }
     trait NumberFields for Arc<u64> { get_or_update version: u64; }
 
-    // Two declarations for each kind of host: while the one initialises, the other has yet to be made.
+    // Every kind of host has two declarations: while the first initialises, the second has no node yet.
     trait TaskFields for Task { get_or_attach made: Life = Census::default().life(); }
     trait TaskLater for Task { get_or_update later: u32; }
     trait OwnedFields for Shadowed<u8> { get_or_attach made: Life = Census::default().life(); get_or_update using: Using; attach kept: Using; }
@@ -86,7 +87,7 @@ const USING: raw::UpdateId<Using> = raw::UpdateId::new(601);
 const KEPT: raw::Id<Using> = raw::Id::new(602);
 const LATER: raw::UpdateId<u32> = raw::UpdateId::new(603);
 
-/// A value that uses the library when it is cloned and when it is dropped.
+/// A value that uses the library on clone and on drop.
 struct Using(Life);
 
 impl Using {
@@ -112,7 +113,7 @@ fn leaked() -> &'static u8 {
     Box::leak(Box::new(0))
 }
 
-/// The address of an object, for closures that go to other threads.
+/// The address of an object, for closures on other threads.
 fn key(object: &u64) -> *const () {
     ptr::from_ref(object).cast()
 }
@@ -152,7 +153,7 @@ fn initialisers_run_under_no_lock() {
         // SAFETY: the object outlives the field, and the reference to the value is not kept.
         assert!(unsafe { MADE.get_or_attach(key(&object), init) }.is_ok());
         assert_eq!(census.made(), 5);
-        // SAFETY: as above.
+        // SAFETY: no reference to a value is kept.
         assert_eq!(unsafe { raw::detach_object(key(&object)) }, 2);
     });
 }
@@ -172,17 +173,17 @@ fn clones_are_made_under_no_lock() {
         assert_eq!(census.made(), 5);
         assert!(task.using().is_some() && OwnedFields::using(&owned).is_some());
         assert!(SharedFields::using(&shared).is_some() && StaticFields::using(fixed).is_some());
-        // SAFETY: the fields at this address are those of the object.
+        // SAFETY: the fields at this address are fields of the object.
         assert!(unsafe { USING.get(key(&object)) }.unwrap().is_some());
         assert_eq!(census.made(), 10, "five were cloned");
-        // SAFETY: nobody holds a reference to a value.
+        // SAFETY: no thread holds a reference to a value.
         assert_eq!(unsafe { raw::detach_object(key(&object)) }, 1);
     });
 }
 
 #[test]
 fn closures_of_updates_run_under_no_lock() {
-    /// Runs an update whose closure uses everything, and above all the field that it updates.
+    /// Runs an update with a closure that uses the library, and above all the closure's own field.
     fn update(host: &(impl Updating + Sync), census: &Census) {
         let mut runs = 0;
         host.update(&mut || {
@@ -207,7 +208,7 @@ fn closures_of_updates_run_under_no_lock() {
     });
 }
 
-/// What the closures of updates do with any kind of host.
+/// The operations of closures of updates, for every kind of host.
 trait Updating {
     fn update(&self, next: &mut dyn FnMut() -> Using);
     fn read(&self) -> Option<Using>;
@@ -267,7 +268,7 @@ fn what_an_update_made_in_vain_is_dropped_under_no_lock() {
     });
 }
 
-/// The reader is stopped while it clones; meanwhile the value is replaced; so it is the reader who drops it.
+/// The value is replaced while a reader clones the value. So the reader drops the value.
 #[test]
 fn a_value_that_was_replaced_while_it_was_read_is_dropped_under_no_lock() {
     struct Slow {
@@ -277,7 +278,7 @@ fn a_value_that_was_replaced_while_it_was_read_is_dropped_under_no_lock() {
     }
     impl Clone for Slow {
         fn clone(&self) -> Self {
-            // The replacer gets a clone as well, and must not wait for itself.
+            // The update clones the value, too, and must not wait for its own end.
             if let Some(go_on) = self.go_on.as_ref().filter(|_| thread::current().name() == Some("reader")) {
                 self.cloning.send(()).unwrap();
                 go_on.wait();
@@ -329,7 +330,7 @@ fn a_sweep_drops_values_under_no_lock() {
             SharedFields::update_using(host, Using::new(&census));
         }
         drop(hosts);
-        // Other tests may sweep them as well.
+        // A concurrent test may sweep some of the hosts.
         while census.dropped() < 2 * fewer(100, 3) {
             registry().sweep();
         }
@@ -364,23 +365,23 @@ fn detaching_raw_fields_runs_user_code_under_no_lock() {
         for object in &objects {
             // SAFETY: the objects outlive their fields, and no reference to a value is kept.
             assert!(unsafe { KEPT.attach(key(object), Using::new(&census)) }.is_ok());
-            // SAFETY: as above.
+            // SAFETY: the objects outlive their fields.
             assert!(unsafe { USING.get_or_update(key(object), Using::new(&census)) }.is_ok());
         }
         let mut seen = 0;
         let each = |object, value| {
             use_everything();
             seen += 1;
-            // Into the shard that it comes from.
-            // SAFETY: the object outlives the field.
+            // The attach takes the lock of the object that has just lost the value. SAFETY: the object outlives the
+            // field.
             assert_eq!(unsafe { LATER.get_or_update(object, seen) }.unwrap(), None);
             drop(value);
         };
-        // SAFETY: nobody holds a reference to a value.
+        // SAFETY: no thread holds a reference to a value.
         let count = unsafe { KEPT.detach_all(each) };
         assert_eq!((count.unwrap(), seen as usize, census.dropped()), (COUNT, COUNT, COUNT));
         for object in &objects {
-            // SAFETY: nobody holds a reference to a value.
+            // SAFETY: no thread holds a reference to a value.
             assert_eq!(unsafe { raw::detach_object(key(object)) }, 2);
         }
         assert_eq!((census.made(), census.dropped()), (2 * COUNT, 2 * COUNT));
@@ -394,7 +395,7 @@ fn a_value_that_is_refused_in_the_end_is_dropped_under_no_lock() {
     never_hangs(|| {
         let (census, object) = (Census::default(), Box::new(0_u64));
         let init = || {
-            // SAFETY: there is no object behind this address that could go.
+            // SAFETY: no object exists at this address, and no reference to the value is kept.
             assert!(unsafe { TAKER.attach(ptr::null(), 1) }.is_ok());
             Ok::<_, ()>(Using::new(&census))
         };
@@ -402,7 +403,7 @@ fn a_value_that_is_refused_in_the_end_is_dropped_under_no_lock() {
         let refused = unsafe { TAKEN.get_or_attach(key(&object), init) };
         assert!(matches!(refused, Err(InitError::TypeMismatch(_))));
         assert_eq!((census.made(), census.dropped()), (1, 1));
-        // SAFETY: nobody holds a reference to the value.
+        // SAFETY: no thread holds a reference to the value.
         assert_eq!(unsafe { TAKER.detach(ptr::null()) }.unwrap(), Some(1));
     });
 }

@@ -37,7 +37,7 @@ shadow! {
     trait NumberFields for Arc<u64> { get_or_attach number: u64; attach noted: Noted; }
 }
 
-/// A host whose fields note their end.
+/// A host with fields that record their drop.
 #[derive(Shadow, Default)]
 struct Noting {
     shadow: ShadowFields,
@@ -48,7 +48,7 @@ const OTHER: raw::Id<Noted> = raw::Id::new(701);
 const LIFE: raw::Id<Life> = raw::Id::new(702);
 const NEWEST: raw::UpdateId<Life> = raw::UpdateId::new(703);
 
-/// Keeps other tests out, and begins with no dead host.
+/// Excludes the other tests, and sweeps, so that a test starts without dead hosts.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,26 +251,26 @@ fn what_raw_objects_have_is_dropped_once() {
     for object in &objects {
         // SAFETY: the objects outlive their fields, and no reference to a value is kept.
         assert!(unsafe { LIFE.attach(key(&**object), census.life()) }.is_ok());
-        // SAFETY: as above.
+        // SAFETY: the objects outlive their fields.
         assert!(unsafe { NEWEST.get_or_update(key(&**object), census.life()) }.is_ok());
-        // SAFETY: as above.
+        // SAFETY: the objects outlive their fields.
         assert!(unsafe { NEWEST.get_or_update(key(&**object), census.life()) }.is_ok());
     }
     assert_eq!((census.made(), census.dropped()), (9, 3));
-    // SAFETY: nobody holds a reference to a value.
+    // SAFETY: no thread holds a reference to a value.
     let detached = unsafe { LIFE.detach(key(&*objects[0])) }.unwrap();
     assert_eq!(census.dropped(), 3);
     drop(detached);
     assert_eq!(census.dropped(), 4);
-    // SAFETY: as above.
+    // SAFETY: no thread holds a reference to a value.
     assert_eq!(unsafe { raw::detach_object(key(&*objects[1])) }, 2);
     assert_eq!(census.dropped(), 6);
     let mut kept = Vec::new();
-    // SAFETY: as above.
+    // SAFETY: the objects are alive, so their fields belong to no other object.
     assert_eq!(unsafe { NEWEST.detach_all(|_, life| kept.push(life)) }.unwrap(), 2);
     assert_eq!(census.dropped(), 6);
     drop(kept);
-    // SAFETY: as above.
+    // SAFETY: no thread holds a reference to a value.
     assert_eq!(unsafe { LIFE.detach_all(|_, _| ()) }.unwrap(), 1);
     assert_eq!((census.made(), census.dropped()), (9, 9));
 }
@@ -363,7 +363,7 @@ fn a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done() {
         assert!(host.attach_noted(Noted::panicking("noted", &diary)).is_ok());
         assert!(host.attach_other(Noted::quiet("other", &diary)).is_ok());
     }
-    // The attaches have swept some of them, and told nobody.
+    // The attaches have swept some hosts, and contained the panics.
     let message = panic_of(|| registry().sweep());
     assert_eq!(message, "the destructor of noted panics");
     let count = |name: &str| diary.read().iter().filter(|entry| **entry == name).count();
@@ -384,7 +384,7 @@ fn a_strangers_panicking_destructor_does_not_reach_an_accessor() {
     drop(dead);
     let mut attaches = 0;
     while diary.read().len() < 2 * usize::from(HOSTS) {
-        // Not one of these panics.
+        // No panic of a destructor reaches this call.
         assert_eq!(*Arc::new(7_u64).get_or_attach_number(|| attaches), attaches);
         attaches += 1;
         assert!(attaches < 5000, "the dead are never dropped");
@@ -421,14 +421,14 @@ fn all_fields_of_a_raw_object_are_dropped_and_the_first_panic_is_raised_when_the
     let (diary, object) = (Diary::default(), Box::new(0_u64));
     // SAFETY: the object outlives its fields, and no reference to a value is kept.
     assert!(unsafe { NOTED.attach(key(&*object), Noted::panicking("noted", &diary)) }.is_ok());
-    // SAFETY: as above.
+    // SAFETY: the object outlives its fields, and no reference to a value is kept.
     assert!(unsafe { OTHER.attach(key(&*object), Noted::panicking("other", &diary)) }.is_ok());
-    // SAFETY: nobody holds a reference to a value.
+    // SAFETY: no thread holds a reference to a value.
     let message = panic_of(|| unsafe { raw::detach_object(key(&*object)) });
     let dropped = diary.read();
     assert_eq!(message, format!("the destructor of {} panics", dropped[0]));
     assert_eq!(dropped.len(), 2);
-    // SAFETY: as above.
+    // SAFETY: no thread holds a reference to a value.
     assert_eq!(unsafe { raw::detach_object(key(&*object)) }, 0);
 }
 
@@ -440,12 +440,12 @@ fn values_that_panic_when_they_are_dropped_in_detach_all_do_not_keep_the_others(
         // SAFETY: the objects outlive their fields, and no reference to a value is kept.
         assert!(unsafe { NOTED.attach(key(&**object), Noted::panicking("noted", &diary)) }.is_ok());
     }
-    // SAFETY: nobody holds a reference to a value.
+    // SAFETY: no thread holds a reference to a value.
     let message = panic_of(|| unsafe { NOTED.detach_all(|_, noted| drop(noted)) });
     assert_eq!((&*message, diary.read().len()), ("the destructor of noted panics", 3));
 }
 
-/// What is thrown may itself panic when it is dropped.
+/// The payload of a panic may panic on drop, too.
 #[test]
 fn a_panic_whose_payload_panics_does_not_abort() {
     struct Thrown;
@@ -527,7 +527,7 @@ fn an_attempt_of_an_update_that_panics_when_it_is_dropped_leaves_the_newest() {
 #[test]
 fn a_host_of_a_thread_that_ends_is_dropped_with_its_fields() {
     thread_local! { static HOST: RefCell<Option<Task>> = const { RefCell::new(None) }; }
-    /// Uses other hosts when its thread is taken down.
+    /// On drop, at the end of the thread, uses further hosts.
     struct Late(Census, Arc<Task>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -551,7 +551,8 @@ fn a_host_of_a_thread_that_ends_is_dropped_with_its_fields() {
             HOST.set(Some(task));
         });
     });
-    // A thread may have ended for its scope before its locals are dropped: wait for the last thing that they do.
+    // A scope does not wait for the destructors of thread-locals. So the test waits for the last operation of the
+    // destructors.
     never_hangs(|| {
         while SharedTask::newest(&shared).is_none() || Arc::strong_count(&shared) > 1 {
             thread::yield_now();

@@ -44,7 +44,7 @@ fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many errors with all of these words are in the log.
+/// The number of logged errors that contain all `words`.
 fn errors(words: &[&str]) -> usize {
     let lines = capture::lines_with(words[0]);
     let lines = lines.iter().filter(|line| words.iter().all(|word| line.message.contains(word)));
@@ -104,7 +104,7 @@ fn the_panics_of_strangers_that_an_attach_drops_are_logged_with_their_host_type(
             assert!(stranger.attach_bomb(Bomb("bomb of a stranger")).is_ok());
             stranger.other();
             drop(stranger);
-            // As often as it takes.
+            // Attaches until the sweeps have dropped the fields of the stranger.
             while words.map(errors) != before.map(|count| count + round) {
                 assert_eq!(Arc::new(0_u8).number(), &0);
             }
@@ -124,17 +124,17 @@ fn the_panics_of_a_raw_object_but_one_are_logged() {
             // SAFETY: the object outlives its fields, and no reference to a value is kept.
             assert!(unsafe { id.attach(key(&object), Bomb("bomb of an object")) }.is_ok());
         }
-        // SAFETY: as above.
+        // SAFETY: no reference to a value is kept.
         unsafe { raw::detach_object(key(&object)) }
     });
     assert_eq!(raised, "bomb of an object");
     assert_eq!(errors(&["bomb of an object", "shadow field `600", "of `*const ()`"]), 2);
 
     for object in [&object, &other] {
-        // SAFETY: as above.
+        // SAFETY: the objects outlive their fields, and no reference to a value is kept.
         assert!(unsafe { BOMBS[0].attach(key(object), Bomb("bomb of an id")) }.is_ok());
     }
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { BOMBS[0].detach_all(|_, bomb| drop(bomb)) }.is_ok()));
     assert!(outcome.is_err());
     assert_eq!(errors(&["bomb of an id", "shadow field `6001` of `*const ()`"]), 1);

@@ -10,7 +10,7 @@ mod common;
 
 use common::{elsewhere, without_backtraces};
 
-/// Counts how many of it there are, and panics when it is dropped, if it is told to.
+/// Counts its instances. An armed bomb panics on drop.
 struct Bomb {
     alive: Arc<AtomicIsize>,
     armed: Arc<AtomicBool>,
@@ -68,8 +68,8 @@ fn into_inner_drops_the_value_if_a_field_panics() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// A host whose value is replaced while it is cloned, so that the reader is the last to hold it; its destructor panics,
-/// and so does the clone if it is told to.
+/// A host with a value that is replaced during a clone, so that the reader is the last holder of the value. The
+/// destructor of the value panics, and with `clone_panics` the clone panics, too.
 fn replaced_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool) -> Arc<Host> {
     let host = Arc::new(Host::default());
     let replacing = Arc::downgrade(&host);
@@ -78,7 +78,7 @@ fn replaced_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool) -> Arc<Host
     bomb.reading = Some(Arc::new(move || {
         let taken = replacement.lock().unwrap().take();
         if let (Some(host), Some(replacement)) = (replacing.upgrade(), taken) {
-            // The previous value is handed out as a clone, since the reader holds it.
+            // The reader holds the previous value, so the update returns a clone.
             drop(host.update_bomb(replacement));
             assert!(!clone_panics, "boom");
         }
@@ -129,7 +129,7 @@ fn a_lost_attempt_that_panics_leaves_nothing_behind() {
     }
 }
 
-/// So the closure may make its value of something that there is once.
+/// So a closure may make its value from a resource that exists once.
 #[test]
 fn a_lost_attempt_is_dropped_before_the_closure_runs_again() {
     for is_bare in [false, true] {
@@ -151,8 +151,8 @@ fn a_lost_attempt_is_dropped_before_the_closure_runs_again() {
     }
 }
 
-/// Reads a raw object whose field is detached in the middle of that. Then the value, which is left to the reader,
-/// panics when it is dropped; and so does the clone when it is made, if it is told to.
+/// Reads a raw object. The field is detached during the clone, so the reader is the last holder of the value. The
+/// destructor of the value panics, and with `clone_panics` the clone panics, too.
 fn detached_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool, object: usize, detach: fn(*const ())) {
     const BOMB: raw::UpdateId<Bomb> = raw::UpdateId::new(750);
     let key = std::ptr::without_provenance(object);
@@ -160,26 +160,26 @@ fn detached_while_read(alive: &Arc<AtomicIsize>, clone_panics: bool, object: usi
     let armed = Arc::clone(&bomb.armed);
     let reads = AtomicBool::new(false);
     bomb.reading = Some(Arc::new(move || {
-        // A detach clones what is being read, as well, to return it.
+        // The detach clones the value as well, because a read is in progress.
         if !reads.swap(true, Ordering::Relaxed) {
             detach(std::ptr::without_provenance(object));
             armed.store(true, Ordering::Relaxed);
             assert!(!clone_panics, "clone");
         }
     }));
-    // SAFETY: there is no object at this address.
+    // SAFETY: no object exists at this address, so no object ends before the field.
     assert!(unsafe { BOMB.get_or_update(key, bomb) }.unwrap().is_none());
-    // SAFETY: as above.
+    // SAFETY: no object exists at this address, so the field has no earlier owner.
     drop(unsafe { BOMB.get(key) });
 }
 
 fn detach_object(object: *const ()) {
-    // SAFETY: nobody holds a reference to a value.
+    // SAFETY: no thread holds a reference to a value.
     assert_eq!(unsafe { raw::detach_object(object) }, 1);
 }
 
 fn detach_bomb(object: *const ()) {
-    // SAFETY: nobody holds a reference to a value.
+    // SAFETY: no object exists at this address, so the field has no earlier owner.
     assert!(unsafe { raw::UpdateId::<Bomb>::new(750).detach(object) }.unwrap().is_some());
 }
 
@@ -199,6 +199,6 @@ fn a_clone_and_a_destructor_of_a_raw_value_that_both_panic_do_not_abort() {
         let payload = catch_unwind(AssertUnwindSafe(read)).expect_err("the clone panics");
         assert_eq!(*payload.downcast::<&str>().unwrap(), "clone");
     }
-    // The clone was made when its panic was raised, and is dropped on the way.
+    // The panic came after the construction of the clone, so unwinding drops the clone.
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }

@@ -17,10 +17,10 @@ use common::fewer;
 static TURN: Mutex<()> = Mutex::new(());
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// The last of the others that are attached to: so many that their sweeps would meet what is gone.
+/// The last number of the further hosts: so many that the sweeps of their attaches would find the dead hosts.
 const MANY: u8 = fewer(u8::MAX, 31);
 
-/// Asks another host for a field when it is dropped.
+/// Requests a field of a host on drop.
 struct Asks(Weak<u8>);
 
 impl Drop for Asks {
@@ -32,10 +32,10 @@ impl Drop for Asks {
     }
 }
 
-/// Holds another host.
+/// Owns the next host of a chain.
 struct Holds(Option<Arc<u16>>);
 
-/// Panics when it is dropped, with something that panics when it is dropped.
+/// Panics on drop, with a payload that panics on drop.
 struct Throws;
 
 struct Thrown;
@@ -158,12 +158,12 @@ fn a_panic_whose_payload_panics_is_not_for_who_attaches_either() {
         let others: Vec<_> = (0..=MANY).map(Arc::<u8>::new).collect();
         assert!(others.iter().all(|other| other.attach_plain(1).is_ok()));
     });
-    // Not dropped: the test would not end by that.
+    // `forget` prevents the drop of a payload, since the drop would panic.
     assert!(swept.map_err(mem::forget).is_ok());
     assert_eq!(registry().sweep(), usize::from(MANY) + 1);
 }
 
-/// Attaches another like it, to a host that is gone at once, in an initialiser, when it is dropped; so many times.
+/// On drop, attaches a further `Again` to a host that dies at once, inside of an initialiser, until the count is zero.
 struct Again(usize);
 
 static AGAIN: AtomicUsize = AtomicUsize::new(0);
@@ -184,7 +184,7 @@ shadow! {
     trait AgainFields for Arc<u64> { attach again: Again; }
 }
 
-/// What destructors put off would have the next attach drop as many again, and so on.
+/// Otherwise the deferred sweeps of destructors would make the next attach drop as many hosts again, and so on.
 #[test]
 fn an_attach_drops_a_few_hosts_also_if_their_destructors_attach_in_initialisers() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +202,6 @@ fn an_attach_drops_a_few_hosts_also_if_their_destructors_attach_in_initialisers(
         most = most.max(AGAIN.load(Ordering::Relaxed) - before);
     }
     assert!((1..100).contains(&most), "{most}");
-    // Each sweep begins again a few times for what its destructors attach.
+    // A sweep begins again for attaches of its destructors, but only a few times.
     while registry().sweep() > 0 {}
 }

@@ -37,7 +37,7 @@ shadow! {
 const ONCE: raw::Id<u32> = raw::Id::new(800);
 const NEWEST: raw::UpdateId<u32> = raw::UpdateId::new(801);
 
-/// Runs `work`, and returns how often it allocated and freed.
+/// Runs `work`, and returns the numbers of allocations and deallocations.
 fn counts<R>(work: impl FnOnce() -> R) -> ([usize; 2], R) {
     let before = [allocations(), frees()];
     let result = work();
@@ -86,7 +86,7 @@ fn a_copied_value_has_a_second_place_only_once_it_is_replaced() {
     }
     let ship = Ship::default();
     ship.attach_other(1).unwrap();
-    // The first update in a thread may set something up in it.
+    // The first update on a thread may allocate memory for the thread.
     Ship::default().update_position([0; 3]);
     let (counted, _) = counts(|| ship.update_position([1; 3]));
     assert_eq!(counted, [0, 0]);
@@ -136,16 +136,16 @@ fn looking_at_a_static_without_fields_allocates_nothing() {
 fn looking_at_a_raw_object_without_fields_allocates_nothing() {
     let object = 0_u64;
     let key = ptr::from_ref(&object).cast();
-    // SAFETY: the object is there, and nothing is attached to it.
+    // SAFETY: the object is alive, and no field is attached.
     let (counted, found) = counts(|| unsafe { ONCE.get(key) }.unwrap());
     assert_eq!((counted, found), ([0, 0], None));
-    // SAFETY: as above.
+    // SAFETY: the object is alive, and no field is attached.
     let (counted, found) = counts(|| unsafe { NEWEST.get(key) }.unwrap());
     assert_eq!((counted, found), ([0, 0], None));
-    // SAFETY: as above.
+    // SAFETY: no field is attached, so no reference to a value exists.
     let (counted, found) = counts(|| unsafe { ONCE.detach(key) }.unwrap());
     assert_eq!((counted, found), ([0, 0], None));
-    // SAFETY: as above.
+    // SAFETY: no field is attached, so no reference to a value exists.
     let (counted, found) = counts(|| unsafe { raw::detach_object(key) });
     assert_eq!((counted, found), ([0, 0], 0));
 }
@@ -160,7 +160,7 @@ fn a_host_whose_initialisers_fail_pays_nothing() {
         assert_eq!(shared.get_or_try_attach_made(|| Err(3)).unwrap_err(), 3);
         assert_eq!(fixed.get_or_try_attach_made(|| Err(4)).unwrap_err(), 4);
     };
-    // The first initialiser of all makes room for a list of those that run.
+    // The first initialiser of the process may allocate memory that the process keeps.
     fail();
     let (counted, ()) = counts(fail);
     assert_eq!(counted, [0, 0]);
@@ -169,18 +169,18 @@ fn a_host_whose_initialisers_fail_pays_nothing() {
 
 #[test]
 fn the_fields_of_one_declaration_are_one_allocation() {
-    // The first attach of all enters the field into the registry.
+    // The first attach of a field enters the field into the registry.
     let warm_up = Task::default();
     warm_up.attach_once(1).unwrap();
     warm_up.made();
     warm_up.attach_later(1).unwrap();
     warm_up.much_later();
-    // The first end of a `get_or_update` cell in a thread may set something up in it.
+    // The first end of a `get_or_update` cell on a thread may allocate memory for the thread.
     drop(warm_up);
     let task = Task::default();
     assert_eq!(counts(|| *task.attach_once(1).unwrap()), ([1, 0], 1));
     assert_eq!(counts(|| task.made().load(Ordering::Relaxed)), ([0, 0], 0));
-    // A host with fields of several declarations has a list of them besides.
+    // A host with fields of several declarations also has a list of nodes.
     assert_eq!(counts(|| *task.attach_later(2).unwrap()), ([2, 0], 2));
     assert_eq!(counts(|| task.much_later()[31]), ([0, 0], 0));
     assert_eq!(counts(|| drop(task)), ([0, 3], ()));
@@ -201,7 +201,7 @@ fn reading_what_is_attached_allocates_nothing() {
     fixed.attach_once(1).unwrap();
     fixed.made();
     fixed.update_newest(1);
-    // The first read in a thread may set something up in it.
+    // The first read on a thread may allocate memory for the thread.
     let _ = task.newest();
     let (counted, ()) = counts(|| {
         assert_eq!((task.once(), task.newest(), task.made().load(Ordering::Relaxed)), (Some(&1), Some(1), 0));

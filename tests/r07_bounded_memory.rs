@@ -22,7 +22,7 @@ static ALLOCATOR: Counting = Counting;
 
 type Large = [u64; 128];
 
-/// How many hosts stay where others come and go.
+/// The number of live hosts, in tests where further hosts come and go.
 const LIVING: usize = fewer(10_000, 60);
 
 #[derive(Shadow, Default)]
@@ -62,8 +62,8 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Runs `work` a few times for whatever is set up once, then so often that any growth per round would show, and returns
-/// by how many bytes more is kept then, and by how many more was held in between.
+/// Runs `work` a few times, until all one-time memory is allocated, and then `rounds` times. Returns the growth of the
+/// allocated bytes over these rounds, and the peak, above the value before the rounds.
 fn growth(rounds: usize, mut work: impl FnMut()) -> (isize, isize) {
     for _ in 0..fewer(100, 5) {
         work();
@@ -148,7 +148,7 @@ fn refused_attaches_and_failed_initialisers_keep_nothing() {
 fn panicking_initialisers_keep_nothing() {
     let _alone = alone();
     let (task, shared) = (Task::default(), Arc::new(1_u64));
-    // The default hook keeps nothing either, but prints, and that is slow.
+    // The default hook keeps no memory either, but prints a message, and printing is slow.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let (kept, _) = growth(fewer(500, 20), || {
@@ -167,7 +167,7 @@ fn arcs_that_come_and_go_keep_no_more_than_a_few_dead() {
     let (_, held) = growth(fewer(20_000, 15), || {
         assert!(Arc::new(1_u64).attach_once(large()).is_ok());
     });
-    // One is alive at a time. Each shard of the table may hold a few dead ones before it has its turn.
+    // One host is alive at a time. The bound is the size of the values of 512 dead hosts.
     assert!(held < 64 * 8 * 1024, "{held}");
     registry().sweep();
 }
@@ -182,7 +182,7 @@ fn arcs_that_come_and_go_inside_of_initialisers_keep_no_more_than_a_few_dead() {
             large()
         });
     });
-    // As above, and the value of the one that is alive.
+    // The bound for 512 dead hosts, and the fields of the live embedded host.
     assert!(held < 64 * 8 * 1024 + 8 * 1024, "{held}");
     registry().sweep();
 }
@@ -197,16 +197,16 @@ fn arcs_that_come_and_go_beside_living_ones_keep_no_more_than_a_part_of_these() 
     let (_, held) = growth(fewer(30_000, 30), || {
         assert!(Arc::new(1_u64).attach_once(large()).is_ok());
     });
-    // What is dead adds about an eighth before all is swept, and some while that goes on.
+    // Looks at young hosts find the dead hosts (`host/arc/log/young.rs`). A third of the living is a generous bound.
     let dead = usize::try_from(held).unwrap() / size_of::<Large>();
     assert!(dead < LIVING / 3, "{dead} dead hosts");
     drop(living);
     registry().sweep();
 }
 
-/// Attaches to as many hosts, each in a thread of its own, and returns how many of them are there in the end, when all
-/// are gone; calls `between` after each. No address is used twice, as where other objects are given those that are
-/// free.
+/// Attaches to `threads` hosts, with a new thread for every host, and calls `between` after the end of the thread.
+/// Returns the number of dead hosts that still have their fields. Every host has a new address, as in a program where
+/// unrelated objects get the free addresses.
 fn dead_of_short_threads(threads: usize, between: impl Fn()) -> usize {
     shadow! { trait TokenFields for Arc<u64> { attach token: Arc<()>; } }
     let (token, mut addresses) = (Arc::new(()), Vec::new());
@@ -220,7 +220,7 @@ fn dead_of_short_threads(threads: usize, between: impl Fn()) -> usize {
     Arc::strong_count(&token) - 1
 }
 
-/// What one thread leaves in the table the next has to find, though none sweeps more than one shard.
+/// Every thread attaches once and ends, so later threads must find the dead hosts of earlier threads.
 #[test]
 fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_few_dead() {
     let _alone = alone();
@@ -229,7 +229,7 @@ fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_few_dead() {
     registry().sweep();
 }
 
-/// Here the table has to be seen to grow, by threads of which none lives to count it.
+/// No thread lives long enough for a pass over the live hosts.
 #[test]
 fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_part_of_the_living() {
     let _alone = alone();
@@ -243,8 +243,9 @@ fn arcs_that_come_and_go_with_their_threads_keep_no_more_than_a_part_of_the_livi
     registry().sweep();
 }
 
-/// The sweep of an attach in an initialiser that panics is put off for ever, with its thread. So many do that, and at
-/// such times, that if they were taken for some of those that find out whether the table has grown, nobody did.
+/// Every second attach is inside of an initialiser, which defers the sweep, and then panics. The log pays for looks at
+/// every second attach, so all looks may fall on the deferring attaches. Looks that a deferring attach pays for must
+/// not be lost.
 #[test]
 fn arcs_that_come_and_go_with_their_threads_are_swept_whatever_others_put_off() {
     let _alone = alone();
@@ -260,7 +261,7 @@ fn arcs_that_come_and_go_with_their_threads_are_swept_whatever_others_put_off() 
         let thread = thread::spawn(move || Task::default().get_or_attach_made(attach_and_panic).len());
         assert!(thread.join().is_err());
     };
-    // Once they have one half of the turns, once the other.
+    // In one round the deferring attaches are the even attaches of the log, in the next round the odd attaches.
     for _ in 0..2 {
         let dead = dead_of_short_threads(fewer(6000, 15), put_off);
         assert!(dead < LIVING / 3, "{dead} dead hosts");
@@ -271,7 +272,7 @@ fn arcs_that_come_and_go_with_their_threads_are_swept_whatever_others_put_off() 
     registry().sweep();
 }
 
-/// After a sweep it is what is alive then that counts, not what was alive before.
+/// After a sweep, the bound depends on the hosts alive then, not on the peak before.
 #[test]
 fn arcs_that_come_and_go_after_many_were_swept_keep_no_more_than_a_part_of_the_living() {
     shadow! { trait TokenFields for Arc<u64> { attach token: Arc<()>; } }
@@ -288,7 +289,7 @@ fn arcs_that_come_and_go_after_many_were_swept_keep_no_more_than_a_part_of_the_l
     let living = many(LIVING);
     let token = Arc::new(());
     for _ in 0..fewer(2000, 5) {
-        // So many at a time that none is found as one to which this thread has just attached.
+        // With twenty hosts at a time, most hosts are still alive at their first look.
         let hosts = [(); 20].map(|()| Arc::new(1_u64));
         for host in &hosts {
             assert!(host.attach_token(Arc::clone(&token)).is_ok());
@@ -310,7 +311,8 @@ fn arcs_whose_initialisers_fail_keep_nothing_when_they_are_gone() {
     registry().sweep();
 }
 
-/// The least that is kept for one of these hosts, which is without what the table grows by now and then.
+/// The least number of bytes that an attach to one of `hosts` keeps. The minimum excludes the growth of the table,
+/// which few attaches cause.
 fn least_kept<T: ?Sized>(hosts: &[Arc<T>], attach: impl Fn(&Arc<T>)) -> isize {
     let kept = hosts.iter().map(|host| {
         let before = bytes();
@@ -337,11 +339,11 @@ fn a_host_whose_address_says_all_keeps_no_pointer_to_it() {
     registry().sweep();
 }
 
-/// What is kept once many hosts were there, and are gone and swept.
+/// The bytes that stay allocated after `hosts` hosts had fields, died and were swept.
 ///
-/// They are of a size that their fields are not, whatever the allocator takes for one size: what is swept is freed one
-/// part of the table after the other, and if the next hosts had that memory only for their fields to have the rest,
-/// most of them would be in some parts.
+/// A host has another size class of the allocator than its fields. With one size class, the hosts of a later call would
+/// get freed memory of fields, their addresses would be distributed differently over the shards, and a shard might
+/// grow.
 fn kept_after(hosts: u64) -> isize {
     let before = bytes();
     let crowd: Vec<_> = (0..hosts).map(|number| Arc::new([number; 7])).collect();
@@ -355,29 +357,30 @@ fn kept_after(hosts: u64) -> isize {
 
 #[test]
 fn a_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
-    // Of so many, each part of the table has a number that is far from those at which it grows: hosts at other
-    // addresses do not have one part grow once more.
+    // With so many hosts, the number of entries of a shard is far from the numbers at which a shard grows. So hosts at
+    // different addresses cause no further growth.
     const HOSTS: u64 = fewer(40_000, 40);
     let _alone = alone();
     kept_after(fewer(1000, 20));
     let kept = kept_after(HOSTS);
-    // What the header of the table says that it keeps at most for each host that was there.
+    // The bound of `side_table/shard.rs` is 5 × 17 bytes for each entry of the peak. This fill of the shards needs
+    // less.
     assert!(kept < isize::try_from(HOSTS).unwrap() * 4 * 17, "{kept}");
-    // Nothing more is kept the second time, and the third.
+    // Later rounds use the arrays again, and keep no further memory.
     kept_after(HOSTS);
     let kept = kept_after(HOSTS);
     assert!(kept < 32 * 1024, "{kept}");
 }
 
-/// What is kept once many objects had a raw field, and have none any more.
+/// The bytes that stay allocated after `objects` objects had a raw field and lost the field.
 fn kept_after_raw(objects: usize) -> isize {
     let before = bytes();
     for number in 0..objects {
         let key = ptr::without_provenance(8 * number);
-        // SAFETY: there is no object behind these addresses, and no reference to a value is kept.
+        // SAFETY: no object exists at these addresses, and no reference to a value is kept.
         unsafe { OTHER.attach(key, 1) }.unwrap();
     }
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { OTHER.detach_all(|_, _| ()) }.unwrap(), objects);
     bytes() - before
 }
@@ -388,9 +391,10 @@ fn a_raw_table_that_was_large_once_keeps_only_its_slots_and_uses_them_again() {
     let _alone = alone();
     kept_after_raw(fewer(1000, 60));
     let kept = kept_after_raw(OBJECTS);
-    // What the header of the table says that it keeps at most for each object that was there.
+    // The bound of `side_table/shard.rs` is 5 × 17 bytes for each entry of the peak. This fill of the shards needs
+    // less.
     assert!(kept < isize::try_from(OBJECTS).unwrap() * 4 * 17, "{kept}");
-    // Nothing more is kept the second time, and the third.
+    // Later rounds use the arrays again, and keep no further memory.
     kept_after_raw(OBJECTS);
     let kept = kept_after_raw(OBJECTS);
     assert!(kept < 1024, "{kept}");
@@ -402,19 +406,19 @@ fn a_raw_table_grows_with_the_objects_of_one_time_and_not_with_all_that_ever_wer
     let _alone = alone();
     let (mut first, mut last) = (0, 0);
     let object = |number: usize| ptr::without_provenance((1 << 24) + 16 * number);
-    // So many at a time, each at an address where none was before, of one kind of id and of the other.
+    // `OBJECTS` objects at a time, at fresh addresses, have a field of an `Id` and a field of an `UpdateId`.
     let (kept, held) = growth(fewer(200, 3), || {
         while last - first < OBJECTS {
             last += 1;
             let key = object(last);
-            // SAFETY: there is no object behind this address, and no reference to a value is kept.
+            // SAFETY: no object exists at this address, and no reference to a value is kept.
             assert!(unsafe { OTHER.attach(key, 1) }.is_ok());
-            // SAFETY: as above.
+            // SAFETY: no object exists at this address, so no object ends before the field.
             assert!(unsafe { NEWEST.get_or_update(key, [1; 128]) }.is_ok());
         }
         while first < last - OBJECTS / 2 {
             first += 1;
-            // SAFETY: as above.
+            // SAFETY: no reference to a value is kept.
             assert_eq!(unsafe { raw::detach_object(object(first)) }, 2);
         }
     });
@@ -422,7 +426,7 @@ fn a_raw_table_grows_with_the_objects_of_one_time_and_not_with_all_that_ever_wer
     assert!(held < isize::try_from(OBJECTS / 2).unwrap() * 1280 + 64 * 1024, "{held}");
     while first < last {
         first += 1;
-        // SAFETY: as above.
+        // SAFETY: no reference to a value is kept.
         assert_eq!(unsafe { raw::detach_object(object(first)) }, 2);
     }
 }
@@ -432,21 +436,21 @@ fn raw_objects_that_come_and_go_keep_nothing() {
     let _alone = alone();
     let mut number = 0;
     let (kept, held) = growth(fewer(20_000, 15), || {
-        // Another address each time, and sometimes one that was there before.
+        // The address changes in every round, and returns after 5,000 rounds.
         number = (number + 7) % 5000;
         let key = ptr::without_provenance(16 * number);
-        // SAFETY: there is no object behind this address, and no reference to a value is kept.
+        // SAFETY: no object exists at this address, and no reference to a value is kept.
         assert!(unsafe { ONCE.attach(key, large()) }.is_ok());
-        // SAFETY: as above.
+        // SAFETY: no object exists at this address, so no object ends before the field.
         assert!(unsafe { NEWEST.get_or_update(key, [1; 128]) }.is_ok());
-        // SAFETY: as above.
+        // SAFETY: no object exists at this address, so no object ends before the field.
         assert!(unsafe { NEWEST.get_or_update(key, [2; 128]) }.is_ok());
-        // SAFETY: as above.
+        // SAFETY: no reference to the value is kept.
         assert!(unsafe { ONCE.detach(key) }.unwrap().is_some());
-        // SAFETY: as above.
+        // SAFETY: no reference to a value is kept.
         assert_eq!(unsafe { raw::detach_object(key) }, 1);
     });
-    // Each of 64 shards keeps room for a few objects, once it had one.
+    // Each of the 8 shards of the two tables keeps a small array, once the shard has had an entry.
     assert!(kept < 64 * 256, "{kept}");
     assert!(held < 64 * 256 + 8 * 1024, "{held}");
 }
@@ -458,7 +462,7 @@ fn raw_initialisers_that_fail_keep_nothing() {
     let (kept, held) = growth(fewer(20_000, 15), || {
         number += 1;
         let key = ptr::without_provenance(16 * number);
-        // SAFETY: there is no object behind this address, and nothing is attached.
+        // SAFETY: no object exists at this address, and the initialiser fails, so no value is attached.
         assert!(unsafe { ONCE.get_or_attach(key, || Err(large())) }.is_err());
     });
     assert_eq!(kept, 0);
@@ -470,17 +474,17 @@ fn mismatches_keep_nothing() {
     let _alone = alone();
     let other = raw::Id::<Box<Large>>::new(903);
     let taken = raw::Id::<u8>::new(903);
-    // SAFETY: there is no object behind this address, and no reference to a value is kept.
+    // SAFETY: no object exists at this address, and no reference to a value is kept.
     unsafe { taken.attach(ptr::null(), 1) }.unwrap();
     let (kept, held) = growth(fewer(5000, 10), || {
-        // SAFETY: as above.
+        // SAFETY: the mismatch returns no reference, and no object exists at this address.
         assert!(unsafe { other.attach(ptr::null(), large()) }.is_err());
-        // SAFETY: as above.
+        // SAFETY: the mismatch returns no reference, and no object exists at this address.
         assert!(unsafe { other.get_or_attach(ptr::null(), || Ok::<_, ()>(large())) }.is_err());
     });
     assert_eq!(kept, 0);
     assert!(held < 8 * 1024, "{held}");
-    // SAFETY: as above.
+    // SAFETY: no reference to the value is kept.
     assert_eq!(unsafe { taken.detach(ptr::null()) }.unwrap(), Some(1));
 }
 
@@ -495,7 +499,7 @@ fn reports_keep_nothing() {
 
 #[test]
 fn threads_that_come_and_go_keep_nothing() {
-    /// Has something dropped at the end of a thread, so that std has set up its list of such things already.
+    /// Registers a thread-local destructor, so that std has already allocated the thread's list of destructors.
     fn set_up() {
         thread_local! { static DROPPED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) }; }
         DROPPED.with(|_| ());

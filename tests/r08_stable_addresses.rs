@@ -19,7 +19,7 @@ struct Task {
     shadow: ShadowFields,
 }
 
-/// Declares so many traits for one host, each with a field set of its own.
+/// Declares a trait for every `$trait`, with a field set of its own, for one host type.
 macro_rules! many {
     ($host:ty: $($trait:ident $field:ident),*) => {
         shadow! { $(trait $trait for $host { get_or_attach $field: [u64; 8]; })* }
@@ -42,7 +42,7 @@ fn address<T>(value: &T) -> usize {
     ptr::from_ref(value).addr()
 }
 
-/// The addresses of both write-once values, attached if need be.
+/// Attaches the two write-once values if absent, and returns the addresses of the values.
 fn of_task(task: &Task) -> [usize; 2] {
     if task.once().is_none() {
         let attached = address(task.attach_once("once".to_owned()).unwrap());
@@ -176,35 +176,35 @@ fn a_value_stays_where_it_is_when_the_raw_table_grows_and_shrinks() {
     let place = |host: &u64| address(unsafe { ONCE.get(key(host)) }.unwrap().unwrap());
     let mut before = Vec::new();
     for host in &hosts {
-        // SAFETY: as above.
+        // SAFETY: the objects outlive their fields, and only the address of the value is kept.
         before.push(address(unsafe { ONCE.attach(key(host), host.to_string()) }.unwrap()));
     }
     let crowd: Vec<u64> = (0..fewer(10_000, 60)).collect();
     for other in &crowd {
-        // SAFETY: as above.
+        // SAFETY: the objects outlive their fields, and no reference to the value is kept.
         unsafe { ONCE.attach(key(other), String::new()) }.unwrap();
     }
-    // More fields for the same objects, of which the first goes again.
+    // Further fields of the same objects, of which all but one are detached again.
     for host in &hosts {
         for number in 0..20 {
-            // SAFETY: as above.
+            // SAFETY: the objects outlive their fields, and no reference to the value is kept.
             unsafe { raw::Id::new(1001 + number).attach(key(host), number) }.unwrap();
         }
         for number in 0..19 {
-            // SAFETY: as above.
+            // SAFETY: no reference to a value of this field is kept.
             assert_eq!(unsafe { raw::Id::new(1001 + number).detach(key(host)) }.unwrap(), Some(number));
         }
     }
     assert_eq!(hosts.iter().map(|host| place(host)).collect::<Vec<_>>(), before);
     for other in &crowd {
-        // SAFETY: as above.
+        // SAFETY: no reference to a value of the object is kept.
         assert_eq!(unsafe { raw::detach_object(key(other)) }, 1);
     }
     assert_eq!(hosts.iter().map(|host| place(host)).collect::<Vec<_>>(), before);
     for host in &hosts {
-        // SAFETY: as above.
+        // SAFETY: no reference to the value is kept.
         assert_eq!(unsafe { ONCE.detach(key(host)) }.unwrap(), Some(host.to_string()));
-        // SAFETY: as above.
+        // SAFETY: no reference to a value of the object is kept.
         assert_eq!(unsafe { raw::detach_object(key(host)) }, 1);
     }
 }
@@ -218,7 +218,7 @@ fn a_value_is_found_where_it_is_by_all_threads_while_fields_are_added() {
         let find = move |thread: usize| {
             start.wait();
             let early = [address(task.made()), address(shared.made())];
-            // Each in another order.
+            // Every thread has a different order.
             for number in thread..thread + 4 {
                 let _added = match number % 4 {
                     0 => (task.f1(), shared.f1()),

@@ -13,7 +13,7 @@ mod common;
 
 use common::{Census, Life};
 
-/// None of the values can do what the host can.
+/// Implements no trait that the host derives.
 struct Opaque;
 
 #[derive(Shadow, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +97,7 @@ fn fields_take_no_part_in_equality() {
 fn fields_take_no_part_in_order() {
     assert_eq!(with_fields(1, "init").cmp(&task(1, "init")), Ordering::Equal);
     assert_eq!(task(1, "init").partial_cmp(&with_fields(1, "init")), Some(Ordering::Equal));
-    // What comes after the fields is compared as well.
+    // The comparison includes the part behind the shadow fields.
     assert!(with_fields(1, "exit") < task(1, "init") && task(1, "exit") < with_fields(1, "init"));
     assert!(with_fields(2, "exit") > with_fields(1, "init"));
 }

@@ -14,53 +14,53 @@ mod common;
 
 use common::never_hangs;
 
-/// The number of an object; there is nothing at its address.
+/// The number of an object. No memory exists at the object's address.
 type Object = usize;
 
 fn key(object: Object) -> *const () {
     ptr::without_provenance(16 * object)
 }
 
-// What follows is safe, because in this file no reference to a value is kept beyond the next detach of its field, and
-// no field of an `Id` is looked for while it is detached.
+// The objects of this file are addresses without memory, so no object ends before its fields. No test keeps a reference
+// to a value over a detach of the field, and no thread looks up a field of an `Id` during a detach of the field.
 
 fn get<V: Send + Sync + 'static>(id: Id<V>, object: Object) -> Option<&'static V> {
-    // SAFETY: see above.
+    // SAFETY: no thread detaches the field while the reference is in use.
     unsafe { id.get(key(object)) }.unwrap()
 }
 
 fn attach<V: Send + Sync + 'static>(id: Id<V>, object: Object, value: V) -> bool {
-    // SAFETY: see above.
+    // SAFETY: no object exists at this address, and no thread detaches the field during the call.
     unsafe { id.attach(key(object), value) }.is_ok()
 }
 
 fn get_or_attach<V: Copy + Send + Sync + 'static>(id: Id<V>, object: Object, init: impl FnOnce() -> V) -> V {
-    // SAFETY: see above.
+    // SAFETY: no object exists at this address, and no thread detaches the field before the copy of the value.
     *unsafe { id.get_or_attach(key(object), || Ok::<_, ()>(init())) }.unwrap()
 }
 
 fn detach<V: Send + Sync + 'static>(id: Id<V>, object: Object) -> Option<V> {
-    // SAFETY: see above.
+    // SAFETY: no thread holds a reference to the value.
     unsafe { id.detach(key(object)) }.unwrap()
 }
 
 fn newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: Object) -> Option<V> {
-    // SAFETY: see above.
+    // SAFETY: no object exists at this address, so the field has no earlier owner.
     unsafe { id.get(key(object)) }.unwrap()
 }
 
 fn update<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: Object, value: V) -> Option<V> {
-    // SAFETY: see above.
+    // SAFETY: no object exists at this address, so no object ends before the field.
     unsafe { id.get_or_update(key(object), value) }.unwrap_or_else(|refused| panic!("{refused}"))
 }
 
 fn detach_newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: Object) -> Option<V> {
-    // SAFETY: see above.
+    // SAFETY: no object exists at this address, so the field has no earlier owner.
     unsafe { id.detach(key(object)) }.unwrap()
 }
 
 fn detach_object(object: Object) -> usize {
-    // SAFETY: see above.
+    // SAFETY: no thread holds a reference to a value of the object.
     unsafe { raw::detach_object(key(object)) }
 }
 
@@ -91,14 +91,14 @@ fn a_field_can_be_looked_at_while_its_initialiser_runs() {
     assert_eq!((get(MADE, OBJECT).copied(), detach_object(OBJECT)), (Some(3), 1));
 }
 
-/// Each of the ways in which a value is taken away from whoever clones it.
+/// Tests every operation that takes a value away during a clone of the value.
 #[test]
 fn a_field_can_be_read_replaced_and_detached_while_somebody_clones_it() {
     const SLOW: UpdateId<Slow> = UpdateId::new(3);
     const OBJECT: Object = 2;
     static DROPPED: AtomicU32 = AtomicU32::new(0);
     static STAY: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>> = Mutex::new(None);
-    /// The first clone of one stays until it may go on.
+    /// The first clone blocks until the test sends a message.
     struct Slow(u32);
     impl Clone for Slow {
         fn clone(&self) -> Self {
@@ -124,7 +124,7 @@ fn a_field_can_be_read_replaced_and_detached_while_somebody_clones_it() {
             assert_eq!(number(update(SLOW, OBJECT, Slow(3))), Some(2));
         },
         &|| assert_eq!(number(detach_newest(SLOW, OBJECT)), Some(1)),
-        // SAFETY: there are no references to values of this id.
+        // SAFETY: no objects exist at the addresses, so the fields of this id have no earlier owners.
         &|| assert_eq!(unsafe { SLOW.detach_all(|_, slow| assert_eq!(slow.0, 1)) }.unwrap(), 1),
         &|| assert_eq!(detach_object(OBJECT), 1),
     ];
@@ -141,7 +141,7 @@ fn a_field_can_be_read_replaced_and_detached_while_somebody_clones_it() {
                 let before = DROPPED.load(Ordering::SeqCst);
                 go_on.send(()).unwrap();
                 assert_eq!(reader.join().unwrap(), 1);
-                // The reader's clone, and the value that was left to it.
+                // The reader drops its clone and the value, as the last holder of the value.
                 assert_eq!(DROPPED.load(Ordering::SeqCst), before + 2);
             });
         });
@@ -156,22 +156,22 @@ mod stopping {
 
     const ONCE: Id<u64> = Id::new(10);
     const NEWEST: UpdateId<[u64; 2]> = UpdateId::new(11);
-    /// Comes and goes, at the object that is read and at others.
+    /// Attached and detached repeatedly, on the read object and on further objects.
     const PASSING: UpdateId<[u64; 2]> = UpdateId::new(12);
-    /// Comes and goes at others.
+    /// Attached and detached repeatedly, on further objects.
     const ELSEWHERE: Id<u64> = Id::new(13);
-    /// The first of many numbers that are named one after the other.
+    /// The first of many numbers, which are named one after another.
     const FRESH: u64 = 1000;
 
     const OBJECT: Object = 10;
     const OTHERS: Object = 1000;
 
-    /// Everything that can be done with raw objects, but for the end of what is read.
+    /// Every operation on raw objects, except the detach of the values that must stay.
     fn work(round: u64) {
         let number = usize::try_from(round).unwrap();
         update(NEWEST, OBJECT, [round; 2]);
         update(PASSING, OBJECT, [round; 2]);
-        // Now and then they are many, so that tables grow.
+        // In some rounds the further objects are many, so that tables grow.
         let others = || (0..number % 300).map(|other| OTHERS + number + other);
         for other in others() {
             assert!(attach(ELSEWHERE, other, 9) && update(PASSING, other, [9; 2]).is_none());
@@ -185,7 +185,7 @@ mod stopping {
         assert_eq!(detach_newest(PASSING, OBJECT), Some([round; 2]));
     }
 
-    /// Every way to read, what is there and what is not.
+    /// Every way to read, with and without a value.
     fn read() {
         assert_eq!((get(ONCE, OBJECT), get_or_attach(ONCE, OBJECT, || 8)), (Some(&7), 7));
         assert_eq!((get(ONCE, OTHERS), get(ELSEWHERE, OBJECT)), (None, None));
@@ -194,7 +194,7 @@ mod stopping {
         for other in OTHERS..OTHERS + 300 {
             assert!(newest(PASSING, other).is_none_or(|value| value == [9; 2]));
         }
-        // SAFETY: nothing of this type is attached.
+        // SAFETY: the number names a second type, so the call returns no reference.
         assert!(unsafe { Id::<u8>::new(10).get(key(OBJECT)) }.is_err());
     }
 

@@ -26,14 +26,14 @@ shadow! {
     trait CopiedFields for Shadowed<u32> { get_or_update(copy) word: u32; get_or_update(copy) copied: Four; }
 }
 
-/// Larger than what is written at once.
+/// Larger than the value of one atomic store.
 type Four = [u64; 4];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Pair(u32, u32);
 
-/// Runs `action` in another thread, which says that it has come to its middle and stays there until `meanwhile` is
-/// done.
+/// Runs `action` on a second thread, which signals the middle of the action, and blocks there until the return of
+/// `meanwhile`.
 fn in_the_middle_of(action: impl FnOnce(&dyn Fn()) + Send, meanwhile: impl FnOnce()) {
     never_hangs(|| {
         let (arrive, arrived) = mpsc::channel();
@@ -97,7 +97,7 @@ fn a_field_can_be_read_and_replaced_while_somebody_clones_it() {
     struct Value(std::sync::Arc<Shared>, u32);
     impl Clone for Value {
         fn clone(&self) -> Self {
-            // Only the first clone takes its time.
+            // Only the first clone blocks.
             let mut slow = self.0.lock().unwrap();
             slow.0 += 1;
             let (arrive, may_go_on) = (slow.1.take(), slow.2.take());
@@ -128,7 +128,7 @@ fn a_field_can_be_read_and_replaced_while_somebody_clones_it() {
     });
 }
 
-/// Stops a thread by a signal, wherever it is.
+/// Stops a thread by a signal, at an arbitrary instruction.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 mod stopping {
     use std::sync::atomic::AtomicUsize;
@@ -139,7 +139,7 @@ mod stopping {
     struct World {
         task: Task,
         owned: Shadowed<u32>,
-        /// Hosts that get their first fields while others look at them.
+        /// Hosts that get their first fields while the main thread reads the fields.
         fresh: Vec<Task>,
         next: AtomicUsize,
     }
@@ -166,7 +166,7 @@ mod stopping {
             world
         }
 
-        /// Everything that can be done with a shared host.
+        /// Every operation on a shared host.
         fn work(&self, round: u32) {
             self.task.update_newest(Pair(round, round));
             self.owned.update_newest(Pair(round, round));
@@ -188,7 +188,7 @@ mod stopping {
             }
         }
 
-        /// Every way to read. It allocates nothing, since the worker may have been stopped inside the allocator.
+        /// Every way to read. Allocates no memory, since the worker may have stopped inside of the allocator.
         fn read(&self) {
             let Some(Pair(one, other)) = self.task.newest() else { panic!("it is attached") };
             assert_eq!(one, other);
@@ -206,7 +206,7 @@ mod stopping {
             assert_eq!((self.owned.once(), self.owned.made().load(Ordering::Relaxed)), (Some(&3), 0));
         }
 
-        /// Looks at the host that the worker is attaching fields to.
+        /// Reads the host to which the worker is attaching fields.
         fn look(&self) {
             let next = self.next.load(Ordering::Relaxed);
             for task in self.fresh.iter().skip(next.saturating_sub(1)).take(3) {

@@ -36,7 +36,7 @@ fn duplicates(host: &str) -> u64 {
     report.iter().find(|row| row.host() == host && row.field() == "serial").unwrap().duplicates()
 }
 
-/// Attaches twice, and looks at everything that has to tell of it.
+/// Attaches twice, and checks every report of the refusal.
 fn is_refused_loudly(host: &str, attach: impl Fn(Vec<u8>) -> Result<(), AlreadyAttached<Vec<u8>>>) {
     capture::start();
     attach(vec![1]).unwrap();
@@ -82,7 +82,7 @@ fn a_second_attach_is_refused_loudly_on_a_raw_object() {
     let key = ptr::from_ref(&*object).cast();
     // SAFETY: the object outlives the field, and no reference to the value is kept.
     unsafe { SERIAL.attach(key, 1) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the object outlives the field, and a refusal returns no reference.
     let refused = unsafe { SERIAL.attach(key, 2) }.unwrap_err();
     assert_eq!(refused.to_string(), "shadow field `1100` is already attached to this `*const ()`");
     assert_eq!(refused.into_value(), 2);
@@ -91,7 +91,7 @@ fn a_second_attach_is_refused_loudly_on_a_raw_object() {
     let lines = capture::lines_with("`1100` of `*const ()`");
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].level, log::Level::Warn);
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { detach_object(key) }, 1);
 }
 
@@ -141,14 +141,14 @@ fn a_number_that_is_used_for_two_types_says_for_which() {
     let key = ptr::from_ref(&*object).cast();
     // SAFETY: the object outlives the field, and no reference to the value is kept.
     unsafe { SIZE.attach(key, 8) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the object outlives the field.
     let refused: TypeMismatch<&str> = unsafe { NAME.get_or_update(key, "eight") }.unwrap_err();
     assert_eq!(refused.to_string(), "raw id 1101 names `Id<u64>` in this process, not `UpdateId<&str>`");
     assert_eq!((refused.id(), refused.into_value()), (1101, "eight"));
-    // SAFETY: as above.
+    // SAFETY: the mismatch returns no reference.
     let refused = unsafe { WRONG.get(key) }.unwrap_err();
     assert_eq!(refused.to_string(), "raw id 1101 names `Id<u64>` in this process, not `Id<i64>`");
-    // SAFETY: as above.
+    // SAFETY: no reference to the value is kept.
     assert_eq!(unsafe { SIZE.detach(key) }.unwrap(), Some(8));
 }
 
@@ -162,13 +162,13 @@ fn every_error_is_an_error_whose_debug_says_what_its_display_does() {
     let key = ptr::without_provenance(8);
     // SAFETY: there is no object behind this address, and no reference to a value is kept.
     unsafe { SIZE.attach(key, 8) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the call fails, so no value is attached and no reference returned.
     let duplicate: AttachError<u64> = unsafe { SIZE.attach(key, 9) }.unwrap_err();
-    // SAFETY: as above.
+    // SAFETY: the call fails, so no value is attached and no reference returned.
     let mismatch: AttachError<i64> = unsafe { WRONG.attach(key, 9) }.unwrap_err();
-    // SAFETY: as above.
+    // SAFETY: the call fails, so no value is attached and no reference returned.
     let init: InitError<std::fmt::Error> = unsafe { WRONG.get_or_attach(key, || Ok(9)) }.unwrap_err();
-    // SAFETY: as above.
+    // SAFETY: the mismatch returns no reference.
     let get: TypeMismatch = unsafe { WRONG.get(key) }.unwrap_err();
     let order = Order::default();
     order.attach_serial(vec![1]).unwrap();
@@ -179,7 +179,7 @@ fn every_error_is_an_error_whose_debug_says_what_its_display_does() {
         assert_eq!(both, number > 0, "{words:?}");
     }
     assert!(words(&attached).iter().all(|words| words.contains("serial") && words.contains("Order")));
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { detach_object(key) }, 1);
 }
 

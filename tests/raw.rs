@@ -14,7 +14,7 @@ mod common;
 
 use common::{Census, Diary, Life, Noted, fewer, panic_of};
 
-/// An object that only has an address, and ends its fields before it goes.
+/// An object, used only for its address. The drop detaches the raw fields.
 struct Object(Box<u64>);
 
 impl Object {
@@ -33,16 +33,16 @@ impl Drop for Object {
     }
 }
 
-// What follows is safe, because in this file no reference to a value is kept beyond the object's next detach, and every
-// object detaches its fields before it goes.
+// An `Object` detaches its fields on drop, so every object outlives its fields. No test of this file keeps a reference
+// to a value over a detach of the field.
 
 fn get<V: Send + Sync + 'static>(id: Id<V>, object: &Object) -> Result<Option<&V>, TypeMismatch> {
-    // SAFETY: see above.
+    // SAFETY: no thread detaches the field while the reference is in use.
     unsafe { id.get(object.key()) }
 }
 
 fn attach<V: Send + Sync + 'static>(id: Id<V>, object: &Object, value: V) -> Result<&V, AttachError<V>> {
-    // SAFETY: see above.
+    // SAFETY: an `Object` outlives its fields, and no thread detaches the field while the reference is in use.
     unsafe { id.attach(object.key(), value) }
 }
 
@@ -51,12 +51,12 @@ fn get_or_attach<V: Send + Sync + 'static, E>(
     object: &Object,
     init: impl FnOnce() -> Result<V, E>,
 ) -> Result<&V, InitError<E>> {
-    // SAFETY: see above.
+    // SAFETY: an `Object` outlives its fields, and no thread detaches the field while the reference is in use.
     unsafe { id.get_or_attach(object.key(), init) }
 }
 
 fn detach<V: Send + Sync + 'static>(id: Id<V>, object: &Object) -> Result<Option<V>, TypeMismatch> {
-    // SAFETY: see above.
+    // SAFETY: no thread holds a reference to the value.
     unsafe { id.detach(object.key()) }
 }
 
@@ -65,12 +65,12 @@ fn update<V: Clone + Send + Sync + 'static>(
     object: &Object,
     value: V,
 ) -> Result<Option<V>, TypeMismatch<V>> {
-    // SAFETY: see above.
+    // SAFETY: an `Object` outlives its fields.
     unsafe { id.get_or_update(object.key(), value) }
 }
 
 fn newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>, object: &Object) -> Result<Option<V>, TypeMismatch> {
-    // SAFETY: see above.
+    // SAFETY: an `Object` outlives its fields, so the field at this address is a field of this object.
     unsafe { id.get(object.key()) }
 }
 
@@ -78,12 +78,12 @@ fn detach_newest<V: Clone + Send + Sync + 'static>(
     id: UpdateId<V>,
     object: &Object,
 ) -> Result<Option<V>, TypeMismatch> {
-    // SAFETY: see above.
+    // SAFETY: an `Object` outlives its fields, so the field at this address is a field of this object.
     unsafe { id.detach(object.key()) }
 }
 
 fn detach_object(object: &Object) -> usize {
-    // SAFETY: see above.
+    // SAFETY: no thread holds a reference to a value of the object.
     unsafe { raw::detach_object(object.key()) }
 }
 
@@ -198,16 +198,16 @@ fn nothing_looks_behind_an_address() {
     const MARK: Id<&str> = Id::new(108);
     let addresses = [0, 1, 7, usize::MAX].map(ptr::without_provenance::<()>);
     for address in addresses {
-        // SAFETY: there is no object that could go, and no reference to a value is kept.
+        // SAFETY: no object exists at these addresses, and no reference to a value is kept.
         unsafe { MARK.attach(address, "nowhere") }.unwrap();
     }
     for address in addresses {
-        // SAFETY: as above.
+        // SAFETY: no reference to the value is kept.
         assert_eq!(unsafe { MARK.detach(address) }.unwrap(), Some("nowhere"));
     }
 }
 
-/// Every use of `number`, which names `known`, as an `Id<V>` on `object`.
+/// Checks that every use of `number`, which names `known`, is refused as an `Id<V>` on `object`.
 fn is_refused_as_id<V: Clone + Debug + Send + Sync + 'static>(number: u64, known: &str, object: &Object, value: &V) {
     let id = Id::<V>::new(number);
     let wanted = format!("Id<{}>", std::any::type_name::<V>());
@@ -226,7 +226,7 @@ fn is_refused_as_id<V: Clone + Debug + Send + Sync + 'static>(number: u64, known
     assert_eq!(refused.unwrap_err().to_string(), expected);
 }
 
-/// Every use of `number`, which names `known`, as an `UpdateId<V>` on `object`.
+/// Checks that every use of `number`, which names `known`, is refused as an `UpdateId<V>` on `object`.
 fn is_refused_as_update_id<V: Clone + Debug + Send + Sync + 'static>(
     number: u64,
     known: &str,
@@ -375,10 +375,10 @@ fn one_field_of_all_objects_is_detached_at_once() {
     let count = unsafe { SIZE.detach_all(|object, value| assert!(seen.insert((object.addr(), value)))) };
     assert_eq!((count.unwrap(), seen), (HOSTS, expected(0).collect()));
     let mut seen = BTreeSet::new();
-    // SAFETY: as above.
+    // SAFETY: the objects are alive, so the fields of this id are fields of the objects.
     let count = unsafe { VERSION.detach_all(|object, value| assert!(seen.insert((object.addr(), value)))) };
     assert_eq!((count.unwrap(), seen), (HOSTS, expected(1000).collect()));
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { SIZE.detach_all(|_, _| ()) }.unwrap(), 0);
     for (number, object) in objects.iter().enumerate() {
         assert_eq!(get(SIZE, object).unwrap(), None);
@@ -490,7 +490,7 @@ fn values_that_are_updated_and_detached_in_a_race_come_out_once() {
             });
         }
         while running.load(Ordering::SeqCst) > 0 {
-            // SAFETY: no reference to a value is ever given out.
+            // SAFETY: the objects are alive, so the fields of this id are fields of the objects.
             unsafe { NEWEST.detach_all(|_, value| came_out.lock().unwrap().push(value)) }.unwrap();
         }
     });
@@ -524,44 +524,45 @@ fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
     assert_eq!(returned.into_iter().collect::<BTreeSet<_>>(), (0..3 * ROUNDS).collect());
 }
 
-/// Also those that share a slot of a table, or would, if one of them could be a key.
+/// Null and the greatest address cannot be keys of a table. The address before the greatest is the key for both.
 #[test]
 fn every_address_is_an_object_of_its_own() {
     const SIZE: Id<usize> = Id::new(132);
     const VERSION: UpdateId<usize> = UpdateId::new(133);
     let addresses = [0, 1, 8, usize::MAX / 2 + 1, usize::MAX - 1, usize::MAX];
     let key = |address: &usize| ptr::without_provenance::<()>(*address);
-    // SAFETY: there are no objects at these addresses, and no reference to a value is kept.
+    // SAFETY: no objects exist at these addresses, and the value is copied at once.
     let size = |at: &usize| unsafe { SIZE.get(key(at)) }.unwrap().copied();
-    // SAFETY: as above.
+    // SAFETY: no object exists at these addresses, so the fields have no earlier owner.
     let version = |at: &usize| unsafe { VERSION.get(key(at)) }.unwrap();
     let found = || addresses.each_ref().map(|at| (size(at), version(at)));
     for (number, at) in addresses.iter().enumerate() {
         for (other, found) in addresses.iter().zip(found()) {
             assert_eq!(found, if other < at { (Some(*other), Some(!other)) } else { (None, None) }, "{number}");
         }
-        // SAFETY: as above.
+        // SAFETY: no object exists at this address, and no reference to the value is kept.
         assert_eq!(unsafe { SIZE.attach(key(at), *at) }.unwrap(), at);
-        // SAFETY: as above.
+        // SAFETY: no object exists at this address, so no object ends before the field.
         assert_eq!(unsafe { VERSION.get_or_update(key(at), !at) }.unwrap(), None);
     }
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { raw::detach_object(key(&usize::MAX)) }, 2);
     assert_eq!((found()[0], found()[5]), ((Some(0), Some(!0)), (None, None)));
-    // SAFETY: as above.
+    // SAFETY: no object exists at this address, and no reference to the value is kept.
     unsafe { SIZE.attach(key(&usize::MAX), usize::MAX) }.unwrap();
     let mut seen = BTreeSet::new();
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     let count = unsafe { SIZE.detach_all(|at, value| assert!(at.addr() == value && seen.insert(value))) };
     assert_eq!((count.unwrap(), seen), (6, addresses.into_iter().collect()));
     for at in &addresses[..5] {
-        // SAFETY: as above.
+        // SAFETY: no object exists at this address, so the field has no earlier owner.
         assert_eq!(unsafe { VERSION.detach(key(at)) }.unwrap(), Some(!at));
     }
     assert_eq!(found(), [(None, None); 6]);
 }
 
-/// Values that say whose they are, of objects that come and go so fast that they have one another's places.
+/// Values that name their objects. The objects gain and lose fields so fast that they get one another's nodes and
+/// slots.
 #[test]
 fn a_value_that_is_found_is_that_of_its_object_whatever_comes_and_goes() {
     const NAMED: UpdateId<Box<[usize; 4]>> = UpdateId::new(134);

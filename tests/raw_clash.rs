@@ -7,11 +7,11 @@ use std::thread;
 
 use shadow_runtime::raw::{self, Id};
 
-/// Numbers of this test, one for each round.
+/// The first number of this test. Every round has a number of its own.
 const FIRST: u64 = 1_000_000;
 const ROUNDS: u64 = if cfg!(miri) { 20 } else { 60_000 };
 
-/// Says whether it is alive.
+/// A value that shows whether it is alive.
 struct Checked(u64);
 
 impl Drop for Checked {
@@ -30,8 +30,8 @@ fn a_detach_by_another_type_leaves_the_value_alone_while_the_number_is_named() {
         scope.spawn(|| {
             for number in FIRST..FIRST + ROUNDS {
                 start.wait();
-                // It looks at the whole table, so the number is named meanwhile now and then. A mismatch, or nothing.
-                // SAFETY: nobody holds a reference to a value of this type.
+                // The first attach may name the number during the call. The result is a mismatch, or no value.
+                // SAFETY: no thread holds a reference to a value of this type.
                 let detached = unsafe { Id::<String>::new(number).detach_all(|_, _| ()) }.unwrap_or(0);
                 clashes.fetch_add(detached, Ordering::Relaxed);
                 end.wait();
@@ -41,11 +41,11 @@ fn a_detach_by_another_type_leaves_the_value_alone_while_the_number_is_named() {
         let (mut intact, mut detached) = (0, 0);
         for number in FIRST..FIRST + ROUNDS {
             start.wait();
-            // SAFETY: the value is detached below, when the reference is not used any more.
+            // SAFETY: the object outlives the value, and the detach below comes after the last use of the reference.
             let value = unsafe { Id::<Checked>::new(number).attach(key, Checked(number)) }.unwrap();
             end.wait();
             intact += u64::from(value.0 == number);
-            // SAFETY: the reference is not used any more.
+            // SAFETY: the reference is no longer in use.
             detached += unsafe { raw::detach_object(key) } as u64;
         }
         assert_eq!((intact, detached), (ROUNDS, ROUNDS));

@@ -189,7 +189,7 @@ fn every_kind_of_host_is_counted() {
         assert_eq!(OfStatic::attach_mark(fixed, 1).is_err(), refused);
         // SAFETY: the object is a static, and no reference to the value is kept.
         assert_eq!(unsafe { RAW.attach(object, 1) }.is_err(), refused);
-        // SAFETY: as above.
+        // SAFETY: the object is a static.
         assert!(unsafe { RAW_UPDATE.get_or_update(object, 1) }.is_ok());
     }
     let hosts = ["Shadowed<u16>", "Arc<u16>", "&'static u16"];
@@ -197,7 +197,7 @@ fn every_kind_of_host_is_counted() {
     assert_eq!((counts("*const ()", "400"), counts("*const ()", "401")), ([1, 1, 0, 0, 1], [1, 1, 0, 1, 0]));
     drop((owned, shared));
     registry().sweep();
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { raw::detach_object(object) }, 2);
     assert_eq!(hosts.map(|host| counts(host, "mark")), [[0, 1, 1, 0, 1], [0, 1, 1, 0, 1], [1, 1, 0, 0, 1]]);
     assert_eq!((counts("*const ()", "400"), counts("*const ()", "401")), ([0, 1, 1, 0, 1], [0, 1, 1, 1, 0]));
@@ -294,9 +294,9 @@ fn a_row_says_in_which_line_the_field_is_declared() {
     let lines = [DERIVED + 2, DERIVED + 6, IN_BLOCKS + 3, IN_BLOCKS + 7, BY_MACRO];
     assert_eq!(places.map(std::panic::Location::line), lines);
     let object = ptr::from_ref(&host).cast();
-    // SAFETY: the object is still there, and no reference to the value is kept.
+    // SAFETY: the object outlives the field, and no reference to the value is kept.
     unsafe { PLACED.attach(object, 1) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     unsafe { raw::detach_object(object) };
     let place = row("*const ()", "402").declared_at();
     assert_eq!((place.file(), place.line()), (file!(), OF_RAW));
@@ -331,7 +331,7 @@ fn the_table_has_a_line_for_each_field_and_fits_120_columns() {
         ["host", "field", "value", "policy", "live", "attached", "detached", "updates", "refused", "declared at"];
     assert_eq!(header, columns);
 
-    // Numbers and policies are never cut; names are, and say so, and so are places, at their start.
+    // Numbers and policies are never cut. Names are cut at the end, places at the start, and both show the cut.
     let of_host: Vec<&&str> = lines.iter().filter(|line| line.starts_with("AHostW")).collect();
     assert_eq!(of_host.len(), 3, "{table}");
     let replaced = of_host.iter().find(|line| line.contains(&format!(" {UPDATES} "))).unwrap();
@@ -407,11 +407,11 @@ fn the_warning_of_a_raw_field_names_its_number_and_both_places() {
     capture::start();
     let object = Box::new(0_u8);
     let key = ptr::from_ref(&*object).cast();
-    // SAFETY: the object is still there, and no reference to the value is kept.
+    // SAFETY: the object outlives the field, and no reference to the value is kept.
     let (first, attached) = (line!(), unsafe { NUMBERED.attach(key, 1) }.is_ok());
-    // SAFETY: as above.
+    // SAFETY: the object outlives the field, and the refusal returns no reference.
     let (second, refused) = (line!(), unsafe { NUMBERED.attach(key, 2) }.is_err());
-    // SAFETY: as above.
+    // SAFETY: no reference to a value is kept.
     unsafe { raw::detach_object(key) };
     assert!(attached && refused);
     let lines = capture::lines_with("`403`");

@@ -11,9 +11,10 @@ mod common;
 
 use common::{fewer, never_hangs};
 
-/// An allocator that counts its allocations as refused attaches, in threads that have asked for it. The first few also
-/// attach a field that nobody has attached before, which takes the registry's lock. In threads that have asked for
-/// that, it updates a field at every allocation, and wherever something is freed, but not inside of such an update.
+/// An allocator with fields. On a thread with `WATCHED`, every allocation is counted as a refused attach. The first
+/// allocations also attach a field that no thread has attached before, which takes the registry's lock. On a thread
+/// with `UPDATES` or `READS`, every allocation and deallocation updates or reads a field, except inside of such an
+/// update or read.
 struct Instrumented;
 
 #[global_allocator]
@@ -37,7 +38,7 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static UPDATES: Cell<bool> = const { Cell::new(false) };
     static READS: Cell<bool> = const { Cell::new(false) };
-    /// What is allocated, by this thread, less what it has freed.
+    /// The bytes allocated by this thread, minus the bytes freed by this thread.
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -55,7 +56,7 @@ fn read() {
     }
 }
 
-// SAFETY: everything is handed on to the system's allocator.
+// SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Instrumented {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if WATCHED.get() {
@@ -73,7 +74,7 @@ unsafe impl GlobalAlloc for Instrumented {
         BYTES.set(BYTES.get().wrapping_add(layout.size()));
         update(layout.size());
         read();
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: `GlobalAlloc::alloc` requires a layout with a non-zero size, and so does `System`.
         unsafe { System.alloc(layout) }
     }
 
@@ -81,7 +82,7 @@ unsafe impl GlobalAlloc for Instrumented {
         BYTES.set(BYTES.get().wrapping_sub(layout.size()));
         update(layout.size());
         read();
-        // SAFETY: the caller keeps to the same contract.
+        // SAFETY: every block of this allocator comes from `System`, and the caller passes the block's layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -104,10 +105,10 @@ fn an_allocator_may_count_while_counters_and_reports_are_made() {
         ALLOCATIONS.get()
     };
     HEAP.attach_allocation(1).unwrap();
-    // The first makes its counters in the middle of the attach; it meets two fields that nobody has attached before.
+    // A thread allocates its counters during the attach. The first thread also enters two new fields into the registry.
     let threads = never_hangs(|| [(); 4].map(|()| thread::spawn(watched)).map(|thread| thread.join().unwrap()));
     assert!(threads.iter().all(|&allocations| allocations > 0));
-    // This one makes its counters in the middle of a report, which takes the registry's lock.
+    // This thread allocates its counters during a report, which holds the registry's lock.
     let reporting = || {
         WATCHED.set(true);
         let report = registry().report();
@@ -150,8 +151,8 @@ fn an_allocator_may_update_small_values_where_others_are_replaced() {
     }
 }
 
-/// The first read of a thread takes a slot, which allocates, and has the thread give the slot back, which may allocate,
-/// too.
+/// The first read of a thread takes a slot, which allocates. The thread also registers a destructor, which gives the
+/// slot back, and the registration may allocate, too.
 #[test]
 fn an_allocator_may_read_where_others_read() {
     #[derive(Shadow, Default)]

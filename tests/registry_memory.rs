@@ -39,7 +39,7 @@ fn update(field: u64) {
     assert!(unsafe { id.get_or_update(ptr::from_ref(&OBJECT).cast(), field) }.is_ok());
 }
 
-/// Runs `count` threads at one time; each thread updates the fields.
+/// Runs `count` threads at one time. Every thread updates the fields.
 fn threads(count: usize, fields: impl Fn() -> Vec<u64> + Clone + Send + 'static) {
     let all_have_counted = Arc::new(Barrier::new(count));
     let threads = (0..count).map(|_| {
@@ -59,7 +59,7 @@ fn lengths() -> impl DoubleEndedIterator<Item = u64> {
     (4..=12).map(|power| (1_u64 << power) - 1)
 }
 
-/// Attaches all fields, runs `order`, and returns the bytes that stay allocated. Checks the sum of all counts.
+/// Attaches the fields, runs `order`, and returns the bytes that stay allocated. Checks the sum of the counts.
 fn kept(order: impl FnOnce()) -> isize {
     for field in 0..FIELDS {
         update(field);
@@ -67,7 +67,7 @@ fn kept(order: impl FnOnce()) -> isize {
     let before = bytes_of_all_threads();
     order();
     let kept = bytes_of_all_threads() - before;
-    // The first of each field was an attach.
+    // The first update of a field is an attach.
     let counted = registry().report().iter().map(|row| row.attached() + row.updates()).sum::<u64>();
     assert_eq!(counted, UPDATES.load(Ordering::Relaxed), "no count is lost when a thread ends");
     kept

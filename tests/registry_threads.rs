@@ -37,24 +37,24 @@ fn numbers(row: &Row) -> [u64; 5] {
     [row.live(), row.attached(), row.detached(), row.updates(), row.duplicates()]
 }
 
-/// Of the ids of two tests, all with eight digits.
+/// The first ids of two tests. The ids have eight digits.
 const FIRST_SCOPED: u64 = 10_000_000;
 const FIRST_OF_MANY: u64 = 20_000_000;
 
-/// Attaches values with ids that are made at run time, in place of as many declarations, and replaces each.
+/// Attaches values by ids made at run time, in place of as many declarations, and replaces every value.
 fn use_ids(numbers: impl Iterator<Item = u64>, object: &u8) {
     let object = ptr::from_ref(object).cast();
     for number in numbers {
         let id = raw::UpdateId::new(number);
-        // SAFETY: the object is there until all is detached from it, and no reference to a value is kept.
+        // SAFETY: the object outlives its fields, which `detach_ids` detaches.
         assert_eq!(unsafe { id.get_or_update(object, 1_u8) }.unwrap(), None);
-        // SAFETY: as above.
+        // SAFETY: the object outlives its fields, which `detach_ids` detaches.
         assert_eq!(unsafe { id.get_or_update(object, 2) }.unwrap(), Some(1));
     }
 }
 
 fn detach_ids(object: &u8) -> usize {
-    // SAFETY: the object is there, and nobody holds a reference to a value of it.
+    // SAFETY: an `UpdateId` returns no references, so no thread holds a reference to a value.
     unsafe { raw::detach_object(ptr::from_ref(object).cast()) }
 }
 
@@ -127,8 +127,8 @@ fn counts_of_joined_threads_are_exact() {
     }
 }
 
-/// The threads of a scope may still be ending when the scope has ended: they may be giving back the counters of all
-/// these fields just then.
+/// At the end of a scope, threads of the scope may still be ending, and may just be giving back the counters of the
+/// fields.
 #[test]
 fn a_report_right_after_a_scope_is_exact() {
     const FIELDS: u64 = fewer(1000, 5);
@@ -159,7 +159,7 @@ struct Local {
     shadow: ShadowFields,
 }
 
-/// Attaches a field that nothing else attaches, at the very end of a thread.
+/// Attaches a field at the end of a thread. No other code attaches the field.
 #[derive(Shadow, Default)]
 #[shadow_field(attach last_words: u32)]
 struct Late {
@@ -183,8 +183,8 @@ fn what_the_destructors_of_thread_locals_do_is_counted() {
     let _alone = alone();
     for round in 1..=fewer(20, 2) {
         thread::spawn(|| {
-            // Two of them are set up before this thread counts for the first time, and two after: whichever way the
-            // destructors are ordered, some run before the counts are given back, and some when they are gone.
+            // The thread makes two thread-locals before its first count, and two after. In any order of the
+            // destructors, some destructors run before the thread gives back its counters, and some after.
             EARLY.with_borrow(Vec::len);
             FIRST.with(|_| ());
             let hosts = [(); 6].map(|()| Local::default());
@@ -257,7 +257,7 @@ fn thousands_of_fields_are_counted() {
     let objects = [0_u8; 3];
     thread::scope(|scope| {
         let [up, down, both] = &objects;
-        // Upwards, a thread needs longer and longer counters; downwards, the longest at once.
+        // In rising order, a thread needs longer and longer counters; in falling order, the longest counters at once.
         scope.spawn(|| use_ids(FIRST_OF_MANY..END, up));
         scope.spawn(|| use_ids((FIRST_OF_MANY..END).rev(), down));
         scope.spawn(|| use_ids((0..FIELDS / 2).flat_map(|step| [FIRST_OF_MANY + step, END - 1 - step]), both));

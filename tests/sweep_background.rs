@@ -19,7 +19,7 @@ use common::spy::{Notes, Spy};
 use common::tally::alone;
 use common::{AtEnd, child, fewer, never_hangs, sized};
 
-/// So often that no test has to wait long.
+/// A short interval, so that tests wait only briefly.
 const OFTEN: Duration = Duration::from_millis(2);
 
 shadow! {
@@ -41,7 +41,7 @@ struct Embedding {
     shadow: ShadowFields,
 }
 
-/// Asks a host for a field when it is dropped.
+/// Requests a field of a host on drop.
 struct Asks(Weak<u32>);
 
 impl Drop for Asks {
@@ -52,13 +52,13 @@ impl Drop for Asks {
     }
 }
 
-/// Holds the next host of a list.
+/// Owns the next host of a list.
 struct Next(
     #[expect(dead_code, reason = "it is held")] Option<Arc<u32>>,
     #[expect(dead_code, reason = "it counts")] Spy,
 );
 
-/// Panics when it is dropped.
+/// Panics on drop.
 struct Throws;
 
 impl Drop for Throws {
@@ -67,7 +67,7 @@ impl Drop for Throws {
     }
 }
 
-/// Waits until it may go on when it is dropped.
+/// Waits on drop until the test opens the door.
 struct Waits(Arc<(Mutex<[bool; 2]>, Condvar)>);
 
 impl Drop for Waits {
@@ -84,14 +84,14 @@ fn begin(interval: Duration) -> BackgroundSweep {
     registry().sweep_in_background(interval).unwrap()
 }
 
-/// Attaches to so many hosts, each of which is gone before the next.
+/// Attaches to `hosts` hosts. Every host dies before the next attach.
 fn pass_by(notes: &Notes, hosts: usize) {
     for _ in 0..hosts {
         assert!(Arc::new(0_u16).attach_spy(notes.spy()).is_ok());
     }
 }
 
-/// Waits until something holds.
+/// Waits until `holds` returns `true`.
 fn wait_until(holds: impl Fn() -> bool) {
     never_hangs(|| {
         while !holds() {
@@ -104,7 +104,7 @@ fn wait_for_all(notes: &Notes) {
     wait_until(|| notes.runs() == notes.made());
 }
 
-/// Attaches sweep: what is dead is dropped after a few attaches, in this thread.
+/// Checks that attaches sweep: destructors run on this thread, a few attaches after the death of the host.
 fn assert_attaches_sweep() {
     let notes = Notes::default();
     pass_by(&notes, sized(10_000));
@@ -112,7 +112,7 @@ fn assert_attaches_sweep() {
     assert!(notes.all_here());
 }
 
-/// The same, a little later: a destructor in the background is dropping the guard.
+/// As [`assert_attaches_sweep`], after a wait: a destructor in the background may still be dropping the guard.
 fn wait_until_attaches_sweep() {
     wait_until(|| {
         let notes = Notes::default();
@@ -158,7 +158,7 @@ fn all_run_in_one_other_thread() {
     assert_attaches_sweep();
 }
 
-/// Nobody attaches meanwhile, and nobody sweeps.
+/// No thread attaches or sweeps meanwhile.
 #[test]
 fn what_dies_is_dropped_though_nobody_attaches() {
     let _alone = alone();
@@ -169,7 +169,7 @@ fn what_dies_is_dropped_though_nobody_attaches() {
         for host in &all {
             assert!(host.attach_spy(notes.spy()).is_ok());
         }
-        // Longer than the interval: it must still look when these die.
+        // Longer than the interval: the background thread must still look when the hosts die.
         thread::sleep(3 * OFTEN);
         assert_eq!(notes.runs() + hosts, notes.made());
         drop(all);
@@ -212,13 +212,13 @@ thread_local! {
     static ENDING: Ending = const { Ending(Cell::new(None)) };
 }
 
-/// Says when its thread ends.
+/// Sets a flag at the end of the thread.
 struct Ending(Cell<Option<&'static AtomicBool>>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
         if let Some(ended) = self.0.get() {
-            // So that the one that does not wait for it is found out.
+            // The delay detects a drop of the guard that does not wait for the thread.
             thread::sleep(Duration::from_millis(20));
             ended.store(true, Ordering::SeqCst);
         }
@@ -236,7 +236,7 @@ fn the_thread_has_ended_when_the_guard_is_gone() {
         let ending = |_: &Notes| ENDING.with(|ending| ending.0.set(Some(&ENDED)));
         assert!(host.attach_spy(notes.spy_that(ending)).is_ok());
         drop(host);
-        // What is dead when it begins it drops at once.
+        // The background thread begins with a sweep, which drops the dead host.
         let guard = begin(interval);
         if interval == OFTEN {
             wait_for_all(&notes);
@@ -310,7 +310,7 @@ fn a_guard_may_be_dropped_by_a_destructor_that_runs_in_the_background() {
     }
 }
 
-/// A guard that `sweep` drops here, while its thread waits.
+/// `sweep` drops the guard on this thread, while the guard's thread waits.
 #[test]
 fn a_guard_may_be_dropped_by_a_destructor_that_sweep_runs() {
     let _alone = alone();
@@ -319,7 +319,7 @@ fn a_guard_may_be_dropped_by_a_destructor_that_sweep_runs() {
     assert!(host.attach_guard(Mutex::new(Some(guard))).is_ok());
     drop(host);
     never_hangs(|| registry().sweep());
-    // The thread may have found it first, and be about to drop it.
+    // The guard's thread may have found the host first, and may be about to drop the guard.
     wait_until_attaches_sweep();
 }
 
@@ -340,13 +340,14 @@ fn any_interval_will_do() {
         assert!(!notes.threads().contains(&thread::current().id()));
         registry().sweep();
         assert_eq!(notes.runs(), notes.made());
-        // `sweep` has run them here.
+        // `sweep` has run destructors on this thread.
         notes.forget_threads();
     }
     assert_attaches_sweep();
 }
 
-/// The first pass of a guard's thread may be before anything is dead, so it must not sleep for the longer interval.
+/// The thread of the longer interval may sleep after its first pass, before any host is dead. The thread of the shorter
+/// interval must find the dead hosts.
 #[test]
 fn of_two_guards_the_shorter_interval_holds() {
     let _alone = alone();
@@ -394,7 +395,7 @@ fn guards_may_come_and_go_in_several_threads() {
     assert_attaches_sweep();
 }
 
-/// So many hosts that destructors may attach to yet.
+/// The number of hosts to which destructors may still attach.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 
 fn attach_two(notes: &Notes) {
@@ -418,8 +419,8 @@ fn an_attach_in_a_destructor_in_the_background_runs_none_either() {
     assert_eq!((notes.deepest(), notes.threads().len()), (1, 1));
 }
 
-/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of
-/// strangers.
+/// If an attach of the worker ran the destructors of strangers, the worker would wait for the initialiser, and the
+/// initialiser for the worker.
 #[test]
 fn an_initialiser_may_wait_for_threads_that_attach() {
     let _alone = alone();
@@ -444,7 +445,7 @@ fn an_initialiser_may_wait_for_threads_that_attach() {
             });
         });
         assert_eq!(host.peek_slot(), Some(&7));
-        // Those that have waited for the initialiser go on.
+        // Destructors that have waited for the initialiser go on.
         wait_for_all(&notes);
     }
 }
@@ -491,7 +492,7 @@ fn a_panic_in_the_background_is_logged_with_the_type_of_the_host_and_the_thread_
     assert_attaches_sweep();
 }
 
-/// As in a server that keeps the guard as long as it runs.
+/// As in a server that keeps the guard until the end of the process.
 #[test]
 #[cfg_attr(miri, ignore = "it runs a process")]
 fn a_guard_that_is_forgotten_does_not_keep_the_process() {

@@ -28,13 +28,13 @@ static COUNTING: Counting = Counting;
 /// A host of a list.
 type Element = u64;
 
-/// Holds the next host of a list.
+/// Owns the next host of a list.
 struct Next(
     #[expect(dead_code, reason = "it is held")] Option<Arc<Element>>,
     #[expect(dead_code, reason = "it counts")] Body,
 );
 
-/// Works off so many items when it is dropped: attaches of `item` to hosts that are gone at once.
+/// On drop, works off `items` items. An item attaches to hosts that die at once.
 struct Work {
     items: usize,
     tally: Tally,
@@ -51,7 +51,7 @@ impl Drop for Work {
     }
 }
 
-/// Attaches three hosts when it is cloned.
+/// Attaches to three hosts on clone.
 struct Cloned(Tally);
 
 impl Clone for Cloned {
@@ -73,7 +73,7 @@ shadow! {
     trait DeeperFields for Arc<u16> { attach deeper: (Work, Body); }
 }
 
-/// The fields that `OuterFields` has, of a host that embeds them.
+/// Has fields as `OuterFields`, embedded in the host.
 #[derive(Shadow, Default)]
 #[shadow_field(get_or_attach slot: u32)]
 #[shadow_field(get_or_update newest: u32)]
@@ -88,7 +88,7 @@ fn attach<T: ?Sized + Send + Sync + 'static>(tally: &Tally, host: Arc<T>, bytes:
     held
 }
 
-/// Attaches to so many hosts, each of which is gone before the next.
+/// Attaches to `hosts` hosts. Every host dies before the next attach.
 fn pass_by(tally: &Tally, hosts: usize) {
     for _ in 0..hosts {
         attach(tally, Arc::new(0_u64), 0);
@@ -133,8 +133,8 @@ fn hosts_that_die_in_the_order_of_their_attaches() {
     }
 }
 
-/// Builds so many lists, one host of each in turn, and drops them. Front to back, a host is attached to before the next
-/// of its list.
+/// Builds `lists` lists, one host of each list in turn, and drops the lists. With `front_to_back`, the attach to a host
+/// comes before the attach to the next host of the list.
 fn build_lists(tally: &Tally, lists: usize, length: usize, front_to_back: bool) {
     let mut first: Vec<Option<Arc<Element>>> = vec![None; lists];
     let step = |list: &mut Option<Arc<Element>>, host: Arc<Element>, next: Option<Arc<Element>>| {
@@ -195,8 +195,8 @@ fn a_hundred_lists_that_are_built_at_a_time() {
     }
 }
 
-/// Each version holds the next. A reader that is slow once has a version whose later ones are alive for so long, and
-/// then all dead at once.
+/// Every version owns the next version. A slow reader keeps one version, and so the later versions, alive for `slow`
+/// updates. Then the kept versions die at once.
 #[test]
 fn a_chain_of_versions_with_one_slow_reader() {
     const READ: usize = fewer(100, 4);
@@ -268,12 +268,12 @@ enum End {
     Succeeds,
 }
 
-/// In a thread of its own, an initialiser that attaches three bodies of 10 kB.
+/// Runs an initialiser on a new thread. The initialiser attaches three bodies of 10 kB.
 fn request(tally: &Tally, end: End) {
     let initialise = || {
         let three: [_; 3] = array::from_fn(|_| attach(tally, Arc::new(0_u64), 10_000));
         match end {
-            // Not by `panic!`, which would print each.
+            // `panic!` would print a message for every request.
             End::Panics => resume_unwind(Box::new(())),
             End::Fails => Err(()),
             End::Succeeds => {
@@ -306,7 +306,7 @@ fn a_thread_for_each_request_however_its_initialiser_ends() {
     }
 }
 
-/// The same in one thread that does nothing else.
+/// All attaches of the thread are inside of initialisers.
 #[test]
 fn attaches_in_initialisers_only() {
     let _alone = alone();
@@ -391,7 +391,7 @@ fn attaches_in_clones_only() {
     tally.assert_bounded("attaches in clones of an `Arc`'s value", 1, 0);
 }
 
-/// A host that is dead, and has a destructor that attaches.
+/// Leaves a dead host behind, with a destructor that attaches. Returns the number of runs of the destructor.
 fn leave_work(items: usize, tally: &Tally, item: fn(&Tally)) -> Arc<AtomicUsize> {
     let runs = Arc::new(AtomicUsize::new(0));
     let host = Arc::new(0_u32);
@@ -399,7 +399,7 @@ fn leave_work(items: usize, tally: &Tally, item: fn(&Tally)) -> Arc<AtomicUsize>
     runs
 }
 
-/// Attaches in the caller until the destructor of [`leave_work`] has run, or sweeps.
+/// Attaches until the destructor of [`leave_work`] has run, or sweeps.
 fn have_it_run(runs: &AtomicUsize, by_attaches: bool) {
     if by_attaches {
         let tally = Tally::new();
@@ -431,7 +431,7 @@ fn attaches_in_a_destructor_that_sweep_runs() {
     tally.assert_bounded("a queue that a destructor works off in `sweep`", 1, 0);
 }
 
-/// One of whose destructors attaches two others.
+/// Leaves a dead host behind, with a destructor that attaches to two hosts.
 fn item_that_attaches(tally: &Tally) {
     let host = tally.hold(Arc::new(0_u16));
     let work = Work { items: 2, tally: tally.clone(), item: small, runs: Arc::default() };
@@ -449,7 +449,7 @@ fn attaches_in_destructors_of_hosts_that_a_destructor_attached() {
     }
 }
 
-/// Attaches in initialisers that a destructor runs.
+/// Attaches inside of an initialiser.
 fn item_in_an_initialiser(tally: &Tally) {
     Embedding::default().get_or_attach_slot(|| {
         pass_by(tally, 1);
@@ -468,7 +468,7 @@ fn attaches_in_initialisers_of_a_destructor() {
     }
 }
 
-/// The fastest does a thousand attaches while the slowest does one.
+/// The fastest thread makes a thousand attaches while the slowest thread makes one.
 #[test]
 fn threads_of_different_rates() {
     let _alone = alone();
@@ -509,8 +509,7 @@ fn threads_of_different_rates() {
     tally.assert_bounded("threads of different rates", 4, 0);
 }
 
-/// Two at a time, of 1 to 300 attaches; of the hosts, some die in the thread, others later, in the one that has started
-/// it.
+/// Two threads at a time make 1 to 300 attaches. Some hosts die on their thread; the main thread drops the rest later.
 #[test]
 fn threads_that_end_in_the_middle() {
     const LEFT: usize = fewer(200, 3);
@@ -544,7 +543,7 @@ thread_local! {
     static LAST: RefCell<Option<Work>> = const { RefCell::new(None) };
 }
 
-/// By then the thread-locals of the library are gone, since they were made later.
+/// The destructor runs after the destructors of the library's thread-locals, which a thread makes later than `LAST`.
 #[test]
 fn attaches_in_destructors_of_thread_locals() {
     let _alone = alone();
@@ -557,7 +556,7 @@ fn attaches_in_destructors_of_thread_locals() {
                 LAST.set(Some(work));
                 pass_by(&tally, 1);
             });
-            // Joined, since a scope does not wait for the destructors of thread-locals.
+            // A scope does not wait for the destructors of thread-locals; `join` does.
             ends.join().unwrap();
         });
     }
@@ -587,7 +586,7 @@ fn unsized_hosts() {
     tally.assert_bounded("unsized hosts", 1, 0);
 }
 
-/// Lists as of [`build_lists`], of hosts that are known as two unsized types in turn.
+/// Lists as in [`build_lists`], of hosts of two unsized types in turn.
 #[test]
 fn lists_of_unsized_hosts() {
     #[expect(dead_code, reason = "they are held")]
@@ -616,7 +615,7 @@ fn lists_of_unsized_hosts() {
     tally.assert_bounded("lists of unsized hosts", 1, 0);
 }
 
-/// A host that is kept as what it is.
+/// A held host of any type. The attach sees the exact type.
 type Any = Held<dyn Send + Sync>;
 
 fn any<T: Send + Sync + 'static>(tally: &Tally, value: T) -> Any {
@@ -639,7 +638,7 @@ fn array<const N: usize>(tally: &Tally) -> Any {
     any(tally, [0_u8; N])
 }
 
-/// Functions that attach to arrays of ten lengths each, from those given.
+/// Functions that attach to arrays, of ten consecutive lengths from every `$from`.
 macro_rules! arrays_of {
     ($($from:literal)*) => {
         [$(
@@ -650,7 +649,8 @@ macro_rules! arrays_of {
     };
 }
 
-/// So many hosts, each of another type than the one before, die in random order; then in the order of their attaches.
+/// Attaches to hosts of different types in turn, and keeps `live` hosts alive. The hosts die in random order, and then
+/// in the order of their attaches.
 fn mix(what: &str, kinds: &[fn(&Tally) -> Any]) {
     let live = fewer(sized(5000), 3);
     for in_order in [false, true] {

@@ -27,7 +27,7 @@ struct Embedding {
     shadow: ShadowFields,
 }
 
-/// Asks a host for a field when it is dropped.
+/// Requests a field of a host on drop.
 struct Asks(Weak<u32>);
 
 impl Drop for Asks {
@@ -38,7 +38,7 @@ impl Drop for Asks {
     }
 }
 
-/// Panics when it is dropped.
+/// Panics on drop.
 struct Throws;
 
 impl Drop for Throws {
@@ -47,14 +47,14 @@ impl Drop for Throws {
     }
 }
 
-/// Attaches to so many hosts, each of which is gone before the next.
+/// Attaches to `hosts` hosts. Every host dies before the next attach.
 fn pass_by(notes: &Notes, hosts: usize) {
     for _ in 0..hosts {
         assert!(Arc::new(0_u16).attach_spy(notes.spy()).is_ok());
     }
 }
 
-/// Attaches wherever a program can.
+/// Attaches in every place where a program can attach.
 fn attach_everywhere(notes: &Notes) {
     let many = sized(3000);
     pass_by(notes, many);
@@ -77,11 +77,11 @@ fn attach_everywhere(notes: &Notes) {
             scope.spawn(|| pass_by(notes, many));
         }
     });
-    // After all of these.
+    // Outside of closures and initialisers, where deferred sweeps would run.
     pass_by(notes, fewer(100, 3));
 }
 
-/// Attaches sweep: what is dead is dropped after a few attaches.
+/// Checks that attaches sweep: destructors run a few attaches after the death of the host.
 fn assert_attaches_sweep() {
     let notes = Notes::default();
     pass_by(&notes, sized(10_000));
@@ -179,7 +179,7 @@ fn each_thread_may_have_a_guard() {
     assert_attaches_sweep();
 }
 
-/// So many hosts that destructors may attach to yet.
+/// The number of hosts to which destructors may still attach.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 
 fn attach_two(notes: &Notes) {
@@ -213,8 +213,8 @@ fn sweep_raises_what_a_destructor_does() {
     assert_eq!(registry().sweep(), 0, "all the others have run");
 }
 
-/// The worker would wait for the initialiser, which waits for the worker, if its attaches ran the destructors of
-/// strangers.
+/// If an attach of the worker ran the destructors of strangers, the worker would wait for the initialiser, and the
+/// initialiser for the worker.
 #[test]
 fn an_initialiser_may_wait_for_threads_that_attach() {
     let _alone = alone();
@@ -239,7 +239,7 @@ fn an_initialiser_may_wait_for_threads_that_attach() {
     registry().sweep();
 }
 
-/// A guard that goes while its thread unwinds is gone as any.
+/// A drop of the guard by unwinding counts as any drop.
 #[test]
 fn a_guard_is_gone_when_its_thread_unwinds() {
     let _alone = alone();

@@ -21,16 +21,16 @@ use common::{AtEnd, fewer, never_hangs, sized};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A host that others hold.
+/// A host of a graph.
 type Vertex = u64;
 
-/// Holds other hosts.
+/// The outgoing edges of a host: owns the targets.
 struct Edges(
     #[expect(dead_code, reason = "they are held")] Vec<Arc<Vertex>>,
     #[expect(dead_code, reason = "it counts")] Body,
 );
 
-/// Calls a function when it is dropped.
+/// Calls a function on drop.
 struct Calls(Box<dyn Fn() + Send + Sync>, #[expect(dead_code, reason = "it counts")] Body);
 
 impl Drop for Calls {
@@ -48,7 +48,7 @@ fn signed(count: usize) -> isize {
     isize::try_from(count).unwrap()
 }
 
-/// Attaches to a host, and counts it as alive.
+/// Attaches edges to a host, and counts the host as alive.
 fn vertex(tally: &Tally, host: &Arc<Vertex>, edges: Vec<Arc<Vertex>>) {
     tally.take_on(1);
     assert!(host.attach_edges(Edges(edges, tally.body(0))).is_ok());
@@ -60,13 +60,14 @@ fn attach(tally: &Tally) -> Held<u8> {
     held
 }
 
-/// A host that is dead, whose destructor calls `call`.
+/// Leaves a dead host behind, with a destructor that calls `call`.
 fn leave(tally: &Tally, call: impl Fn() + Send + Sync + 'static) {
     let host = tally.hold(Arc::new(0));
     assert!(host.host.attach_calls(Calls(Box::new(call), tally.body(0))).is_ok());
 }
 
-/// Lets all hosts of a graph go, with the last `Arc`s of it that the test has, and sweeps: all must go at once.
+/// Drops `roots`, the last `Arc`s of a graph that the test holds, and sweeps. One sweep must end all hosts of the
+/// graph.
 fn all_go<R>(tally: &Tally, hosts: usize, roots: R) {
     assert_eq!(tally.live(), signed(hosts));
     assert_eq!(registry().sweep(), 0, "all are alive");
@@ -108,12 +109,12 @@ fn it_drops_a_long_chain_that_was_built_front_to_back() {
     all_go(&tally, length, first);
 }
 
-/// Of hosts that are next to one another in the chain, one is of this thread and one of another.
+/// Two threads extend the chain in turn, by `at_a_time` hosts.
 #[test]
 fn it_drops_a_long_chain_that_two_threads_built_in_turn() {
     let _alone = alone();
     let (tally, length) = (Tally::new(), 2 * sized(fewer(20_000, 8000)));
-    // As many at a time as is likely to differ from any power of two that the sweep takes at a time.
+    // Lengths of runs. 3 and 100 do not divide the number of looks that a sweep makes under one lock.
     let at_a_time = [1, 3, 100];
     for at_a_time in at_a_time {
         let tally = tally.clone();
@@ -156,7 +157,7 @@ fn it_drops_trees() {
     let _alone = alone();
     for (arity, hosts) in [(2, 32_767), (3, 29_524), (100, 10_101)] {
         let (tally, hosts) = (Tally::new(), fewer(hosts, 8));
-        // From the leaves to the root.
+        // Attaches from the leaves to the root.
         let mut roots: VecDeque<Arc<Vertex>> = VecDeque::new();
         let all: Vec<Arc<Vertex>> = (0..hosts).map(|_| Arc::new(0)).collect();
         for number in (0..hosts).rev() {
@@ -167,7 +168,7 @@ fn it_drops_trees() {
         drop(all);
         all_go(&tally, hosts, roots);
 
-        // From the root to the leaves.
+        // Attaches from the root to the leaves.
         let tally = Tally::new();
         let all: Vec<Arc<Vertex>> = (0..hosts).map(|_| Arc::new(0)).collect();
         for number in 0..hosts {
@@ -180,7 +181,7 @@ fn it_drops_trees() {
     }
 }
 
-/// Its hosts are attached to in an order that has nothing to do with who holds whom, and are in a chain at the least.
+/// The order of the attaches is independent of the edges. The graph contains a chain of all hosts.
 #[test]
 fn it_drops_random_graphs() {
     let _alone = alone();
@@ -192,7 +193,7 @@ fn it_drops_random_graphs() {
         }
         let all: Vec<Arc<Vertex>> = (0..hosts).map(|_| Arc::new(0)).collect();
         for number in 0..hosts {
-            // In `order`, each holds the next, and some behind it: so there is no circle.
+            // A host owns the next host of `order`, and some later hosts. So the graph has no cycle.
             let place = order.iter().position(|other| *other == number).unwrap();
             let mut edges: Vec<_> = order.get(place + 1).map(|next| all[*next].clone()).into_iter().collect();
             for _ in 0..random.below(3) {
@@ -206,7 +207,7 @@ fn it_drops_random_graphs() {
     }
 }
 
-/// Many short lists beside a crowd that lives: none of them costs a pass over the crowd.
+/// Many short lists beside a live crowd: no list costs a pass over the crowd.
 #[test]
 fn it_drops_lists_beside_a_crowd() {
     let _alone = alone();
@@ -225,9 +226,8 @@ fn it_drops_lists_beside_a_crowd() {
     drop(crowd);
 }
 
-/// Two threads that serve requests, of eight hosts each, of which a hundred requests are open at a time; at a rate of a
-/// thousand requests a second, or as fast as they can. Returns when `sweep` has returned, or so many requests were
-/// served.
+/// Two threads serve requests of eight hosts. Each thread has a hundred open requests, and serves `rate` requests a
+/// second, or as many as possible. Returns whether `sweep` has returned before `most` requests were served.
 fn sweep_beside_requests(rate: Option<u32>, most: usize) -> bool {
     const BEFORE: usize = fewer(200, 3);
     let _crowd: Vec<_> = (0..sized(fewer(200_000, 8000))).map(|_| attach(&Tally::new())).collect();
@@ -278,7 +278,7 @@ fn it_returns_beside_threads_that_attach_all_the_time() {
     assert!(cfg!(miri) || returned, "`sweep` did not return while requests were served");
 }
 
-/// Attaches itself anew, to a host that is gone at once, so many times.
+/// On drop, attaches a further `Anew` to a host that dies at once, `attaches` times, as long as `left` is not zero.
 struct Anew {
     left: Arc<AtomicUsize>,
     attaches: usize,
@@ -311,18 +311,18 @@ fn it_returns_if_a_destructor_attaches_itself_anew() {
         println!("{hosts} hosts: {swept} were swept, {again} attached anew");
         assert!(cfg!(miri) || again < MOST, "it ends only as no destructor attaches any more");
         assert!(swept >= 1);
-        // So that they end, whatever sweeps them.
+        // Stops the destructors, so that the hosts end in any sweep.
         left.store(0, Ordering::SeqCst);
         while registry().sweep() > 0 {}
     }
 }
 
-/// A door that is shut until it is opened, also by a panic of the test.
+/// A door, shut until a test opens the door or unwinds.
 #[derive(Clone, Default)]
 struct Door(Arc<(Mutex<[bool; 2]>, Condvar)>);
 
 impl Door {
-    /// Waits in front of it.
+    /// Waits in front of the door until the door is open.
     fn pass(&self) {
         let (state, changed) = &*self.0;
         let mut state = state.lock().unwrap();
@@ -331,7 +331,7 @@ impl Door {
         drop(changed.wait_while(state, |state| !state[1]).unwrap());
     }
 
-    /// Waits until somebody stands in front of it.
+    /// Waits until a thread is in front of the door.
     fn wait_for_somebody(&self) {
         let (state, changed) = &*self.0;
         drop(changed.wait_while(state.lock().unwrap(), |state| !state[0]).unwrap());
@@ -348,11 +348,11 @@ impl Door {
     }
 }
 
-/// How many dead hosts a `sweep` that is held up may have in hand.
+/// The most dead hosts that a blocked `sweep` may have in hand.
 const IN_HAND: isize = 1000;
 
-/// Has `sweep` held up in another thread by one destructor of many, and meanwhile calls `work` with the counts of the
-/// others.
+/// Blocks a `sweep` on a second thread in the destructor of host number `at`, and calls `work` with the tally of the
+/// hosts during the block.
 fn while_a_sweep_is_held_up(hosts: usize, at: usize, work: impl FnOnce(&Tally)) {
     let (tally, door) = (Tally::new(), Door::default());
     let mut all = Vec::new();
@@ -388,7 +388,7 @@ fn a_destructor_that_blocks_in_it_holds_up_no_other_sweep() {
             registry().sweep();
             println!("held up at {at}: {} are left", tally.dead());
             assert!(tally.dead() <= IN_HAND, "{} are left", tally.dead());
-            // What was attached meanwhile nobody else has in hand.
+            // The blocked sweep began before these attaches, so this sweep must end the hosts.
             let (later, live) = (Tally::new(), attach(&Tally::new()));
             drop((0..sized(5000)).map(|_| attach(&later)).collect::<Vec<_>>());
             registry().sweep();
@@ -410,14 +410,14 @@ fn a_destructor_that_blocks_in_it_does_not_keep_attaches_from_dropping() {
             for number in 0..2 * hosts {
                 alive[random.below(live)] = attach(&later);
                 if number == hosts / 2 {
-                    // What was left at first may have taken so long.
+                    // The attaches so far must have ended most hosts that the blocked sweep has left.
                     println!("held up at {at}: {} are left", tally.dead());
                     assert!(tally.dead() <= (signed(hosts) / 10).max(IN_HAND), "{} are left", tally.dead());
                     later.begin();
                 }
             }
             println!("held up at {at}: {} of later ones", later.most_dead());
-            // Of two threads.
+            // The bound for two threads.
             let bound = later.most_live() + 2000;
             assert!(later.most_dead() <= bound, "{} of the later ones were dead", later.most_dead());
         });
@@ -437,7 +437,7 @@ fn a_destructor_that_blocks_in_an_attach_holds_up_no_sweep_and_no_attach() {
                 let mine = Tally::new();
                 for _ in 0..20_000 {
                     attach(&mine);
-                    // Under Miri none after the one that is held up.
+                    // Under Miri, ends the attaches after the block.
                     if cfg!(miri) && door.is_open() {
                         break;
                     }
@@ -485,7 +485,8 @@ fn a_destructor_may_call_it() {
     }
 }
 
-/// All that is dead calls it, so each call finds the rest, or another has it in hand.
+/// The destructor of every dead host calls `sweep`. A nested call ends the remaining hosts, except hosts that an outer
+/// call has in hand.
 #[test]
 fn many_destructors_may_call_it() {
     let _alone = alone();
@@ -506,7 +507,7 @@ fn many_destructors_may_call_it() {
     assert_eq!((swept.load(Ordering::SeqCst), tally.dead()), (hosts, 0));
 }
 
-/// Calls it in four threads at once, and returns what they return, in all.
+/// Calls `sweep` on four threads at once, and returns the sum of the results.
 fn sweep_four_times_at_once() -> usize {
     let barrier = Barrier::new(4);
     let sweep = || {
@@ -532,7 +533,7 @@ fn several_threads_that_call_it_at_once_count_each_host_once() {
     }
 }
 
-/// What becomes dead by a call, that call drops, or another that has not returned.
+/// A host that dies by a call is ended by this call, or by a concurrent call before the concurrent call returns.
 #[test]
 fn several_threads_that_call_it_at_once_leave_nothing_of_a_chain() {
     let _alone = alone();

@@ -19,10 +19,10 @@ mod common;
 use common::capture::{self, lines_with};
 use common::{fewer, panic_of, without_backtraces};
 
-/// How many destructors have panicked.
+/// The number of destructors that have panicked.
 static PANICKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Panics when it is dropped.
+/// Panics on drop.
 struct Throws;
 
 impl Drop for Throws {
@@ -32,7 +32,7 @@ impl Drop for Throws {
     }
 }
 
-/// Panics when it is dropped, with something that panics when it is dropped.
+/// Panics on drop, with a payload that panics on drop.
 struct ThrowsBomb;
 
 struct Bomb;
@@ -50,7 +50,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Calls a function when it is dropped.
+/// Calls a function on drop.
 struct Calls(fn());
 
 impl Drop for Calls {
@@ -76,8 +76,8 @@ struct Embedding {
     shadow: ShadowFields,
 }
 
-/// Keeps the other tests out before it sweeps: a sweep raises the first panic, so it takes a line from a test that
-/// runs.
+/// Excludes the other tests, and sweeps. The sweep raises the first panic and may not log the panic, so a sweep beside
+/// a running test would take a log line from the test.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     capture::start();
@@ -87,12 +87,12 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// A host that is dead, whose destructor panics.
+/// Leaves a dead host behind, with a destructor that panics.
 fn leave<T: Send + Sync + 'static>(host: T) {
     assert!(Arc::new(host).attach_throws(Throws).is_ok());
 }
 
-/// Attaches, and expects each to return what it should, until so many destructors have panicked.
+/// Attaches until `panicked` destructors have panicked, and checks the result of every attach.
 fn attach_until(panicked: usize) {
     for number in 0..20_000 {
         if PANICKED.load(Ordering::SeqCst) >= panicked {
@@ -105,7 +105,7 @@ fn attach_until(panicked: usize) {
     assert_eq!(PANICKED.load(Ordering::SeqCst), panicked);
 }
 
-/// The lines that name the type, all of which must be warnings, and name an `Arc`.
+/// The number of log lines that contain `host`. Every line must be a warning or an error, and name an `Arc`.
 fn lines_of(host: &str) -> usize {
     let lines = lines_with(host);
     for line in &lines {
@@ -122,7 +122,7 @@ fn a_panic_in_an_attach_is_logged_with_the_type_of_the_host() {
     leave(Fragile);
     attach_until(1);
     assert_eq!(lines_of("Fragile"), 1);
-    // It is over.
+    // The panic is logged once.
     registry().sweep();
     assert_eq!(lines_of("Fragile"), 1);
 }
@@ -191,7 +191,7 @@ fn sweep_raises_the_first_panic_and_logs_the_others() {
     assert_eq!(registry().sweep(), 0);
 }
 
-/// `sweep` cannot raise anything while its thread unwinds.
+/// `sweep` cannot raise a panic while its thread unwinds.
 #[test]
 fn sweep_logs_the_first_panic_too_when_its_thread_is_unwinding() {
     struct Sweeping;
@@ -235,7 +235,7 @@ fn a_panic_at_the_end_of_an_initialiser_is_logged_and_the_initialiser_has_succee
     assert_eq!((PANICKED.load(Ordering::SeqCst), lines_of("Fissured")), (1, 1));
 }
 
-/// The caller gets the initialiser's own panic.
+/// The caller gets the panic of the initialiser.
 #[test]
 fn a_panic_at_the_end_of_an_initialiser_that_panics_is_logged_too() {
     struct Chipped;
@@ -259,7 +259,7 @@ fn a_panic_at_the_end_of_an_initialiser_that_panics_is_logged_too() {
     assert_eq!((PANICKED.load(Ordering::SeqCst), lines_of("Chipped")), (1, 1));
 }
 
-/// The attach in which it panics is one of a destructor that another attach runs.
+/// An attach runs a destructor, and an attach inside of the destructor runs the destructor that panics.
 #[test]
 fn a_panic_inside_of_a_destructor_is_logged_with_the_inner_host() {
     struct Inner;
@@ -279,7 +279,7 @@ fn a_panic_inside_of_a_destructor_is_logged_with_the_inner_host() {
     assert_eq!((lines_of("Inner"), lines_of("Outer")), (1, 0));
 }
 
-/// A logger is user code: it may have fields, attach to hosts, and sweep.
+/// A logger is user code: a logger may use fields, attach to hosts, and sweep.
 #[test]
 fn a_logger_may_attach_and_sweep() {
     struct Flaked;

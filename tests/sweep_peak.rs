@@ -24,7 +24,7 @@ fn attach(tally: &Tally) -> Held<u64> {
     held
 }
 
-/// The crowd, attached to by so many threads, which have ended; or by this one.
+/// Attaches to a crowd, on `threads` threads that have ended on return, or on this thread if `threads` is 0.
 fn crowd(tally: &Tally, hosts: usize, threads: usize) -> Vec<Held<u64>> {
     if threads == 0 {
         return (0..hosts).map(|_| attach(tally)).collect();
@@ -38,8 +38,8 @@ fn crowd(tally: &Tally, hosts: usize, threads: usize) -> Vec<Held<u64>> {
     makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
 }
 
-/// A crowd, attached to by so many threads, of which dies what `dies` does not keep; and half as many attaches as it
-/// had afterwards, to hosts that live long or are gone at once.
+/// Attaches to a crowd on `threads` threads, and drops the hosts that `dies` does not keep. Then attaches half as
+/// often, to hosts that live long or die at once, and checks how many dead hosts are left.
 fn after_a_peak(what: &str, hosts: usize, threads: usize, dies: fn(Vec<Held<u64>>) -> Vec<Held<u64>>) {
     for long in [false, true] {
         let _alone = alone();
@@ -56,7 +56,7 @@ fn after_a_peak(what: &str, hosts: usize, threads: usize, dies: fn(Vec<Held<u64>
             }
         }
         println!("{what}, then long-lived ones: {long}: {} of {dead} are left", tally.dead());
-        // 1,000 may be there at any time: for the interpreter, under which the crowd is small.
+        // 1,000 dead hosts are allowed at any time. This bound applies under Miri, where the crowd is small.
         assert!(
             tally.dead() <= (dead / 10).max(1000),
             "{what}, then long-lived ones: {long}: {} of {dead} are left",
@@ -141,7 +141,7 @@ fn of_four_threads_half_of_which_died_at_random() {
     after_a_peak("four threads', half of which died at random", fewer(100_000, 20_000), 4, random_half);
 }
 
-/// The threads are still there, and attach no more.
+/// The thread has not ended, and attaches no more.
 #[test]
 fn of_a_thread_that_waits() {
     let _alone = alone();
@@ -153,7 +153,7 @@ fn of_a_thread_that_waits() {
         let tally = &tally;
         scope.spawn(move || {
             crowds.send(crowd(tally, hosts, 0)).unwrap();
-            // Until the sender is dropped.
+            // Waits for the drop of the sender.
             let _ = ended.recv();
         });
         drop(crowd_of.recv().unwrap());

@@ -16,10 +16,10 @@ use common::spy::{Notes, Spy, inside, runs_of};
 use common::tally::{Random, alone};
 use common::{fewer, forever, never_hangs, sized};
 
-/// A handful: what one attach may run.
+/// The most destructors that one attach may run.
 const HANDFUL: usize = 8;
 
-/// Attaches many hosts when it is cloned.
+/// Attaches to many hosts on clone.
 struct Cloned(Notes);
 
 impl Clone for Cloned {
@@ -29,7 +29,7 @@ impl Clone for Cloned {
     }
 }
 
-/// Asks a host for a field when it is dropped, and notes whether that panics.
+/// On drop, requests a field of a host, and records whether the request panics.
 struct Asks {
     host: Weak<u32>,
     asked: Arc<[AtomicUsize; 2]>,
@@ -44,7 +44,7 @@ impl Drop for Asks {
     }
 }
 
-/// Updates a field when it is dropped.
+/// Updates a field on drop.
 struct Updates(Weak<u32>);
 
 impl Drop for Updates {
@@ -80,7 +80,7 @@ struct Embedding {
 
 const SLOT: raw::Id<usize> = raw::Id::new(1500);
 
-/// More attaches than are put off for a while.
+/// So many attaches that a sweep would find the dead hosts.
 const MANY: usize = fewer(5000, 6);
 
 fn attach(notes: &Notes) -> Arc<u16> {
@@ -89,19 +89,19 @@ fn attach(notes: &Notes) -> Arc<u16> {
     host
 }
 
-/// Attaches to so many hosts, each of which is gone before the next.
+/// Attaches to `hosts` hosts. Every host dies before the next attach.
 fn pass_by(notes: &Notes, hosts: usize) {
     for _ in 0..hosts {
         drop(attach(notes));
     }
 }
 
-/// Has `place` called with what attaches often, and then notes whether a destructor has run in there, and whether all
-/// run later.
+/// Passes a function that attaches often to `place`. Checks that no destructor has run inside of the function, and that
+/// every destructor runs later.
 fn none_inside(what: &str, place: impl FnOnce(&dyn Fn())) {
     registry().sweep();
     let notes = Notes::default();
-    // These are dead before, and may be found in there.
+    // Dead before the call of `place`, so that attaches inside may find the hosts.
     drop((0..MANY).map(|_| attach(&notes)).collect::<Vec<_>>());
     let before = notes.made();
     place(&|| inside(|| pass_by(&notes, MANY)));
@@ -168,9 +168,9 @@ fn none_runs_in_an_initialiser() {
             attaches();
             Ok(1)
         };
-        // SAFETY: the object outlives the value, which is detached before the object goes, and nobody else has.
+        // SAFETY: the object outlives the value, and no reference to the value is kept.
         assert!(unsafe { SLOT.get_or_attach(key, || attached(attaches)) }.is_ok());
-        // SAFETY: nobody borrows the value.
+        // SAFETY: no thread holds a reference to the value.
         assert!(unsafe { SLOT.detach(key) }.is_ok());
     });
     none_inside("the inner one of two", |attaches| {
@@ -183,7 +183,7 @@ fn none_runs_in_an_initialiser() {
     });
 }
 
-/// The outer initialiser goes on when an inner one has ended, or was refused.
+/// The outer initialiser goes on after an inner initialiser has returned or panicked.
 #[test]
 fn none_runs_in_an_initialiser_after_an_inner_one() {
     let _alone = alone();
@@ -282,7 +282,7 @@ fn none_runs_in_a_clone() {
     }
 }
 
-/// A destructor that asks for a field that is being initialised would panic, and nobody would hear of it.
+/// A destructor that requests the field during the initialisation would panic, and the panic would only be logged.
 #[test]
 fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there() {
     const STRANGERS: usize = fewer(100, 8);
@@ -292,7 +292,7 @@ fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there
     for stranger in &strangers {
         assert!(stranger.attach_asks(Asks { host: Arc::downgrade(&host), asked: asked.clone() }).is_ok());
     }
-    // They die at once, so none has run, and asked, before.
+    // The strangers die at once, so no destructor has run, and requested the field, before.
     drop(strangers);
     let slot = host.get_or_attach_slot(|| {
         pass_by(&Notes::default(), MANY);
@@ -304,7 +304,7 @@ fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there
     assert_eq!(asked, [STRANGERS, 0], "that asked, and that panicked");
 }
 
-/// A destructor that updates the field would have the closure called again, and again.
+/// Inside of the closure, the destructor's update would be refused, by a panic that would only be logged.
 #[test]
 fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
     let _alone = alone();
@@ -326,7 +326,7 @@ fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
     assert_eq!(calls, 1);
 }
 
-/// Attaches to so many hosts, and says how many destructors the attach that ran most has run.
+/// Calls `attach` `attaches` times, and returns the largest number of destructors that one call has run.
 fn most_in_one(attaches: usize, mut attach: impl FnMut()) -> usize {
     (0..attaches).map(|_| runs_of(&mut attach).0).max().unwrap()
 }
@@ -363,7 +363,7 @@ fn one_attach_runs_a_handful_after_a_peak() {
     }
 }
 
-/// What was attached in an initialiser is looked at when that has ended, as for so many attaches.
+/// The end of the initialiser makes up for the deferred sweeps, with the limit of one attach for every attach inside.
 #[test]
 fn the_end_of_an_initialiser_runs_a_handful_for_each_attach_in_it() {
     let _alone = alone();
@@ -399,10 +399,10 @@ fn a_read_runs_none() {
     assert_eq!(runs, 0);
 }
 
-/// So many hosts that destructors may attach to yet.
+/// The number of hosts to which destructors may still attach.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 
-/// Attaches to three hosts that have destructors such as this.
+/// Attaches to three hosts with this destructor.
 fn attach_three(notes: &Notes) {
     for _ in 0..3 {
         if LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
@@ -417,7 +417,7 @@ fn a_destructor_that_attaches_runs_others_and_these_run_none() {
     for by_sweep in [false, true] {
         let notes = Notes::default();
         LEFT.store(sized(20_000), Ordering::SeqCst);
-        // Alive until there are some.
+        // The roots stay alive until all roots are attached to.
         let roots: Vec<Arc<u16>> = (0..fewer(100, 5))
             .map(|_| {
                 let host = Arc::new(0);
@@ -441,7 +441,7 @@ fn a_destructor_that_attaches_runs_others_and_these_run_none() {
     }
 }
 
-/// Attaches in an initialiser of its own.
+/// Attaches inside of an initialiser.
 fn attach_in_an_initialiser(notes: &Notes) {
     Embedding::default().get_or_attach_slot(|| {
         inside(|| attach_three(notes));

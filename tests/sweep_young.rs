@@ -18,7 +18,7 @@ use common::{fewer, sized};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The dead that may be there besides those of four lifetimes: what has not come to its first look yet.
+/// The bound of the dead hosts in addition to four lifetimes.
 const FEW: isize = 256;
 
 /// The size of a large value.
@@ -28,7 +28,7 @@ shadow! {
     trait BodyFields<T: Send + Sync + 'static> for Arc<T> { attach body: Body; }
 }
 
-/// So many hosts that live as long as the test.
+/// Attaches to `count` hosts that live as long as the test.
 fn sessions(count: usize) -> Vec<Arc<u32>> {
     let tally = Tally::new();
     (0..sized(count))
@@ -40,7 +40,7 @@ fn sessions(count: usize) -> Vec<Arc<u32>> {
         .collect()
 }
 
-/// Attaches to so many hosts, of which each dies so many attaches later.
+/// Attaches to `count` hosts. Every host dies `life` attaches later.
 fn requests(tally: &Tally, count: usize, life: usize, bytes: usize) {
     let mut alive: VecDeque<Held<u64>> = VecDeque::new();
     for _ in 0..count {
@@ -65,7 +65,7 @@ fn large_values_that_die_young_cost_little_beside_many_small_ones() {
     drop(crowd);
 }
 
-/// Each thread has lifetimes of its own: of its attaches.
+/// A lifetime counts the attaches of the host's own thread.
 #[test]
 fn large_values_of_several_threads_cost_little_too() {
     let _alone = alone();
@@ -99,7 +99,7 @@ fn the_dead_are_those_of_about_four_lifetimes() {
     }
 }
 
-/// Every ninth attach is to a host that lives longer. Half of these die, when they are old.
+/// Every ninth attach is to a host that lives longer. Half of these hosts die when old.
 #[test]
 fn hosts_that_live_longer_do_not_keep_the_young_ones() {
     let _alone = alone();

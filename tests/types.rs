@@ -1,7 +1,7 @@
 //! Compile-time properties of every public type: `Send` and `Sync`, `Unpin`, unwind safety, the variance of lifetime
 //! parameters, and the bounds on lifetimes.
 //!
-//! The cases that the compiler must refuse are in `ui/`, each beside an accepted twin.
+//! The cases that the compiler must refuse are in `ui/`, beside accepted twins.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -17,7 +17,7 @@ use shadow_runtime::{
     AlreadyAttached, Policy, Registry, Report, Row, Shadow, ShadowFields, Shadowed, registry, shadow,
 };
 
-/// The auto traits that a type has: all that are named, and no other.
+/// The names of the auto traits that a type implements.
 macro_rules! auto_traits {
     ($type:ty) => {{
         let all: [(bool, &'static str); 5] = [
@@ -31,7 +31,8 @@ macro_rules! auto_traits {
     }};
 }
 
-/// Whether a type has a trait: its own constant comes before that of a trait, if its bound is met.
+/// Whether a type implements a trait. An inherent constant, present only if the bound is met, shadows the constant of a
+/// trait.
 macro_rules! has {
     ($type:ty: $trait:path) => {{
         #[allow(dead_code, reason = "where the bound is met")]
@@ -48,7 +49,7 @@ macro_rules! has {
     }};
 }
 
-/// Compares the auto traits of two types for every parameter that lacks some of them.
+/// Asserts that a generic type has the auto traits of its parameter, for parameters that lack different auto traits.
 macro_rules! has_those_of_its_parameter {
     ($type:ident) => {
         assert_eq!(auto_traits!($type<u32>), ALL);
@@ -63,9 +64,9 @@ macro_rules! has_those_of_its_parameter {
 
 const ALL: [&str; 5] = ["Send", "Sync", "Unpin", "UnwindSafe", "RefUnwindSafe"];
 
-/// `Send`, and not `Sync`.
+/// `Send`, but not `Sync`.
 type OneAtATime = Cell<u8>;
-/// `Sync`, and not `Send`.
+/// `Sync`, but not `Send`.
 type OfItsThread = MutexGuard<'static, u8>;
 
 #[test]
@@ -78,9 +79,9 @@ fn the_parameters_that_are_asked_about_lack_what_they_are_asked_for() {
     assert!(!has!(&'static mut u8: UnwindSafe));
 }
 
-/// Its values are `Send + Sync`, whatever they are. What of them changes behind a shared reference does so by locks and
-/// atomics, as in an `Arc<Mutex<_>>`, and the library itself leaves nothing half done when code of a user panics. They
-/// are on the heap, and stay where they are when it moves.
+/// All values in a `ShadowFields` are `Send + Sync`. Interior mutability of a value uses locks or atomics, as in an
+/// `Arc<Mutex<_>>`, and the library leaves no half-finished operation when user code panics: unwind safety. Values are
+/// on the heap, and do not move with the `ShadowFields`: `Unpin`.
 #[test]
 fn shadow_fields_may_go_everywhere_and_so_take_nothing_from_their_host() {
     #[derive(Shadow)]
@@ -92,33 +93,33 @@ fn shadow_fields_may_go_everywhere_and_so_take_nothing_from_their_host() {
     has_those_of_its_parameter!(Host);
 }
 
-/// It is its value, with `ShadowFields` beside it; its fields are reached from where the value may be.
+/// A `Shadowed<T>` is a `T` with a `ShadowFields`, so only the `T` restricts the auto traits.
 #[test]
 fn a_wrapper_may_go_where_its_value_may() {
     has_those_of_its_parameter!(Shadowed);
 }
 
-/// An error that hands a value back is that value, and a reference to what was declared, which is a static. So `?`
-/// makes a `Box<dyn Error + Send + Sync>` of it, and `catch_unwind` takes it, if the value lets them.
+/// An error that hands a value back consists of the value and a reference to the declaration, a static. So `?` converts
+/// the error to a `Box<dyn Error + Send + Sync>`, and `catch_unwind` accepts the error, if the value permits.
 #[test]
 fn an_error_may_go_where_the_value_that_it_hands_back_may() {
     has_those_of_its_parameter!(AlreadyAttached);
     has_those_of_its_parameter!(AttachError);
     has_those_of_its_parameter!(TypeMismatch);
-    // What an initialiser returned.
+    // The value is the error that an initialiser has returned.
     has_those_of_its_parameter!(InitError);
 }
 
-/// They are numbers with the name of a type, and hold no value of it: `fn() -> V` and not `V` is what they are
-/// `PhantomData` of. Their methods ask for what a value has to be.
+/// An id is a number with a type parameter, and contains no value: the marker is `PhantomData<fn() -> V>`, not
+/// `PhantomData<V>`. The methods have the bounds on the value.
 #[test]
 fn ids_may_go_everywhere_whatever_they_name() {
     assert_eq!(auto_traits!(Id<Rc<Cell<&'static mut PhantomPinned>>>), ALL);
     assert_eq!(auto_traits!(UpdateId<*const Cell<&'static mut PhantomPinned>>), ALL);
 }
 
-/// A registry is nothing but the right to ask; reports and rows are numbers that were added up, and what was declared.
-/// A field's counts are atomics, and its place in the list is written once, so a panic leaves neither half done.
+/// A registry has no data; reports and rows consist of sums and references to declarations. The counts of a field are
+/// atomics, and the field's link in the registry's list is written once, so a panic cannot leave a broken state.
 #[test]
 fn the_registry_and_its_reports_may_go_everywhere() {
     assert_eq!(auto_traits!(Registry), ALL);
@@ -130,9 +131,9 @@ fn the_registry_and_its_reports_may_go_everywhere() {
     assert_eq!(auto_traits!(private::Field), ALL);
 }
 
-/// These are hidden, but public. A cell is filled only with values that are `Send + Sync`, so that it is both for every
-/// type; a field set needs that, since it asks nothing of its parameters. A `Fixed<T>` is what a `&'static T` refers
-/// to.
+/// Types that are hidden, but public. A cell accepts only values that are `Send + Sync`, so a cell is `Send + Sync` for
+/// every type parameter. Field sets rely on the unconditional impls, since a field set has no bounds on its parameters.
+/// `Fixed<T>` stands for the `T` of a `&'static T`.
 #[test]
 fn what_generated_code_names_may_go_where_it_has_to() {
     fn both<T: Send + Sync>() {}
@@ -144,9 +145,9 @@ fn what_generated_code_names_may_go_where_it_has_to() {
     has_those_of_its_parameter!(Fixed);
 }
 
-/// A wrapper and an error hold a value, as a `Box` does, and give out no more of it than that: a longer lifetime may be
-/// used as a shorter one. An id gives out values and takes them; it may be covariant because its methods are for
-/// `'static` values alone, and because what two ids name is compared when the program runs.
+/// A wrapper or an error owns a value, as a `Box` does, and is covariant in the type of the value. An id returns values
+/// and accepts values. Covariance of an id is sound, since the methods exist only for `'static` values, and since the
+/// library compares the types behind a number at run time.
 #[test]
 fn a_longer_lifetime_may_be_used_as_a_shorter_one() {
     fn wrapper<'short>(long: Shadowed<&'static str>) -> Shadowed<&'short str> {
@@ -176,9 +177,9 @@ fn a_longer_lifetime_may_be_used_as_a_shorter_one() {
     let _ = (attached, attach, mismatch, init);
 }
 
-/// Takes any reference.
+/// Accepts a reference of any lifetime.
 type Any = fn(&[u8]) -> usize;
-/// Takes a `'static` one. An `Any` is one of these to the compiler, and both are `'static`, so that both have fields.
+/// Accepts a `'static` reference only. `Any` is a subtype of `Long`, and both types are `'static`, so both have fields.
 type Long = fn(&'static [u8]) -> usize;
 
 shadow! {
@@ -191,7 +192,7 @@ fn length(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// A host of one type that is used as one of another has the fields of that type, and not the other's.
+/// A host that is used at a supertype has the fields of the supertype, not the fields of the subtype.
 #[test]
 fn a_host_that_becomes_one_of_a_subtype_shows_no_value_as_what_it_is_not() {
     fn owned(host: &Shadowed<Any>) -> &Shadowed<Long> {
@@ -230,19 +231,19 @@ fn an_id_that_becomes_one_of_a_subtype_names_what_it_was_first_used_for() {
     const LENGTH: Id<Any> = Id::new(1);
     let object = 0_u8;
     let key = ptr::from_ref(&object).cast();
-    // SAFETY: the object outlives its fields, and no reference to a value is kept.
+    // SAFETY: the field is detached before the end of `object`, and the reference ends with this statement.
     assert_eq!(unsafe { LENGTH.attach(key, length) }.unwrap()(b"12"), 2);
-    // SAFETY: as above.
+    // SAFETY: the type mismatch yields an error, not a reference.
     let mismatch = unsafe { of_long(LENGTH).get(key) }.unwrap_err();
     assert_eq!(mismatch.id(), 1);
-    // SAFETY: as above.
+    // SAFETY: no reference to the value exists.
     assert!(unsafe { of_long(LENGTH).detach(key) }.is_err());
-    // SAFETY: as above.
+    // SAFETY: no reference to the value exists.
     assert_eq!(unsafe { LENGTH.detach(key) }.unwrap().unwrap()(b"12"), 2);
 }
 
-/// `ShadowFields` have a destructor, but no parameter that it could look at, since values are `'static`. So a host may
-/// outlive what it borrows from, if its own members let it: the compiler asks the value of a wrapper, and nothing else.
+/// `ShadowFields` has a destructor, but no type parameter for the drop check to inspect, since values are `'static`. So
+/// a host may outlive a borrowed object, if the host's other members permit; for a wrapper, if the value permits.
 #[test]
 fn a_host_may_be_dropped_after_what_it_borrows_from() {
     #[derive(Shadow, Default)]
@@ -265,7 +266,7 @@ fn a_host_may_be_dropped_after_what_it_borrows_from() {
     assert_eq!(Arc::strong_count(&life), 1);
 }
 
-/// Two hosts may even refer to one another.
+/// Two hosts may borrow from each other.
 #[test]
 fn hosts_may_borrow_one_another() {
     #[derive(Shadow, Default)]
@@ -286,7 +287,7 @@ fn hosts_may_borrow_one_another() {
     assert_eq!(Arc::strong_count(&life), 1);
 }
 
-/// An error drops what it hands back, and an id drops nothing, whatever it names.
+/// An id has no drop glue, so the drop check does not inspect the type parameter.
 #[test]
 fn an_id_may_outlive_what_its_type_borrows_from() {
     struct Loud<'a>(&'a str);
@@ -304,7 +305,7 @@ fn an_id_may_outlive_what_its_type_borrows_from() {
     assert_eq!(ids.0.to_string(), "raw id 1");
 }
 
-/// All of it can be asked in a `catch_unwind`, and the answers handed out.
+/// The closure of a `catch_unwind` may use the whole interface and return the results.
 #[test]
 fn what_is_asked_for_can_be_caught() {
     #[derive(Shadow, Default)]

@@ -1,5 +1,5 @@
-//! A global allocator that counts allocations by thread, so that tests do not disturb one another, and bytes for the
-//! process.
+//! A global allocator that counts allocations by thread, so concurrent tests do not disturb the counts, and bytes for
+//! the process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
