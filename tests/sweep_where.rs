@@ -45,12 +45,18 @@ impl Drop for Asks {
 }
 
 /// Updates a field on drop.
-struct Updates(Weak<u32>);
+struct Updates {
+    host: Weak<u32>,
+    /// The updates that have begun, and the updates that the library has not refused.
+    updates: Arc<[AtomicUsize; 2]>,
+}
 
 impl Drop for Updates {
     fn drop(&mut self) {
-        if let Some(host) = self.0.upgrade() {
+        if let Some(host) = self.host.upgrade() {
+            self.updates[0].fetch_add(1, Ordering::SeqCst);
             host.update_newest(1);
+            self.updates[1].fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -307,12 +313,15 @@ fn one_that_asks_for_the_field_that_is_being_initialised_runs_when_that_is_there
 /// Inside of the closure, the destructor's update would be refused, by a panic that would only be logged.
 #[test]
 fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
+    const STRANGERS: usize = fewer(1000, 8);
     let _alone = alone();
-    let host = Arc::new(0_u32);
+    let (host, updates) = (Arc::new(0_u32), Arc::new([const { AtomicUsize::new(0) }; 2]));
+    let counts = || [&updates[0], &updates[1]].map(|count| count.load(Ordering::SeqCst));
     host.update_newest(0);
-    let strangers: Vec<_> = (0..fewer(1000, 8)).map(Arc::<u32>::new).collect();
+    let strangers: Vec<_> = (0..STRANGERS).map(|_| Arc::new(0_u32)).collect();
     for stranger in &strangers {
-        assert!(stranger.attach_updates(Updates(Arc::downgrade(&host))).is_ok());
+        let value = Updates { host: Arc::downgrade(&host), updates: updates.clone() };
+        assert!(stranger.attach_updates(value).is_ok());
     }
     drop(strangers);
     let mut calls = 0;
@@ -320,10 +329,12 @@ fn one_that_updates_a_field_does_not_run_in_the_closure_that_updates_it() {
         host.update_newest_with(|_| {
             calls += 1;
             pass_by(&Notes::default(), fewer(sized(1000), 5));
+            assert_eq!(counts(), [0, 0], "a destructor has run in the closure");
             calls
         })
     });
-    assert_eq!(calls, 1);
+    registry().sweep();
+    assert_eq!((calls, counts()), (1, [STRANGERS, STRANGERS]));
 }
 
 /// Calls `attach` `attaches` times, and returns the largest number of destructors that one call has run.
