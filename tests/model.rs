@@ -150,7 +150,7 @@ fn what_the_fuzzer_has_kept_does_what_the_maps_say() {
     let _alone = alone();
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/model");
     let mut count = 0;
-    for entry in fs::read_dir(corpus).expect("the corpus is in the repository").step_by(fewer(1, 100)) {
+    for entry in fs::read_dir(corpus).expect("the corpus is in the repository").step_by(fewer(1, 160)) {
         let path = entry.expect("a directory can be read").path();
         let bytes = fs::read(&path).expect("a file can be read");
         // Input that ends within an operation is skipped, as by the fuzzer.
@@ -160,5 +160,5 @@ fn what_the_fuzzer_has_kept_does_what_the_maps_say() {
             count += 1;
         }
     }
-    assert!(count > fewer(100, 3), "the corpus is there, or this test says nothing: {count}");
+    assert!(count > fewer(100, 2), "the corpus is there, or this test says nothing: {count}");
 }

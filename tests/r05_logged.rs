@@ -12,7 +12,7 @@ use shadow_runtime::{Shadow, ShadowFields, raw, registry, shadow};
 
 mod common;
 
-use common::{capture, never_hangs, panic_of};
+use common::{capture, never_hangs, panic_of, without_backtraces};
 
 /// Panics on drop, with its text.
 #[derive(Clone)]
@@ -80,6 +80,7 @@ fn of_the_panics_of_one_host_one_is_raised_and_the_others_are_logged() {
 
 #[test]
 fn the_panics_of_a_host_that_goes_by_a_panic_are_logged() {
+    without_backtraces();
     let _alone = alone();
     let before = logged_of_a_task();
     let raised = panic_of(|| {

@@ -65,7 +65,7 @@ fn alone() -> MutexGuard<'static, ()> {
 /// Runs `work` a few times, until all one-time memory is allocated, and then `rounds` times. Returns the growth of the
 /// allocated bytes over these rounds, and the peak, above the value before the rounds.
 fn growth(rounds: usize, mut work: impl FnMut()) -> (isize, isize) {
-    for _ in 0..fewer(100, 5) {
+    for _ in 0..fewer(100, 2) {
         work();
     }
     let before = bytes();
@@ -493,7 +493,7 @@ fn reports_keep_nothing() {
     let _alone = alone();
     let task = Task::default();
     task.update_newest([1; 128]);
-    let (kept, _) = growth(fewer(100, 5), || assert!(!registry().report().to_string().is_empty()));
+    let (kept, _) = growth(fewer(100, 2), || assert!(!registry().report().to_string().is_empty()));
     assert_eq!(kept, 0);
 }
 

@@ -309,7 +309,7 @@ fn an_initialiser_that_runs_while_its_number_is_named_otherwise_attaches_nothing
 
 #[test]
 fn of_two_types_that_race_for_a_number_one_wins() {
-    for round in 0..fewer(50, 2) {
+    for round in 0..fewer(50, 1) {
         let (byte, word) = (Id::<u8>::new(1000 + round), UpdateId::<u16>::new(1000 + round));
         let (one, other, start) = (Object::new(), Object::new(), Barrier::new(2));
         let (one, other, start) = (&one, &other, &start);

@@ -29,7 +29,7 @@ use common::{fewer, never_hangs};
 static ALLOCATOR: Counting = Counting;
 
 const THREADS: u64 = 4;
-const STEPS: usize = fewer(20_000, 5);
+const STEPS: usize = fewer(20_000, 3);
 const ROUNDS: usize = fewer(5, 1);
 const WARM_UP: u64 = fewer(3, 1);
 const CROWD: u64 = fewer(100, 2);

@@ -24,11 +24,23 @@ use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_OLD, PER_
 use crate::host::arc::try_lock::{Guard, TryLock};
 use crate::sync::{AtomicUsize, Ordering, array_of, const_fn, shared};
 
-/// The number of logs. One log under a model checker.
-const LOGS: usize = if cfg!(loom) { 1 } else { 64 };
+/// The number of logs. One log under a model checker. Few under Miri, since a sweep on demand visits all logs.
+const LOGS: usize = if cfg!(loom) {
+    1
+} else if cfg!(miri) {
+    4
+} else {
+    64
+};
 
 /// The number of groups of old hosts.
-pub(super) const GROUPS: usize = if cfg!(loom) { 1 } else { 8 };
+pub(super) const GROUPS: usize = if cfg!(loom) {
+    1
+} else if cfg!(miri) {
+    2
+} else {
+    8
+};
 
 /// With every so many hosts of a log, a chunk that is not full becomes old too, unless the ring is full. A power of
 /// two.
