@@ -179,7 +179,7 @@ fn who_comes_second_waits_for_the_value_of_the_first() {
                         assert!(done.load(Ordering::SeqCst), "{name}: it did not wait");
                     });
                     wait_for_second.recv().unwrap();
-                    for _ in 0..fewer(100, 20) {
+                    for _ in 0..fewer(100, 10) {
                         thread::yield_now();
                     }
                     first_is_done.store(true, Ordering::SeqCst);
@@ -201,7 +201,7 @@ fn callers_whose_initialisers_fail_each_run_their_own() {
             start.wait();
             task.get_or_try_attach_a(|| {
                 runs.fetch_add(1, Ordering::SeqCst);
-                for _ in 0..fewer(100, 20) {
+                for _ in 0..fewer(100, 10) {
                     thread::yield_now();
                 }
                 Err(number)
@@ -235,7 +235,7 @@ fn after_a_panic_the_waiting_caller_runs_its_own_initialiser() {
                             assert_eq!(ask(&mut || 2), 2, "{name}");
                         });
                         wait_for_second.recv().unwrap();
-                        for _ in 0..fewer(100, 20) {
+                        for _ in 0..fewer(100, 10) {
                             thread::yield_now();
                         }
                         panic!("the first one fails")
@@ -431,7 +431,7 @@ fn waiting_for_a_thread_that_waits_for_nobody_is_no_circle() {
             let last = scope.spawn(|| {
                 a(&mut || {
                     both_inside.wait();
-                    for _ in 0..fewer(100, 20) {
+                    for _ in 0..fewer(100, 10) {
                         thread::yield_now();
                     }
                     1
@@ -518,7 +518,7 @@ fn attach_while_an_initialiser_runs(succeeds: bool) {
                 }
             });
             wait_for_attacher.recv().unwrap();
-            for _ in 0..fewer(100, 20) {
+            for _ in 0..fewer(100, 10) {
                 thread::yield_now();
             }
             initialiser_is_done.store(true, Ordering::SeqCst);

@@ -219,7 +219,7 @@ fn what_an_arc_has_is_dropped_once() {
 
 #[test]
 fn sweeps_of_many_threads_drop_every_value_once() {
-    const ROUNDS: usize = fewer(200, 3);
+    const ROUNDS: usize = fewer(200, 2);
     let _alone = alone();
     let census = Census::default();
     let swept: usize = thread::scope(|scope| {
@@ -355,7 +355,7 @@ fn a_host_whose_destructors_panicked_counts_as_detached() {
 
 #[test]
 fn a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done() {
-    const HOSTS: usize = fewer(20, 10);
+    const HOSTS: usize = fewer(20, 6);
     let _alone = alone();
     let diary = Diary::default();
     for _ in 0..HOSTS {
@@ -373,7 +373,7 @@ fn a_sweep_drops_all_dead_hosts_and_raises_the_first_panic_when_it_is_done() {
 
 #[test]
 fn a_strangers_panicking_destructor_does_not_reach_an_accessor() {
-    const HOSTS: u8 = fewer(200, 12);
+    const HOSTS: u8 = fewer(200, 8);
     let _alone = alone();
     let diary = Diary::default();
     let dead: Vec<Arc<u8>> = (0..HOSTS).map(Arc::new).collect();

@@ -473,7 +473,7 @@ fn of_racing_detaches_one_gets_each_value() {
 #[test]
 fn values_that_are_updated_and_detached_in_a_race_come_out_once() {
     const NEWEST: UpdateId<usize> = UpdateId::new(131);
-    const ROUNDS: usize = fewer(500, 5);
+    const ROUNDS: usize = fewer(500, 3);
     let objects = [(); 3].map(|()| Object::new());
     let (came_out, running) = (Mutex::new(Vec::new()), AtomicUsize::new(2));
     thread::scope(|scope| {
@@ -505,7 +505,7 @@ fn values_that_are_updated_and_detached_in_a_race_come_out_once() {
 #[test]
 fn of_racing_updates_each_value_is_the_previous_of_one_other_or_the_last() {
     const NEWEST: UpdateId<usize> = UpdateId::new(129);
-    const ROUNDS: usize = fewer(500, 5);
+    const ROUNDS: usize = fewer(500, 3);
     let object = Object::new();
     let shared = &object;
     let mut returned: Vec<usize> = thread::scope(|scope| {
@@ -567,7 +567,7 @@ fn every_address_is_an_object_of_its_own() {
 fn a_value_that_is_found_is_that_of_its_object_whatever_comes_and_goes() {
     const NAMED: UpdateId<Box<[usize; 4]>> = UpdateId::new(134);
     const OBJECTS: usize = 24;
-    const ROUNDS: usize = fewer(20_000, 6);
+    const ROUNDS: usize = fewer(20_000, 4);
     let objects = [(); OBJECTS].map(|()| Object::new());
     let (objects, running) = (&objects, &AtomicUsize::new(2));
     thread::scope(|scope| {

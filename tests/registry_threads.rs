@@ -60,7 +60,7 @@ fn detach_ids(object: &u8) -> usize {
 
 #[test]
 fn values_that_end_on_another_thread_are_counted_exactly() {
-    const ROUNDS: u32 = fewer(1000, 3);
+    const ROUNDS: u32 = fewer(1000, 2);
     const ALL: u64 = 4 * ROUNDS as u64;
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
@@ -101,7 +101,7 @@ fn values_that_end_on_another_thread_are_counted_exactly() {
 
 #[test]
 fn counts_of_joined_threads_are_exact() {
-    const EACH: u32 = fewer(100, 3);
+    const EACH: u32 = fewer(100, 2);
     const ALL: u64 = 8 * (EACH as u64 + 1);
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
@@ -109,7 +109,7 @@ fn counts_of_joined_threads_are_exact() {
         shadow: ShadowFields,
     }
     let _alone = alone();
-    for round in 1..=fewer(50, 2) {
+    for round in 1..=fewer(50, 1) {
         let threads = [(); 8].map(|()| {
             thread::spawn(|| {
                 for number in 0..EACH {
@@ -131,10 +131,10 @@ fn counts_of_joined_threads_are_exact() {
 /// fields.
 #[test]
 fn a_report_right_after_a_scope_is_exact() {
-    const FIELDS: u64 = fewer(1000, 5);
+    const FIELDS: u64 = fewer(1000, 3);
     let _alone = alone();
     let objects = [0_u8; 2];
-    for round in 1..=fewer(50, 2) {
+    for round in 1..=fewer(50, 1) {
         thread::scope(|scope| {
             for object in &objects {
                 scope.spawn(|| {
@@ -181,7 +181,7 @@ fn what_the_destructors_of_thread_locals_do_is_counted() {
         static LAST: Late = Late::default();
     }
     let _alone = alone();
-    for round in 1..=fewer(20, 2) {
+    for round in 1..=fewer(20, 1) {
         thread::spawn(|| {
             // The thread makes two thread-locals before its first count, and two after. In any order of the
             // destructors, some destructors run before the thread gives back its counters, and some after.
@@ -205,7 +205,7 @@ fn what_the_destructors_of_thread_locals_do_is_counted() {
 #[test]
 fn counts_never_go_back_while_threads_work_come_and_go() {
     const EACH: u32 = fewer(50, 2);
-    const ROUNDS: u64 = fewer(200, 3);
+    const ROUNDS: u64 = fewer(200, 2);
     const ALL: u64 = 3 * ROUNDS * EACH as u64;
     #[derive(Shadow, Default)]
     #[shadow_field(attach serial: u32)]
