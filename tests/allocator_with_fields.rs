@@ -213,10 +213,10 @@ fn use_raw(object: *const (), call: usize) {
     }
 }
 
-/// Whether a call of the allocator uses fields: every call; under Miri, the first call of a thread and every 2,000th.
+/// Whether a call of the allocator uses fields: every call; under Miri, the first call of a thread and every 200th.
 fn is_due() -> bool {
     thread_local! { static CALLS: Cell<usize> = const { Cell::new(0) }; }
-    cfg!(not(miri)) || CALLS.replace(CALLS.get() + 1) % 2000 == 0
+    cfg!(not(miri)) || CALLS.replace(CALLS.get() + 1) % 200 == 0
 }
 
 fn run(size: usize) {
