@@ -1,5 +1,5 @@
-//! A library with a copy of the runtime, and what a program shares with it. `tests/images.rs` writes the
-//! module `version` beside this file, and builds both.
+//! A library with a copy of the runtime, and the host that a program shares with the library. `tests/images.rs` writes
+//! the module `version` beside this file, and builds the library and the program.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write;
@@ -26,7 +26,7 @@ impl Host {
     }
 }
 
-/// What is attached, or looked at: what an edit changes, and what it leaves.
+/// A declaration to attach or to read, named by the part that the edit of the source changes.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) enum What {
@@ -36,10 +36,10 @@ pub(crate) enum What {
     Many,
 }
 
-/// How many values there are that this image has made.
+/// The number of live values of the image.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// A value that is counted.
+/// A counted value.
 pub struct Life;
 
 impl Life {
@@ -55,40 +55,41 @@ impl Drop for Life {
     }
 }
 
-/// The memory of this image: what another has allocated is not freed here.
+/// The allocator of the image. The free of an allocation of another image aborts the process.
 struct OfThisImage;
 
-/// A layout with room for a header, which is as long as the alignment allows, and its length.
+/// The layout of an allocation with a header in front, and the length of the header: a multiple of the alignment.
 fn with_header(layout: Layout) -> (Layout, usize) {
     let header = layout.align().max(size_of::<usize>());
     (Layout::from_size_align(layout.size() + header, header).unwrap(), header)
 }
 
-// SAFETY: it is the system's, a little further on.
+// SAFETY: an allocation is one of the system allocator, minus the header. `with_header` aligns the header, so the rest
+// is aligned, too.
 unsafe impl GlobalAlloc for OfThisImage {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let (layout, header) = with_header(layout);
-        // SAFETY: it has a size.
+        // SAFETY: the layout includes the header, so its size is not 0.
         let start = unsafe { System.alloc(layout) };
         if start.is_null() {
             return start;
         }
-        // SAFETY: the header is there.
+        // SAFETY: the allocation begins with a header of at least a `usize`, aligned for a `usize`.
         unsafe { start.cast::<usize>().write((&raw const ALIVE).addr()) };
-        // SAFETY: as above.
+        // SAFETY: the header is a part of the allocation.
         unsafe { start.add(header) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let (layout, header) = with_header(layout);
-        // SAFETY: the header is there.
+        // SAFETY: `alloc` of this or another image returned the pointer, and both put a header of this length in front.
         let start = unsafe { pointer.sub(header) };
-        // SAFETY: as above.
+        // SAFETY: `alloc` initialised the header.
         if unsafe { start.cast::<usize>().read() } != (&raw const ALIVE).addr() {
             eprintln!("memory of another image");
             process::abort();
         }
-        // SAFETY: it was allocated by `alloc`.
+        // SAFETY: the header names the image, so `alloc` of the image allocated `start`, with this layout.
         unsafe { System.dealloc(start, layout) };
     }
 }
@@ -96,7 +97,7 @@ unsafe impl GlobalAlloc for OfThisImage {
 #[global_allocator]
 static ALLOCATOR: OfThisImage = OfThisImage;
 
-/// Text that is handed over in memory of the caller.
+/// Text in memory of the caller.
 struct Text<'a> {
     room: &'a mut [u8],
     length: usize,
@@ -110,11 +111,13 @@ impl Write for Text<'_> {
     }
 }
 
+/// Writes text into memory of the caller, and returns the length of the text.
+///
 /// # Safety
 ///
-/// There is so much room.
+/// `room` is valid for reads and writes of `size` initialised bytes, which no other code accesses during the call.
 unsafe fn say(room: *mut u8, size: usize, write: impl FnOnce(&mut Text<'_>) -> std::fmt::Result) -> usize {
-    // SAFETY: the caller says so.
+    // SAFETY: the caller guarantees `size` initialised bytes, for this call alone.
     let mut text = Text { room: unsafe { std::slice::from_raw_parts_mut(room, size) }, length: 0 };
     write(&mut text).unwrap();
     text.length
@@ -127,7 +130,7 @@ extern "C" fn make_host() -> *mut Host {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn drop_host(host: *mut Host) {
-    // SAFETY: the caller has it from `make_host` of this image.
+    // SAFETY: `host` comes from `make_host` of the image, and the caller drops each host once.
     drop(unsafe { Box::from_raw(host) });
 }
 
@@ -136,20 +139,20 @@ extern "C" fn attach(host: &Host, what: What) {
     version::attach(host, what);
 }
 
-/// What this image finds attached.
+/// Writes the values that the image finds.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn look(host: &Host, what: What, room: *mut u8, size: usize) -> usize {
-    // SAFETY: the caller says that there is so much room.
+    // SAFETY: `tests/images.rs` passes an array of `size` bytes, borrowed for this call.
     unsafe { say(room, size, |text| version::look(host, what, text)) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn debug(host: &Host, _: What, room: *mut u8, size: usize) -> usize {
-    // SAFETY: the caller says that there is so much room.
+    // SAFETY: `tests/images.rs` passes an array of `size` bytes, borrowed for this call.
     unsafe { say(room, size, |text| write!(text, "{:?}", host.shadow)) }
 }
 
-/// Attaches to an `Arc` and to a static, once; returns whether it was the first time for each.
+/// Attaches to an `Arc` and to a static. Returns whether both attaches were the first of the image.
 #[unsafe(no_mangle)]
 extern "C" fn attach_beside(shared: &Arc<u64>, fixed: &'static u64) -> bool {
     version::attach_beside(shared, fixed)

@@ -1,4 +1,4 @@
-//! The same, edited and built again.
+//! The second version of the source: the first version after an edit.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;

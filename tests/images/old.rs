@@ -1,4 +1,4 @@
-//! The version that is loaded first.
+//! The first version of the source, which the tests load first.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;

@@ -6,13 +6,13 @@ use image::{Host, shared};
 
 fn main() {
     let path = env::args_os().nth(1).expect("it is called with a library");
-    // SAFETY: the library does nothing when it is loaded.
+    // SAFETY: the library has no initialisation routine.
     let library = unsafe { libloading::Library::new(path) }.expect("there is a library");
-    // SAFETY: it is of this type.
+    // SAFETY: `work` of `lib.rs`, from the same source as the program, has exactly the named type.
     let its_work = *unsafe { library.get::<extern "C" fn(&Host, usize, usize) -> usize>(b"work") }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: `alive` of `lib.rs` has exactly the named type.
     let its_alive = *unsafe { library.get::<extern "C" fn() -> usize>(b"alive") }.unwrap();
-    // Never unloaded.
+    // The library stays loaded, and so do the two functions.
     std::mem::forget(library);
 
     let host = Host::new();

@@ -1,4 +1,4 @@
-//! What a program and a library do with one host at the same time, from one and the same source.
+//! Concurrent updates and reads of one host, by a program and a library from one source.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,14 +20,14 @@ fn text(tag: usize, round: usize) -> String {
     format!("{tag} {round} {}", "#".repeat(round % 50))
 }
 
-/// Whether it was made by `text` of this tag.
+/// Whether `found` is a text of the tag, from the first to the last character.
 fn is_whole(found: &str, tag: usize) -> bool {
     let mut words = found.split(' ');
     words.next() == Some(&tag.to_string())
         && words.next().and_then(|round| round.parse().ok()).is_some_and(|round: usize| found == text(tag, round))
 }
 
-/// Updates and reads. Returns how often what was read was not a value of this image, whole.
+/// Updates and reads. Returns the number of incomplete or foreign values among the results.
 pub fn work(host: &Host, tag: usize, rounds: usize) -> usize {
     let is_own = |numbers: &[usize; 8]| numbers[0] % 4 == tag && numbers.iter().all(|number| *number == numbers[0]);
     let mut faults = 0;
