@@ -208,6 +208,27 @@ fn it_drops_random_graphs() {
 }
 
 /// Many short lists beside a live crowd: no list costs a pass over the crowd.
+/// A pass drops about two hosts of a chain in random order, so a sweep needs many looks. The documentation of `sweep`
+/// promises the end of a chain of this length.
+#[test]
+fn it_drops_a_chain_in_random_order() {
+    let _alone = alone();
+    let (tally, length, mut random) = (Tally::new(), sized(12_000), Random(11));
+    let hosts: Vec<Arc<Vertex>> = (0..).take(length).map(Arc::new).collect();
+    let mut order: Vec<usize> = (0..length).collect();
+    for last in (1..length).rev() {
+        order.swap(last, random.below(last + 1));
+    }
+    let mut targets: Vec<Vec<Arc<Vertex>>> = vec![Vec::new(); length];
+    for edge in order.windows(2) {
+        targets[edge[0]].push(Arc::clone(&hosts[edge[1]]));
+    }
+    for (host, targets) in hosts.iter().zip(targets) {
+        vertex(&tally, host, targets);
+    }
+    all_go(&tally, length, hosts);
+}
+
 #[test]
 fn it_drops_lists_beside_a_crowd() {
     let _alone = alone();
