@@ -106,8 +106,8 @@ fn the_newer_half_of_which_died() {
     after_a_peak("the newer half died", fewer(100_000, 20_000), 0, newer_half);
 }
 
-/// Hosts that have left the ring of young hosts wait for a chunk to fill, but not for ever. Under Miri, the attaches are too
-/// few for the end of the wait.
+/// Hosts that have left the ring of young hosts wait for a chunk to fill, but not for ever. Under Miri, the attaches
+/// are too few for the end of the wait.
 #[test]
 fn of_a_few_that_wait_to_become_old() {
     let _alone = alone();
