@@ -1,8 +1,8 @@
-//! Tests of the repository's text: citations, paths and the width of comments.
+//! Tests of the repository's text: citations, paths, the width of comments, and the imports of the core.
 //!
 //! In: the files of the repository. Out: all faults, with file and line. Each cited rule or invariant has exactly one
-//! definition, each named path and test exists, and no comment is wider than the code. `docs/RULES.md` has the rules,
-//! and a table of the invariants.
+//! definition, each named path and test exists, no comment is wider than the code, and no modules of the core import
+//! one another in a circle. `docs/RULES.md` has the rules, and a table of the invariants.
 #![cfg(not(miri))]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,20 +14,30 @@ use std::path::{Path, PathBuf};
 const WIDTH: usize = 120;
 
 /// The folders from which a path in a text may start. The folder of the text and its ancestors are further starts.
-const BASES: [&str; 8] = [
+const BASES: [&str; 9] = [
     "",
     "shadow-runtime/core/src",
     "shadow-runtime/core",
     "shadow-runtime/src",
     "shadow-runtime/tests",
     "shadow-macros/src",
+    "shadow-c/src",
     "tests",
     "benches/src",
 ];
 
 /// The folders with handwritten text.
-const FOLDERS: [&str; 8] =
-    ["benches", "docs", "examples", "fuzz/fuzz_targets", "shadow-macros", "shadow-runtime", "tests", ".github"];
+const FOLDERS: [&str; 9] = [
+    "benches",
+    "docs",
+    "examples",
+    "fuzz/fuzz_targets",
+    "shadow-c",
+    "shadow-macros",
+    "shadow-runtime",
+    "tests",
+    ".github",
+];
 
 /// A line of prose: a comment of a Rust file, or a line of a document.
 struct Line<'text> {
@@ -46,7 +56,7 @@ struct Repository {
 
 impl Repository {
     fn read() -> Self {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
         let mut paths = Vec::new();
         for folder in FOLDERS {
             collect(&root.join(folder), &mut paths);
@@ -242,10 +252,32 @@ fn every_path_and_test_that_a_text_names_exists() {
     expect_none("what is named, and is not there", &faults);
 }
 
+/// A registry shows the README outside of the repository, so its links to files begin with the repository's address.
+#[test]
+fn every_link_to_a_file_of_the_repository_leads_to_a_file() {
+    let repository = Repository::read();
+    let manifest = fs::read_to_string(repository.root.join("Cargo.toml")).unwrap();
+    let address = manifest.lines().find_map(|line| line.strip_prefix("repository = \"")?.strip_suffix('"')).unwrap();
+    let raw = address.replace("https://github.com", "https://raw.githubusercontent.com");
+    let starts = [format!("{address}/blob/main/"), format!("{address}/tree/main/"), format!("{raw}/main/")];
+    let (mut faults, mut count) = (Vec::new(), 0);
+    for line in repository.prose() {
+        for word in line.text.split([' ', '(', ')', '<', '>']) {
+            let Some(path) = starts.iter().find_map(|start| word.strip_prefix(start.as_str())) else { continue };
+            count += 1;
+            if !repository.root.join(path).exists() {
+                faults.push(format!("{}:{}: {path}", repository.name(line.path).display(), line.number));
+            }
+        }
+    }
+    assert!(count >= 6, "only {count} links are found");
+    expect_none("links that lead to no file", &faults);
+}
+
 /// A row names a file, or all files of a folder: `cell/*.rs`.
 #[test]
 fn every_source_file_has_a_row_in_the_table_of_files() {
-    const SOURCES: [&str; 3] = ["shadow-macros/src", "shadow-runtime/src", "shadow-runtime/core/src"];
+    const SOURCES: [&str; 4] = ["shadow-c/src", "shadow-macros/src", "shadow-runtime/src", "shadow-runtime/core/src"];
     let repository = Repository::read();
     let architecture = fs::read_to_string(repository.root.join("ARCHITECTURE.md")).unwrap();
     let cells = architecture.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next());
@@ -274,4 +306,100 @@ fn no_comment_is_wider_than_the_code() {
         .map(|line| format!("{}:{}: {} columns", repository.name(line.path).display(), line.number, line.columns))
         .collect();
     expect_none("comments wider than the code", &faults);
+}
+
+/// The code of a file without comments and without items under `cfg(test)`, which rustfmt closes at their indentation.
+fn code(text: &str) -> String {
+    let mut code = String::new();
+    let mut lines = text.lines().filter(|line| comment(line).is_none());
+    while let Some(line) = lines.next() {
+        let condition = line.trim_start().strip_prefix("#[cfg(");
+        let is_test =
+            condition.is_some_and(|condition| condition.starts_with("test)") || condition.starts_with("all(test,"));
+        if !is_test {
+            code.extend([line, "\n"]);
+            continue;
+        }
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        let end = format!("{indentation}}}");
+        if lines.find(|line| !line.trim_start().starts_with('#')).is_some_and(|item| item.ends_with('{')) {
+            let found = lines.find(|line| line.strip_suffix(';').unwrap_or(line) == end);
+            assert!(found.is_some(), "an item under `cfg(test)` has no end");
+        }
+    }
+    code
+}
+
+/// The modules that a code imports from its crate, by `crate::name` or `crate::{name, …}`.
+fn imports(code: &str) -> BTreeSet<&str> {
+    let name = |text: &str| text.find(|other: char| !other.is_alphanumeric() && other != '_').unwrap_or(text.len());
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(&rest[..name(rest)]);
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (index, each) in group.char_indices() {
+            match each {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' => begins |= depth == 0,
+                _ if begins && !each.is_whitespace() => {
+                    found.insert(&group[index..index + name(&group[index..])]);
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The last part of `path` that leads back to itself along `edges`. Removes visited modules from `edges`.
+fn circle<'name>(
+    path: &mut Vec<&'name str>,
+    edges: &mut BTreeMap<&'name str, BTreeSet<&'name str>>,
+) -> Option<Vec<&'name str>> {
+    let last = *path.last()?;
+    for next in edges.get(last).cloned().unwrap_or_default() {
+        if let Some(begin) = path.iter().position(|earlier| *earlier == next) {
+            path.push(next);
+            return Some(path[begin..].to_vec());
+        }
+        path.push(next);
+        if let Some(found) = circle(path, edges) {
+            return Some(found);
+        }
+        path.pop();
+    }
+    edges.remove(last);
+    None
+}
+
+/// Tests are exempt. So is the crate's root, which imports all modules.
+#[test]
+fn no_modules_of_the_core_import_one_another_in_a_circle() {
+    let repository = Repository::read();
+    let source = repository.root.join("shadow-runtime/core/src");
+    let files = repository.files.iter().filter_map(|(path, text)| {
+        let path = path.strip_prefix(&source).ok()?;
+        let is_test = path
+            .components()
+            .any(|part| ["tests.rs", "tests", "loom_tests"].map(AsRef::as_ref).contains(&part.as_os_str()));
+        let module = path.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs");
+        (!is_test && module != "lib").then(|| (module, code(text)))
+    });
+    let files: Vec<_> = files.collect();
+    let modules: BTreeSet<&str> = files.iter().map(|(module, _)| *module).collect();
+    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (module, code) in &files {
+        let others = imports(code).into_iter().filter(|other| other != module && modules.contains(other));
+        edges.entry(module).or_default().extend(others);
+    }
+    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 50, "too few imports are found: {edges:?}");
+    let found = modules.iter().find_map(|module| circle(&mut vec![module], &mut edges));
+    let names = found.map(|circle| circle.join(" → "));
+    expect_none("modules of the core that import one another in a circle", names.as_slice());
 }

@@ -29,6 +29,25 @@ pub enum Unit {
     Bytes,
     /// Memory of all hosts.
     Megabytes,
+    /// Processor time of a build.
+    Seconds,
+    /// Crates of a build.
+    Crates,
+}
+
+impl Unit {
+    /// The unit, as printed after a value.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "ns",
+            Self::Milliseconds => "ms",
+            Self::Bytes => "bytes",
+            Self::Megabytes => "MB",
+            Self::Seconds => "s",
+            Self::Crates => "crates",
+        }
+    }
 }
 
 /// The target of a check.
@@ -36,8 +55,8 @@ pub enum Unit {
 pub enum Target {
     /// The most for ours divided by the lowest rival.
     Ratio(f64),
-    /// The most bytes for ours.
-    Bytes(f64),
+    /// The most for ours, in the unit of the figure.
+    Most(f64),
 }
 
 /// One figure.
@@ -76,13 +95,13 @@ impl Figure {
 /// The value with its unit.
 impl fmt::Display for Figure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, digits) = match self.unit {
-            Unit::Nanoseconds => ("ns", if self.value < 100.0 { 2 } else { 0 }),
-            Unit::Milliseconds => ("ms", 2),
-            Unit::Bytes => ("bytes", 1),
-            Unit::Megabytes => ("MB", 1),
+        let digits = match self.unit {
+            Unit::Nanoseconds if self.value >= 100.0 => 0,
+            Unit::Nanoseconds | Unit::Milliseconds => 2,
+            Unit::Bytes | Unit::Megabytes | Unit::Seconds => 1,
+            Unit::Crates => 0,
         };
-        write!(formatter, "{:.digits$} {unit}", self.value)
+        write!(formatter, "{:.digits$} {}", self.value, self.unit.word())
     }
 }
 
@@ -105,7 +124,7 @@ impl Check {
     pub fn holds(&self) -> bool {
         match self.target {
             Target::Ratio(most) => self.ratio().is_some_and(|ratio| ratio <= most),
-            Target::Bytes(most) => self.ours().is_some_and(|ours| ours.value <= most),
+            Target::Most(most) => self.ours().is_some_and(|ours| ours.value <= most),
         }
     }
 
@@ -118,7 +137,7 @@ impl Check {
     pub fn to_lines(&self) -> String {
         let (kind, most) = match self.target {
             Target::Ratio(most) => ("ratio", most),
-            Target::Bytes(most) => ("bytes", most),
+            Target::Most(most) => ("most", most),
         };
         let mut lines = format!("check\t{kind}\t{most}\t{}\n", self.work);
         for Figure { role, who, unit, value, .. } in &self.figures {
@@ -136,7 +155,7 @@ impl Check {
                 ["check", kind, most, work] => {
                     let most = most.parse().unwrap_or(f64::NAN);
                     let target = match kind {
-                        "bytes" => Target::Bytes(most),
+                        "most" => Target::Most(most),
                         _ => Target::Ratio(most),
                     };
                     checks.push(Self::new(work, target, Vec::new()));
@@ -179,6 +198,8 @@ fn parse_unit(word: &str) -> Unit {
         "Milliseconds" => Unit::Milliseconds,
         "Bytes" => Unit::Bytes,
         "Megabytes" => Unit::Megabytes,
+        "Seconds" => Unit::Seconds,
+        "Crates" => Unit::Crates,
         _ => Unit::Nanoseconds,
     }
 }
@@ -212,12 +233,12 @@ mod tests {
     fn what_was_not_measured_does_not_hold() {
         assert!(!check(1.0, &[]).holds());
         assert!(!check(f64::NAN, &[1.0]).holds());
-        assert!(!Check::new("nothing", Target::Bytes(1.0), Vec::new()).holds());
+        assert!(!Check::new("nothing", Target::Most(1.0), Vec::new()).holds());
     }
 
     #[test]
     fn a_check_survives_the_way_between_processes() {
-        let checks = [check(1.25, &[4.0]), Check::new("other", Target::Bytes(2.0), Vec::new())];
+        let checks = [check(1.25, &[4.0]), Check::new("other", Target::Most(2.0), Vec::new())];
         let lines: String = checks.iter().map(Check::to_lines).collect();
         let arrived: String = Check::from_lines(&lines).iter().map(Check::to_lines).collect();
         assert_eq!(arrived, lines);

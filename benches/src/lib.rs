@@ -56,7 +56,9 @@
 //! read takes 36 instructions, against papaya's 90. The hash in two words would save two instructions, and is slower
 //! here.
 //!
-//! *At the limit*, so that noise decides: row 9; row 13 with one thread, and with half writes; row 15.
+//! *At the limit*, so that noise decides: row 9; row 13 with one thread, and with half writes; row 15; row 26 with a
+//! million objects, 0.64 to 0.74. There the cache misses of the lookup outweigh the instructions, and the lock. With
+//! the load of the value, which misses the cache in both tables, the ratio is 0.68 to 0.92.
 #![deny(unsafe_code)]
 
 pub mod builds;

@@ -2,7 +2,7 @@
 //!
 //! In: checks, in any order. Out: lines. Ours is first, with ratio, target and verdict; the rivals follow.
 
-use crate::check::{Check, Figure, Target};
+use crate::check::{Check, Figure, Target, Unit};
 
 /// The header line.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn head() -> String {
 #[must_use]
 pub fn lines(row: u8, check: &Check) -> String {
     let row = row.to_string();
-    let (ratio, target) = (ratio(check), target(check.target));
+    let (ratio, target) = (ratio(check), target(check));
     let verdict = if check.holds() { "holds" } else { "misses" };
     let Some((first, others)) = check.figures.split_first() else {
         return line([&row, &check.work, "not measured", "", "", "", &target, verdict]);
@@ -51,10 +51,13 @@ fn ratio(check: &Check) -> String {
 }
 
 /// The target in words.
-fn target(target: Target) -> String {
-    match target {
+fn target(check: &Check) -> String {
+    match check.target {
         Target::Ratio(most) => format!("≤ {}", fraction(most, most)),
-        Target::Bytes(most) => format!("≤ {most:.0} bytes"),
+        Target::Most(most) => {
+            let unit = check.figures.first().map_or(Unit::Bytes, |ours| ours.unit);
+            format!("≤ {most:.0} {}", unit.word())
+        }
     }
 }
 

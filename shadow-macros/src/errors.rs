@@ -1,6 +1,7 @@
 //! The errors of one expansion, collected, for one report of all errors.
 //!
-//! In: a place in the source, and a message with the correct code. Out: a `compile_error!` for each error.
+//! In: a place in the source, and a message with the correct code. Out: a `compile_error!` for each error. Neighbours:
+//! `parse/` and `check.rs`, which report errors; `lib.rs`, the owner of the collection.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -13,7 +14,7 @@ pub(crate) struct Errors {
 
 impl Errors {
     /// Reports an error at `place`.
-    pub(crate) fn at(&mut self, place: impl ToTokens, message: impl std::fmt::Display) {
+    pub(crate) fn push_at(&mut self, place: impl ToTokens, message: impl std::fmt::Display) {
         self.push(syn::Error::new_spanned(place, message));
     }
 
@@ -26,7 +27,7 @@ impl Errors {
     }
 
     /// The value of `result`; an error is collected.
-    pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+    pub(crate) fn ok<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 

@@ -1,6 +1,7 @@
 //! The macros of [`shadow-runtime`](https://docs.rs/shadow-runtime): a declaration of shadow fields in, a field set and
 //! its accessors out. Depend on `shadow-runtime`, which re-exports the macros.
 //!
+//! In: the tokens of a derive or of a `shadow!`. Out: the code of all correct parts, and the errors of the other parts.
 //! The stages of an expansion, one module after another:
 //!
 //! ```text
@@ -18,14 +19,15 @@ mod expand;
 mod model;
 mod parse;
 mod policy;
-mod words;
+mod type_text;
 
 use proc_macro::TokenStream;
 
 /// Makes a struct a host, and declares shadow fields for it.
 ///
-/// The struct embeds its fields in one member of type `ShadowFields`. The macro finds the member by its type, or by the
-/// mark `#[shadow(fields)]`. Each `#[shadow_field(...)]` declares one field:
+/// The struct has one member of type `ShadowFields`, which holds the fields. The struct may be generic, and may be a
+/// tuple struct. The macro finds the member by the name of its type. If the type has another name, such as an alias,
+/// the attribute `#[shadow(fields)]` marks the member. Each `#[shadow_field(...)]` declares one field:
 ///
 /// ```text
 /// docs* visibility? policy name: Type (= initialiser)?
@@ -35,21 +37,26 @@ use proc_macro::TokenStream;
 /// initialiser, an expression in which `self` is the host; without an initialiser, the value starts as `Default`. The
 /// accessors get the docs and the attributes of the field.
 ///
-/// | policy | accessors of `f: V` |
+/// | policy | accessors of `f: V` on `&self` |
 /// |---|---|
-/// | `attach` | `f`, `attach_f`, `f_mut`, `detach_f` |
-/// | `get_or_attach` | `f`, `peek_f`, `get_or_attach_f`, `get_or_try_attach_f`, `f_mut`, `detach_f` |
-/// | `get_or_update`, `get_or_update(copy)` | `f`, `update_f`, `update_f_with`, `f_mut`, `detach_f` |
+/// | `attach` | `f() -> Option<&V>`, `attach_f(V) -> Result<&V, AlreadyAttached<V>>` |
+/// | `get_or_attach` | `f() -> &V`, `peek_f() -> Option<&V>`, `get_or_attach_f(\|\| V) -> &V`, `get_or_try_attach_f(\|\| Result<V, E>) -> Result<&V, E>` |
+/// | `get_or_update`, `get_or_update(copy)` | `f() -> Option<V>`, `update_f(V) -> Option<V>`, `update_f_with(\|Option<&V>\| V) -> Option<V>`, `try_update_f_with(\|Option<&V>\| Result<V, E>) -> Result<Option<V>, E>`; the results of the updates are the previous value |
+/// | `get_or_update`, without `(copy)` | also `take_f() -> Option<V>`: the value, which is detached |
 ///
-/// `#[shadow(crate = path)]` on the struct is the path of the runtime, for crates that re-export the runtime.
+/// | policy | accessors of `f: V` on `&mut self` |
+/// |---|---|
+/// | `get_or_attach` | `f_mut() -> &mut V`, `detach_f() -> Option<V>` |
+/// | all others | `f_mut() -> Option<&mut V>`, `detach_f() -> Option<V>` |
 ///
-/// The documentation of `shadow-runtime` has the examples.
+/// `#[shadow(crate = path)]` on the struct is the path of the runtime, for a crate where the runtime is not
+/// `::shadow_runtime`: another crate re-exports the runtime, or the dependency has another name.
 #[proc_macro_derive(Shadow, attributes(shadow, shadow_field))]
 pub fn derive_shadow(input: TokenStream) -> TokenStream {
     run(|errors| parse::derive(input.into(), errors).into_iter().collect())
 }
 
-/// Declares shadow fields for a type that is already a host.
+/// Declares shadow fields for a type that is already a host, at the place of an item or of a statement.
 ///
 /// ```text
 /// shadow! {
@@ -62,8 +69,6 @@ pub fn derive_shadow(input: TokenStream) -> TokenStream {
 /// other crates, `Shadowed<T>`, `Arc<T>` and `&'static T`. A field has the grammar of `#[shadow_field(...)]`, and ends
 /// with a semicolon; in a `trait`, a field has no visibility of its own. `#[shadow(crate = path)]` before an `impl` or
 /// a `trait` is the path of the runtime.
-///
-/// The documentation of `shadow-runtime` has the examples.
 #[proc_macro]
 pub fn shadow(input: TokenStream) -> TokenStream {
     run(|errors| parse::blocks(input.into(), errors))
@@ -73,37 +78,127 @@ pub fn shadow(input: TokenStream) -> TokenStream {
 fn run(parse: impl FnOnce(&mut errors::Errors) -> Vec<model::Declaration>) -> TokenStream {
     let mut errors = errors::Errors::default();
     let mut declarations = parse(&mut errors);
-    for declaration in &mut declarations {
-        check::check(declaration, &mut errors);
-    }
+    check::check(&mut declarations, &mut errors);
     let mut output = errors.into_compile_errors();
     output.extend(declarations.iter().map(expand::expand));
     output.into()
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
-    use super::{check, errors::Errors, expand, parse};
+    use proc_macro2::{TokenStream, TokenTree};
+
+    use super::parse;
+    use crate::golden;
+
+    /// The expansion of `blocks`.
+    fn expansion(blocks: &str) -> TokenStream {
+        golden::expansion(|errors| parse::blocks(blocks.parse().unwrap(), errors))
+    }
 
     /// The number of occurrences of `words` in the expansion of `blocks`.
     fn times(words: &str, blocks: &str) -> usize {
-        let mut errors = Errors::default();
-        let mut declarations = parse::blocks(blocks.parse().unwrap(), &mut errors);
-        for declaration in &mut declarations {
-            check::check(declaration, &mut errors);
+        expansion(blocks).to_string().matches(words).count()
+    }
+
+    /// A documented function, as rustdoc shows the function.
+    #[derive(Default)]
+    struct Page {
+        /// The paragraphs.
+        docs: Vec<String>,
+        is_hidden: bool,
+        signature: String,
+    }
+
+    /// The documented functions of an expansion.
+    fn pages(tokens: TokenStream) -> Vec<Page> {
+        let (mut pages, mut page, mut is_signature) = (Vec::new(), Page::default(), false);
+        for token in tokens {
+            match &token {
+                TokenTree::Group(group) => {
+                    let text = group.stream().to_string();
+                    if let Some(doc) = text.strip_prefix("doc = ") {
+                        page.docs.push(doc.trim_matches('"').trim().to_owned());
+                    }
+                    page.is_hidden |= text == "doc (hidden)";
+                    pages.extend(self::pages(group.stream()));
+                }
+                TokenTree::Ident(word) if word == "fn" => is_signature = true,
+                _ => {}
+            }
+            let text = token.to_string();
+            if is_signature && (text == "where" || text == ";") {
+                let page = std::mem::take(&mut page);
+                pages.extend((!page.docs.is_empty()).then_some(page));
+                is_signature = false;
+            } else if is_signature {
+                page.signature.push_str(&text);
+                page.signature.push(' ');
+            }
         }
-        assert!(errors.into_compile_errors().is_empty());
-        declarations.iter().map(|declaration| expand::expand(declaration).to_string().matches(words).count()).sum()
+        pages
+    }
+
+    const POLICIES: [(&str, usize); 4] =
+        [("attach", 4), ("get_or_attach", 6), ("get_or_update", 7), ("get_or_update(copy)", 6)];
+
+    #[test]
+    fn the_docs_of_a_field_come_before_what_each_of_its_accessors_does() {
+        for (policy, accessors) in POLICIES {
+            for head in ["impl Task", "trait Fields for Task", "trait Fields for &'static Task"] {
+                let blocks = format!("{head} {{ /// In my words.\n {policy} one: u8; {policy} other: u8; }}");
+                let pages = pages(expansion(&blocks));
+                assert_eq!(pages.len(), 2 * accessors, "{blocks}");
+                let (first, second) = pages.split_at(accessors);
+                for page in first {
+                    assert_eq!(page.docs[..2], ["In my words.", ""], "{blocks}: {}", page.signature);
+                    assert!(page.docs[2].contains("shadow field `one`"), "{blocks}: {:?}", page.docs);
+                }
+                assert!(second.iter().all(|page| page.docs[0].contains("shadow field `other`")), "{blocks}");
+            }
+        }
     }
 
     #[test]
-    fn the_docs_of_a_field_reach_each_of_its_accessors() {
-        for (policy, accessors) in
-            [("attach", 4), ("get_or_attach", 6), ("get_or_update", 5), ("get_or_update(copy)", 5)]
-        {
-            for head in ["impl Task", "trait Fields for Task", "trait Fields for &'static Task"] {
-                let blocks = format!("{head} {{ /// In my words.\n {policy} one: u8; {policy} other: u8; }}");
-                assert_eq!(times("In my words.", &blocks), accessors, "{blocks}");
+    fn a_signature_has_no_names_of_the_macro() {
+        for (policy, accessors) in POLICIES {
+            for head in ["impl Task", "trait Fields for Task", "trait Fields for Arc<Task>"] {
+                let pages = pages(expansion(&format!("{head} {{ {policy} one: u8; }}")));
+                assert_eq!(pages.len(), accessors);
+                for page in pages {
+                    let words = page.signature.split([' ', '(', '<', '\'']);
+                    // rustdoc shows `__rt::AlreadyAttached` as `AlreadyAttached`.
+                    let hidden: Vec<_> = words.filter(|word| word.starts_with("__") && *word != "__rt").collect();
+                    assert!(hidden.is_empty(), "{hidden:?} in {}", page.signature);
+                    assert!(!page.signature.contains("for <"), "{}", page.signature);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_error_parameter_is_no_type_of_the_declaration() {
+        assert_eq!(times("get_or_try_attach_one < E >", "impl Task { get_or_attach one: u8; }"), 1);
+        for block in ["impl Task { get_or_attach one: E; }", "impl<E> Task<E> { get_or_attach one: u8; }"] {
+            assert_eq!(times("get_or_try_attach_one < __E >", block), 1, "{block}");
+        }
+        assert_eq!(times("try_update_one_with < E >", "impl Task { get_or_update one: u8; }"), 1);
+        assert_eq!(times("try_update_one_with < __E >", "impl Task { get_or_update one: E; }"), 1);
+    }
+
+    #[test]
+    fn exclusive_accessors_of_shared_hosts_are_hidden() {
+        for (policy, _) in POLICIES {
+            for (host, is_shared) in
+                [("Task", false), ("Shadowed<u8>", false), ("Arc<Task>", true), ("&'static Task", true)]
+            {
+                for page in pages(expansion(&format!("trait Fields for {host} {{ {policy} one: u8; }}"))) {
+                    let is_exclusive = ["one_mut", "detach_one"].iter().any(|name| page.signature.contains(name));
+                    assert_eq!(page.is_hidden, is_shared && is_exclusive, "{host}: {}", page.signature);
+                }
             }
         }
     }
@@ -116,22 +211,10 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_line_parts_what_stands_in_the_docs_and_nothing_else() {
-        for (field, empty_lines) in [
-            ("attach one: u8;", 1),
-            ("/// In my words.\n attach one: u8;", 5),
-            ("get_or_update one: u8;", 0),
-            ("/// In my words.\n get_or_update one: u8;", 5),
-        ] {
-            assert_eq!(times("# [doc = \"\"]", &format!("impl Task {{ {field} }}")), empty_lines, "{field}");
-        }
-    }
-
-    #[test]
     fn the_docs_say_whether_a_getter_clones_or_copies() {
         for (policy, clones, copies) in [("get_or_update", 1, 0), ("get_or_update(copy)", 0, 1)] {
             let block = format!("impl Task {{ {policy} one: u8; }}");
-            assert_eq!([times("A clone of", &block), times("A copy of", &block)], [clones, copies], "{block}");
+            assert_eq!([times("a clone of", &block), times("a copy of", &block)], [clones, copies], "{block}");
         }
     }
 
@@ -141,7 +224,12 @@ mod tests {
         let inline = "impl Task { #[inline(never)] attach one: u8; }";
         assert_eq!(times("# [inline", inline), times("# [inline", plain));
         assert_eq!(times("# [inline (never)]", inline), 4);
-        assert_eq!(times("# [track_caller]", plain), 1);
-        assert_eq!(times("# [track_caller]", "impl Task { #[track_caller] attach one: u8; }"), 4);
+        for (policy, tracks) in [("attach", 1), ("get_or_attach", 3), ("get_or_update", 4), ("get_or_update(copy)", 3)]
+        {
+            let all = times("pub fn", &format!("impl Task {{ pub {policy} one: u8; }}"));
+            assert_eq!(times("# [track_caller]", &format!("impl Task {{ {policy} one: u8; }}")), tracks, "{policy}");
+            let written = format!("impl Task {{ #[track_caller] {policy} one: u8; }}");
+            assert_eq!(times("# [track_caller]", &written), all, "{policy}");
+        }
     }
 }

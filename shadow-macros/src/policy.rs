@@ -1,7 +1,9 @@
 //! The policy list: the words of each policy, and the names of its items in the runtime.
 //!
 //! In: the word of a declaration, and whether `(copy)` follows. Out: the policy, and the names of its items in the
-//! runtime. A new policy is a variant here, and a file in `accessor/`, unless an existing file serves the policy.
+//! runtime. Neighbours: `parse/field.rs`, which parses the word; `accessor/`, with the accessors of each policy;
+//! `policy.rs` of the runtime, the same list. A new policy is a variant here, and a file in `accessor/`, unless an
+//! existing file serves the policy.
 
 use proc_macro2::{Ident, Span};
 
@@ -20,7 +22,7 @@ impl Policy {
     const WORD_ALONE: [Self; 3] = [Self::Attach, Self::GetOrAttach, Self::GetOrUpdate];
 
     /// The list of the words, for messages.
-    pub(crate) const WORDS: &'static str = "`attach`, `get_or_attach` or `get_or_update`";
+    pub(crate) const WORDS: &'static str = "`attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`";
 
     pub(crate) fn from_word(word: &Ident) -> Option<Self> {
         Self::WORD_ALONE.into_iter().find(|policy| word == policy.word())

@@ -1,34 +1,34 @@
-//! Loom models of write-once cells (`attach`, `get_or_attach`), of the first-ready mark (N4) and of claims
-//! (`claim.rs`), run through the accessors that users call.
+//! Loom models of write-once cells (`attach`, `get_or_attach`), of the first-ready flag (N4) and of init locks
+//! (`init_lock/mod.rs`), run through the accessors that users call.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_cells
 //! ```
 //!
 //! In: threads that attach, initialise and read fields. Out: an error for a data race, a wrong value, or a second run
-//! of an initialiser. Neighbour: `loom_nodes.rs`, with the orderings of the mark and of field sets.
+//! of an initialiser. Neighbour: `loom_nodes.rs`, with the orderings of the first-ready flag and of field sets.
 //!
-//! A value contains a loom `UnsafeCell`, to which the constructor writes; the record of a claim does, too. Loom reports
-//! a data race if a read is not ordered after the constructor. Each ordering of the table, alone weakened to `Relaxed`
-//! or to its other half, fails a model:
+//! A value contains a loom `UnsafeCell`, to which the constructor writes; a request for an init lock does, too. Loom
+//! reports a data race if a read is not ordered after the constructor. Each ordering of the table, alone weakened to
+//! `Relaxed` or to its other half, fails a model:
 //!
 //! | ordering | model that fails |
 //! |---|---|
-//! | `Attach::get`, `Acquire`; `Attach::attach`, `Release` | `two_threads_attach_an_unmarked_field` |
-//! | `GetOrAttach::get`, `Acquire`; `GetOrAttach::attach`, `Release` | `a_field_is_looked_at_while_it_is_initialised` |
-//! | `Claim::take`, `AcqRel`, either half; the cold way's `Acquire` | `two_threads_initialise` |
-//! | `Claim::drop`, `Release` | `two_threads_initialise` |
-//! | `Claims::take`, where a claim is listed, `Acquire` | `three_threads_initialise_two_fields` |
-//! | `Claims::let_go`, `Release` | `three_threads_initialise_two_fields` |
+//! | `PlaceWord::is_attached`, `Acquire`; `PlaceWord::publish`, `Release` | `two_threads_attach_a_second_field` |
+//! | `StateByte::is_attached`, `Acquire`; `StateByte::publish`, `Release` | `a_field_is_looked_at_while_it_is_initialised` |
+//! | `InitGuard::acquire`, `AcqRel`, either half; the slow path's `Acquire` | `two_threads_initialise` |
+//! | `InitGuard::drop`, `Release` | `two_threads_initialise` |
+//! | `WaitGraph::register`, `Acquire` | `three_threads_initialise_two_fields` |
+//! | `InitLocks::release`, `Release` | `three_threads_initialise_two_fields` |
 //!
-//! A listed claim and a waiting thread are records on stacks, in two linked lists. Each step of the next table, left
+//! Registered and waiting requests are on stacks, in two linked lists. Each step of the next table, left
 //! out, fails a model:
 //!
 //! | left out | model that fails |
 //! |---|---|
-//! | `Claims::let_go`, taking the record out of its list | `three_threads_initialise` |
-//! | `Claims::let_go`, setting the pointers to the claim to null | `an_initialiser_fails_and_another_panics_beside_one_that_succeeds` |
-//! | `Claims::wait`, taking the record out of its list | `three_threads_initialise_two_fields` |
+//! | `WaitGraph::remove`, taking the request out of its list | `three_threads_initialise` |
+//! | `WaitGraph::remove`, setting the pointers to the request to null | `an_initialiser_fails_and_another_panics_beside_one_that_succeeds` |
+//! | `InitLocks::wait`, taking the request out of its list | `three_threads_initialise_two_fields` |
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -62,15 +62,15 @@ impl Value {
 
 /// The first field has the first-ready mark (N4); the second field does not.
 #[derive(Default, Shadow)]
-#[shadow_field(attach marked: Value)]
-#[shadow_field(attach unmarked: Value)]
+#[shadow_field(attach first: Value)]
+#[shadow_field(attach second: Value)]
 struct Attached {
     shadow: ShadowFields,
 }
 
 #[derive(Default, Shadow)]
-#[shadow_field(get_or_attach marked: Value = Value::new(1))]
-#[shadow_field(get_or_attach unmarked: Value = Value::new(2))]
+#[shadow_field(get_or_attach first: Value = Value::new(1))]
+#[shadow_field(get_or_attach second: Value = Value::new(2))]
 struct Made {
     shadow: ShadowFields,
 }
@@ -99,21 +99,21 @@ fn beside<H: Send + Sync + 'static, R: 'static>(
 fn two_threads_attach() {
     model(|| {
         let host = Arc::new(Attached::default());
-        let other = beside(&host, |host| host.attach_marked(Value::new(2)).is_ok());
-        let mine = host.attach_marked(Value::new(1)).is_ok();
-        assert_eq!(host.marked().map(Value::number), Some(if mine { 1 } else { 2 }));
+        let other = beside(&host, |host| host.attach_first(Value::new(2)).is_ok());
+        let mine = host.attach_first(Value::new(1)).is_ok();
+        assert_eq!(host.first().map(Value::number), Some(if mine { 1 } else { 2 }));
         assert_ne!(mine, other.join().unwrap());
     });
 }
 
-/// Outcomes: as for `two_threads_attach`, with a field without the mark.
+/// Outcomes: as for `two_threads_attach`, with a field without the first-ready flag.
 #[test]
-fn two_threads_attach_an_unmarked_field() {
+fn two_threads_attach_a_second_field() {
     model(|| {
         let host = Arc::new(Attached::default());
-        let other = beside(&host, |host| host.attach_unmarked(Value::new(2)).is_ok());
-        let mine = host.attach_unmarked(Value::new(1)).is_ok();
-        assert_eq!(host.unmarked().map(Value::number), Some(if mine { 1 } else { 2 }));
+        let other = beside(&host, |host| host.attach_second(Value::new(2)).is_ok());
+        let mine = host.attach_second(Value::new(1)).is_ok();
+        assert_eq!(host.second().map(Value::number), Some(if mine { 1 } else { 2 }));
         assert_ne!(mine, other.join().unwrap());
     });
 }
@@ -124,16 +124,16 @@ fn a_field_is_read_while_it_is_attached() {
     model(|| {
         let host = Arc::new(Attached::default());
         let writer = beside(&host, |host| {
-            assert!(host.attach_unmarked(Value::new(2)).is_ok());
-            assert!(host.attach_marked(Value::new(1)).is_ok());
+            assert!(host.attach_second(Value::new(2)).is_ok());
+            assert!(host.attach_first(Value::new(1)).is_ok());
         });
         let reader = beside(&host, |host| {
-            assert!(host.marked().is_none_or(|value| value.number() == 1));
-            assert!(host.unmarked().is_none_or(|value| value.number() == 2));
+            assert!(host.first().is_none_or(|value| value.number() == 1));
+            assert!(host.second().is_none_or(|value| value.number() == 2));
         });
         writer.join().unwrap();
         reader.join().unwrap();
-        assert_eq!(host.marked().map(Value::number), Some(1));
+        assert_eq!(host.first().map(Value::number), Some(1));
     });
 }
 
@@ -142,8 +142,8 @@ fn a_field_is_read_while_it_is_attached() {
 fn a_field_is_read_while_it_is_attached_first() {
     model(|| {
         let host = Arc::new(Attached::default());
-        let writer = beside(&host, |host| assert!(host.attach_marked(Value::new(1)).is_ok()));
-        let reader = beside(&host, |host| assert!(host.marked().is_none_or(|value| value.number() == 1)));
+        let writer = beside(&host, |host| assert!(host.attach_first(Value::new(1)).is_ok()));
+        let reader = beside(&host, |host| assert!(host.first().is_none_or(|value| value.number() == 1)));
         writer.join().unwrap();
         reader.join().unwrap();
     });
@@ -156,7 +156,7 @@ fn two_threads_initialise() {
         let host = Arc::new(Made::default());
         let runs = Arc::new(AtomicUsize::new(0));
         let initialise = |host: &Made, runs: &AtomicUsize, number| {
-            let value = host.get_or_attach_marked(|| {
+            let value = host.get_or_attach_first(|| {
                 runs.fetch_add(1, Ordering::Relaxed);
                 Value::new(number)
             });
@@ -178,9 +178,9 @@ fn two_threads_initialise() {
 fn an_initialiser_fails_beside_one_that_succeeds() {
     model(|| {
         let host = Arc::new(Made::default());
-        let other = beside(&host, |host| host.get_or_try_attach_unmarked(|| Err(())).map(Value::number));
-        assert_eq!(host.unmarked().number(), 2);
-        assert!(other.join().unwrap().is_ok_and(|number| number == 2) || host.peek_unmarked().is_some());
+        let other = beside(&host, |host| host.get_or_try_attach_second(|| Err(())).map(Value::number));
+        assert_eq!(host.second().number(), 2);
+        assert!(other.join().unwrap().is_ok_and(|number| number == 2) || host.peek_second().is_some());
     });
 }
 
@@ -189,20 +189,20 @@ fn an_initialiser_fails_beside_one_that_succeeds() {
 fn a_field_is_looked_at_while_it_is_initialised() {
     model(|| {
         let host = Arc::new(Made::default());
-        host.marked();
-        let reader = beside(&host, |host| assert!(host.peek_unmarked().is_none_or(|value| value.number() == 2)));
-        assert_eq!(host.unmarked().number(), 2);
+        host.first();
+        let reader = beside(&host, |host| assert!(host.peek_second().is_none_or(|value| value.number() == 2)));
+        assert_eq!(host.second().number(), 2);
         reader.join().unwrap();
     });
 }
 
-/// Outcomes: two threads claim two fields of one host, and attach both values.
+/// Outcomes: two threads lock two fields of one host, and attach both values.
 #[test]
 fn two_threads_initialise_two_fields() {
     model(|| {
         let host = Arc::new(Made::default());
-        let other = beside(&host, |host| host.marked().number());
-        assert_eq!(host.unmarked().number(), 2);
+        let other = beside(&host, |host| host.first().number());
+        assert_eq!(host.second().number(), 2);
         assert_eq!(other.join().unwrap(), 1);
     });
 }
@@ -216,16 +216,16 @@ fn a_field_is_attached_while_another_field_set_is_pushed() {
         model(move || {
             let host = Arc::new(Made::default());
             if is_there {
-                host.unmarked();
+                host.second();
             }
-            let attacher = beside(&host, |host| host.marked().number());
+            let attacher = beside(&host, |host| host.first().number());
             let pusher = beside(&host, |host| {
                 assert!(host.attach_more(Value::new(3)).is_ok());
-                assert!(host.peek_marked().is_none_or(|value| value.number() == 1));
+                assert!(host.peek_first().is_none_or(|value| value.number() == 1));
             });
             assert_eq!(attacher.join().unwrap(), 1);
             pusher.join().unwrap();
-            assert_eq!(host.peek_marked().map(Value::number), Some(1));
+            assert_eq!(host.peek_first().map(Value::number), Some(1));
             assert_eq!(host.more().map(Value::number), Some(3));
         });
     }
@@ -238,14 +238,14 @@ fn a_field_is_attached_while_another_field_set_is_pushed() {
 fn an_initialiser_fails_and_another_panics_beside_one_that_succeeds() {
     model(|| {
         let host = Arc::new(Made::default());
-        let failing = beside(&host, |host| host.get_or_try_attach_unmarked(|| Err(())).map(Value::number));
+        let failing = beside(&host, |host| host.get_or_try_attach_second(|| Err(())).map(Value::number));
         let panicking = beside(&host, |host| {
-            let get = || host.get_or_attach_unmarked(|| std::panic::resume_unwind(Box::new(()))).number();
+            let get = || host.get_or_attach_second(|| std::panic::resume_unwind(Box::new(()))).number();
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(get))
         });
-        assert_eq!(host.unmarked().number(), 2);
-        assert!(failing.join().unwrap().is_ok_and(|number| number == 2) || host.peek_unmarked().is_some());
-        assert!(panicking.join().unwrap().is_ok_and(|number| number == 2) || host.peek_unmarked().is_some());
+        assert_eq!(host.second().number(), 2);
+        assert!(failing.join().unwrap().is_ok_and(|number| number == 2) || host.peek_second().is_some());
+        assert!(panicking.join().unwrap().is_ok_and(|number| number == 2) || host.peek_second().is_some());
     });
 }
 
@@ -255,16 +255,16 @@ fn an_initialiser_fails_and_another_panics_beside_one_that_succeeds() {
 struct Runs([std::sync::atomic::AtomicUsize; 2]);
 
 impl Runs {
-    fn marked(&self, host: &Made) {
-        let value = host.get_or_attach_marked(|| {
+    fn first(&self, host: &Made) {
+        let value = host.get_or_attach_first(|| {
             self.0[0].fetch_add(1, Ordering::Relaxed);
             Value::new(1)
         });
         assert_eq!(value.number(), 1);
     }
 
-    fn unmarked(&self, host: &Made) {
-        let value = host.get_or_attach_unmarked(|| {
+    fn second(&self, host: &Made) {
+        let value = host.get_or_attach_second(|| {
             self.0[1].fetch_add(1, Ordering::Relaxed);
             Value::new(2)
         });
@@ -288,16 +288,16 @@ fn three_threads(steps: [fn(&Runs, &Made); 3], expected: [usize; 2]) {
     });
 }
 
-/// Outcomes: one thread initialises. The other threads list the initialiser's claim and wait, or come after the release
-/// of the claim.
+/// Outcomes: one thread initialises. The other threads register the initialiser's request and wait, or come after the
+/// release of the lock.
 #[test]
 fn three_threads_initialise() {
-    three_threads([Runs::unmarked, Runs::unmarked, Runs::unmarked], [0, 1]);
+    three_threads([Runs::second, Runs::second, Runs::second], [0, 1]);
 }
 
-/// Outcomes: all claims hash to one slot, so a claim of the second field is in the table alone. A thread that takes
-/// over the slot from the other field's claim still sees that its own field is attached.
+/// Outcomes: all keys hash to one slot, so a request for the second field is in the graph alone. A thread that takes
+/// over the slot from the other field's lock still sees that its own field is attached.
 #[test]
 fn three_threads_initialise_two_fields() {
-    three_threads([Runs::unmarked, Runs::marked, Runs::unmarked], [1, 1]);
+    three_threads([Runs::second, Runs::first, Runs::second], [1, 1]);
 }

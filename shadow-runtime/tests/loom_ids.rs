@@ -5,8 +5,8 @@
 //! ```
 //!
 //! In: threads that attach, read, update and detach, by id and by object. Out: an error for a data race, a wrong value,
-//! a leak, or a table and a list of kinds that disagree. Neighbour: `loom_raw.rs`, with the models of one table of
-//! values that are replaced.
+//! a leak, or a table and a list of numbers that disagree. Neighbour: `core/src/loom_tests/update_table.rs`, with the
+//! models of one table of values that are replaced.
 //!
 //! A value contains a loom `UnsafeCell`. The constructor and the destructor write to the cell. Loom reports a data race
 //! if a read is not ordered after the constructor, or not ordered before the destructor. Each model counts the live
@@ -14,14 +14,15 @@
 //!
 //! | left out | model that fails |
 //! |---|---|
-//! | `Id::claim`, the second look | `two_threads_attach` |
-//! | the fence of `reclaim` of `raw/newest.rs` | `an_object_is_detached_while_a_field_is_read` |
-//! | `Table::take`, the object's lock around the table's | `all_are_detached_while_one_is_updated` |
+//! | `Id::init_lock`, the second look | `two_threads_attach` |
+//! | the fence of `try_take` of `raw/update_table.rs` | `an_object_is_detached_while_a_field_is_read` |
+//! | `Object::take`, the object's lock around the table's | `all_are_detached_while_one_is_updated` |
 //! | `Table::put`, the object's lock around the table's | `all_are_detached_while_one_is_attached` |
-//! | `raw/objects.rs`, taking a kind out of a list | `all_are_detached_while_another_id_is_attached` |
-//! | `kind::name`, the look under the lock | `two_threads_name_a_number` |
+//! | `raw/objects.rs`, taking a number out of a list | `all_are_detached_while_another_id_is_attached` |
+//! | `ids::register`, the look under the lock | `two_threads_name_a_number` |
 #![cfg(loom)]
 
+#[path = "../core/src/loom_tests/memory.rs"]
 mod memory;
 
 use std::convert::Infallible;
@@ -38,7 +39,7 @@ use shadow_runtime::raw::{self, Id, UpdateId};
 /// number only at the end.
 type Count = std::sync::Arc<Plain>;
 
-/// The alignment makes the allocator of `memory/mod.rs` reuse the node's memory first.
+/// The alignment makes the allocator of `memory.rs` reuse the node's memory first.
 #[repr(align(128))]
 struct Value {
     number: UnsafeCell<usize>,
@@ -153,7 +154,7 @@ fn two_threads_attach() {
     });
 }
 
-/// Outcomes: one initialiser runs, and both threads find its value. A thread that claims the place after the other
+/// Outcomes: one initialiser runs, and both threads find its value. A thread that acquires the lock after the other
 /// thread's attach finds the value by the second lookup.
 #[test]
 fn two_threads_initialise() {

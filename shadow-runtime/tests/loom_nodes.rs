@@ -1,38 +1,35 @@
-//! Loom models of the field sets of one host (`fields/head.rs`, `fields/first.rs` and `fields/list.rs`), in all
-//! interleavings.
+//! Loom models of the field sets of one host (`fields/mod.rs` and its files), in all interleavings.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --test loom_nodes
 //! ```
 //!
 //! In: threads that insert and find field sets. Out: an error for a data race, or for a field set that is lost or
-//! inserted twice. Lists are long, so models of lists run with at most three preemptions.
+//! inserted twice. Chunks are long, so models of chunks run with at most three preemptions.
 //!
-//! A field set of these models contains a loom `UnsafeCell`, to which the constructor writes; so does every link. Loom
-//! reports a data race if a reader's load is not ordered after the construction of a node or a list. Each ordering of
-//! the table, alone weakened to `Relaxed`, fails a model, here or in `loom_cells.rs`:
+//! A field set of these models contains a loom `UnsafeCell`, to which the constructor writes; so does every header.
+//! Loom reports a data race if a reader's load is not ordered after the construction of a node or a chunk. Each
+//! ordering of the table, alone weakened to `Relaxed`, fails a model, here or in `loom_cells.rs`:
 //!
 //! | ordering | model that fails |
 //! |---|---|
-//! | `Head::first`, `Acquire` | `two_threads_push_the_same_field_set` |
-//! | `Head::insert_first`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
-//! | `Head::insert`, exchange for a node, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
-//! | the same, exchange for a list, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
-//! | `List::next`, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
+//! | `ShadowFields::root`, `Acquire` | `two_threads_push_the_same_field_set` |
+//! | `ShadowFields::insert_first`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
+//! | `ShadowFields::insert`, exchange for a node, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
+//! | the same, exchange for a chunk, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
+//! | `Chunk::next`, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
 //! | `Entry::node`, `Acquire` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
-//! | `List::find`, of what is noted, `Acquire`; and `List::put`, of that, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
-//! | `List::put`, of a node, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
-//! | `List::put`, of a node, `Acquire` on failure | `two_threads_push_the_third_field_set` |
-//! | `List::put`, of the next list, `Release`, and `Acquire` on failure | `two_threads_push_the_same_seventh_field_set` |
-//!
-//! "Noted" in the table means the type tag that a list entry caches (N5).
+//! | `Chunk::find`, cached tag, `Acquire`; `Chunk::put`, the same, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
+//! | `Chunk::put`, node, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
+//! | `Chunk::put`, node, `Acquire` on failure | `two_threads_push_the_third_field_set` |
+//! | `Chunk::put`, next chunk, `Release`, and `Acquire` on failure | `two_threads_push_the_same_seventh_field_set` |
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use shadow_runtime::__private::embedded::{self, Embeds};
-use shadow_runtime::__private::{Cell, Field, FieldSet};
+use shadow_runtime::__private::{Field, FieldCell, FieldSet};
 use shadow_runtime::ShadowFields;
 
 /// A field set without fields. A loom `UnsafeCell` detects an access that is not ordered after the construction.
@@ -59,9 +56,9 @@ unsafe impl<const NUMBER: usize> FieldSet for Set<NUMBER> {
         &[]
     }
 
-    fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+    fn each(&self, _: &mut dyn FnMut(&dyn FieldCell)) {}
 
-    fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+    fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn FieldCell)) {}
 }
 
 impl<const NUMBER: usize> Set<NUMBER> {

@@ -1,4 +1,4 @@
-//! Loom models of `get_or_update` fields (`cell/get_or_update.rs`, `readers/retired.rs` and `readers/`), run through
+//! Loom models of `get_or_update` fields (`cell/get_or_update.rs`, `hazard/retired.rs` and `hazard/`), run through
 //! the accessors that users call.
 //!
 //! ```text
@@ -6,26 +6,34 @@
 //! ```
 //!
 //! In: threads that read, update and retire values. Out: an error for a data race, a wrong value or a leak. Neighbour:
-//! `loom_readers.rs`, with the orderings of `readers/mod.rs`.
+//! `core/src/loom_tests/hazard.rs`, with the orderings of `hazard/`.
 //!
 //! A value contains a loom `UnsafeCell`. The constructor and the destructor write to the cell, and a clone reads the
 //! cell. Loom reports a data race if a clone is not ordered after the constructor, or not ordered before the
 //! destructor. Each model counts its live values. At the end, while the host lives, one value is alive for each
 //! attached field (E3). After the drop of the host, no value is alive.
 //!
-//! The allocator of `memory/mod.rs` reuses the memory of nodes as soon as possible, so addresses recur (ABA).
+//! The allocator of `memory.rs` reuses the memory of nodes as soon as possible, so addresses recur (ABA).
+//!
+//! Without the feature `membarrier`, the models run without the process-wide barrier, as on a system that has none:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release -p shadow-runtime --no-default-features --test loom_update
+//! ```
 //!
 //! | weakened or left out | model that fails |
 //! |---|---|
-//! | `update`, the exchange, `SeqCst` to `Acquire` | `a_reader_and_two_updates` |
+//! | `swap`, the exchange, `SeqCst` to `Acquire` | `a_reader_and_two_updates` |
+//! | `vacate`, a load and a store instead of the exchange | `two_takes` |
+//! | `protect`, the comparison with a vacated cell | `a_reader_and_a_take` |
 //! | `exchange`, the exchange, `SeqCst` to `Acquire` | `two_updates_that_are_made_of_the_one_before` |
-//! | the second look at a hot cell, `SeqCst` to `Relaxed` | `a_reader_and_two_updates` |
-//! | the second look at a cold cell, `Acquire` to `Relaxed` | `two_first_updates_of_the_field_with_the_mark` |
-//! | `put`, `SeqCst` to `Acquire` | `two_readers_and_an_update` |
-//! | `take`, `SeqCst` to `Release` | `a_read_inside_of_a_read_of_the_same_field` |
-//! | the `full_fence` of `hand_over`, of `withdraw`, of `put` | `a_reader_and_an_update` |
-//! | the `light` of `withdraw`, the process-wide barrier of `put` | `a_reader_and_an_update` |
-//! | the process-wide barrier of `hand_over`, the `light` of an announcement | the models of a cold cell |
+//! | the second look at a write-biased cell, `SeqCst` to `Relaxed` | `a_reader_and_two_updates` |
+//! | the second look at a read-biased cell, `Acquire` to `Relaxed` | `two_first_updates_of_the_field_with_the_mark` |
+//! | `push`, `SeqCst` to `Acquire` | `two_readers_and_an_update` |
+//! | `take_all`, `SeqCst` to `Release` | `a_read_inside_of_a_read_of_the_same_field` |
+//! | the `full_fence` of `order_scan`, of `clear`, of `push` | `a_reader_and_an_update` |
+//! | the `light` of `clear`, the process-wide barrier of `push` | `a_reader_and_an_update` |
+//! | the process-wide barrier of `order_scan`, the `light` of a hazard | the models of a read-biased cell |
 //! | the cell of a slot, stored or loaded `Relaxed` | `a_reader_of_two_fields_and_an_update_of_the_first` |
 //! | a second look when a node is retired; a look into the list by a reader that has moved on | `a_read_inside_of_a_read` |
 //! | a look into the list by a writer that has moved on | `an_update_and_one_that_is_made_of_the_one_before` |
@@ -34,14 +42,16 @@
 //! `full_fence` supplies the rest: a fence under loom, and no instruction otherwise. The fence also hides a weakened
 //! operation right before or after the fence. So no model fails for these operations:
 //!
-//! - The exchanges of `update` and `exchange`, `SeqCst` to `Release`. Without `SeqCst`, a writer may miss the hazard of
-//!   a reader of a hot cell while the reader misses the exchange (O5). `update` moves the value out of the node, so
-//!   `update` needs the `Acquire` (O3), too. `exchange` has the `Acquire` from the second load of the word.
-//! - `put`, `SeqCst` to `Release`; `take`, `SeqCst` to `Acquire`; `is_empty` and the last load of `Reading::drop`,
-//!   `SeqCst` to `Relaxed`. Without `SeqCst`, a thread that retires a node may still see the node announced, while the
-//!   withdrawing reader sees neither the replacement nor the node in the list. Then no thread drops the node (E3).
+//! - The exchanges of `swap`, `exchange` and `vacate`, `SeqCst` to `Release`. Without `SeqCst`, a writer may miss the
+//!   hazard of a reader of a write-biased cell while the reader misses the exchange (O5). `update` and `take` move the
+//!   value out of the node, so they need the `Acquire` (O3), too. `exchange` has the `Acquire` from the second load of
+//!   the pointer.
+//! - `push`, `SeqCst` to `Release`; `take_all`, `SeqCst` to `Acquire`; `is_empty` and the last load of `is_current`,
+//!   `SeqCst` to `Relaxed`. Without `SeqCst`, a thread that retires a node may still see the node protected, while the
+//!   clearing reader sees neither the replacement nor the node in the list. Then no thread drops the node (E3).
 #![cfg(loom)]
 
+#[path = "../core/src/loom_tests/memory.rs"]
 mod memory;
 
 use std::sync::atomic::AtomicUsize as Plain;
@@ -51,7 +61,6 @@ use loom::cell::UnsafeCell;
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
-use shadow_runtime::__private::modelled_readers::forbid_barrier;
 use shadow_runtime::{Shadow, ShadowFields};
 
 /// The number of live values. An atomic of std, which loom does not see; a model reads the number only at the end.
@@ -98,9 +107,9 @@ impl Drop for Value {
     }
 }
 
-/// The first field has the first-ready mark (N4); the other fields do not.
+/// The first field has the first-ready flag (N4); the other fields do not.
 #[derive(Default, Shadow)]
-#[shadow_field(get_or_update marked: Value)]
+#[shadow_field(get_or_update first: Value)]
 #[shadow_field(get_or_update field: Value)]
 #[shadow_field(get_or_update other: Value)]
 struct Host {
@@ -129,6 +138,10 @@ impl Model {
     /// Adds 1 by an update with a closure.
     fn count(&self) -> usize {
         number(self.host.update_field_with(|last| self.value(last.map_or(0, Value::number) + 1)))
+    }
+
+    fn take(&self) -> usize {
+        number(self.host.take_field())
     }
 
     fn read_other(&self) -> usize {
@@ -160,13 +173,6 @@ fn model(preemptions: usize, attached: usize, run: impl Fn(&Arc<Model>) + Sync +
     });
 }
 
-/// Runs models with the process-wide barrier, and again without, as on a system that has no such barrier.
-fn with_and_without_barrier(models: impl Fn()) {
-    models();
-    forbid_barrier();
-    models();
-}
-
 fn beside<R: 'static>(model: &Arc<Model>, run: impl FnOnce(&Model) -> R + 'static) -> thread::JoinHandle<R> {
     let model = Arc::clone(model);
     thread::spawn(move || run(&model))
@@ -175,20 +181,18 @@ fn beside<R: 'static>(model: &Arc<Model>, run: impl FnOnce(&Model) -> R + 'stati
 /// Outcomes: the reader sees the first or the second value, and the update returns the first value.
 #[test]
 fn a_reader_and_an_update() {
-    with_and_without_barrier(|| {
-        model(3, 1, |model| {
-            model.update(1);
-            let reader = beside(model, |model| assert!([1, 2].contains(&model.read())));
-            let writer = beside(model, |model| assert_eq!(model.update(2), 1));
-            reader.join().unwrap();
-            writer.join().unwrap();
-            assert_eq!(model.read(), 2);
-        });
+    model(3, 1, |model| {
+        model.update(1);
+        let reader = beside(model, |model| assert!([1, 2].contains(&model.read())));
+        let writer = beside(model, |model| assert_eq!(model.update(2), 1));
+        reader.join().unwrap();
+        writer.join().unwrap();
+        assert_eq!(model.read(), 2);
     });
 }
 
 /// Outcomes: the reader sees the first or the second value of one field, and then the value of another field. Both
-/// reads use the same hazard slot. The cell is hot or cold.
+/// reads use the same hazard slot. The cell is write-biased or read-biased.
 #[test]
 fn a_reader_of_two_fields_and_an_update_of_the_first() {
     for reads in [0, 1] {
@@ -208,7 +212,7 @@ fn a_reader_of_two_fields_and_an_update_of_the_first() {
 }
 
 /// Outcomes: one field's new node may reuse the memory of the other field's old node, while a slow reader has that
-/// address announced. The reader still sees a value of each field, in either order. A node is retired only for readers
+/// address protected. The reader still sees a value of each field, in either order. A node is retired only for readers
 /// of its own cell.
 #[test]
 fn a_reader_of_two_fields_of_which_one_gets_the_memory_of_the_other() {
@@ -244,20 +248,18 @@ fn a_reader_of_two_fields_of_which_one_gets_the_memory_of_the_other() {
 /// Outcomes: the reader sees one of the three values, and each update returns its predecessor once.
 #[test]
 fn a_reader_and_two_updates() {
-    with_and_without_barrier(|| {
-        model(3, 1, |model| {
-            model.update(1);
-            let reader = beside(model, |model| assert!((1..=3).contains(&model.read())));
-            let writer = beside(model, |model| assert_eq!((model.update(2), model.update(3)), (1, 2)));
-            reader.join().unwrap();
-            writer.join().unwrap();
-        });
+    model(3, 1, |model| {
+        model.update(1);
+        let reader = beside(model, |model| assert!((1..=3).contains(&model.read())));
+        let writer = beside(model, |model| assert_eq!((model.update(2), model.update(3)), (1, 2)));
+        reader.join().unwrap();
+        writer.join().unwrap();
     });
 }
 
-/// Outcomes: as for `a_reader_and_an_update`, with a cold cell.
+/// Outcomes: as for `a_reader_and_an_update`, with a read-biased cell.
 #[test]
-fn a_reader_and_an_update_of_a_cold_cell() {
+fn a_reader_and_an_update_of_a_read_biased_cell() {
     model(3, 1, |model| {
         model.update(1);
         model.read();
@@ -268,20 +270,18 @@ fn a_reader_and_an_update_of_a_cold_cell() {
     });
 }
 
-/// Outcomes: one reader makes the cell cold, before or after the update. The other reader then announces its first node
-/// as for a hot cell, and the next node as for a cold cell.
+/// Outcomes: one reader makes the cell read-biased, before or after the update. The other reader then protects its
+/// first node as for a write-biased cell, and the next node as for a read-biased cell.
 #[test]
 fn two_readers_and_an_update() {
-    with_and_without_barrier(|| {
-        model(3, 1, |model| {
-            model.update(1);
-            let readers = [(); 2].map(|()| beside(model, |model| assert!([1, 2].contains(&model.read()))));
-            let writer = beside(model, |model| assert_eq!(model.update(2), 1));
-            writer.join().unwrap();
-            for reader in readers {
-                reader.join().unwrap();
-            }
-        });
+    model(3, 1, |model| {
+        model.update(1);
+        let readers = [(); 2].map(|()| beside(model, |model| assert!([1, 2].contains(&model.read()))));
+        let writer = beside(model, |model| assert_eq!(model.update(2), 1));
+        writer.join().unwrap();
+        for reader in readers {
+            reader.join().unwrap();
+        }
     });
 }
 
@@ -296,19 +296,92 @@ fn two_updates() {
     });
 }
 
+/// Outcomes: the reader sees the value or none, and the take returns the value. The cell is write-biased or
+/// read-biased.
+#[test]
+fn a_reader_and_a_take() {
+    for reads in [0, 1] {
+        model(3, 0, move |model| {
+            model.update(1);
+            (0..reads).for_each(|_| assert_eq!(model.read(), 1));
+            let reader = beside(model, |model| assert!(model.read() <= 1));
+            let taker = beside(model, |model| assert_eq!((model.take(), model.read()), (1, 0)));
+            reader.join().unwrap();
+            taker.join().unwrap();
+            assert_eq!((model.read(), model.take()), (0, 0));
+        });
+    }
+}
+
+/// Outcomes: as for `a_reader_and_a_take`, of the field whose readers do not compare the pointer with null; or the
+/// reader sees the value after the take, which may have the memory of the first value.
+#[test]
+fn a_reader_and_a_take_and_an_update_of_the_field_with_the_mark() {
+    for reads in [0, 1] {
+        model(3, 1, move |model| {
+            model.host.update_first(model.value(1));
+            (0..reads).for_each(|_| assert_eq!(number(model.host.first()), 1));
+            let reader = beside(model, |model| assert!(number(model.host.first()) <= 2));
+            let taker = beside(model, |model| {
+                assert_eq!(number(model.host.take_first()), 1);
+                assert_eq!(number(model.host.update_first(model.value(2))), 0);
+            });
+            reader.join().unwrap();
+            taker.join().unwrap();
+            assert_eq!(number(model.host.first()), 2);
+        });
+    }
+}
+
+/// Outcomes: one of the takes returns the value.
+#[test]
+fn two_takes() {
+    model(3, 0, |model| {
+        model.update(1);
+        let takes = [(); 2].map(|()| beside(model, Model::take));
+        let values = takes.map(|take| take.join().unwrap());
+        assert!([[0, 1], [1, 0]].contains(&values));
+    });
+}
+
+/// Outcomes: the take returns the value before or after the update, and the next update returns what is left.
+#[test]
+fn a_take_and_an_update() {
+    model(3, 0, |model| {
+        model.update(1);
+        let take = beside(model, Model::take);
+        let update = beside(model, |model| model.update(2));
+        let outcome = (take.join().unwrap(), update.join().unwrap(), model.take());
+        assert!([(1, 0, 2), (2, 1, 0)].contains(&outcome));
+    });
+}
+
+/// Outcomes: the closure computes from the value, and the take returns the value or the closure's value; or the closure
+/// finds none.
+#[test]
+fn a_take_and_an_update_that_is_made_of_the_one_before() {
+    model(3, 0, |model| {
+        model.update(1);
+        let take = beside(model, Model::take);
+        let count = beside(model, Model::count);
+        let outcome = (take.join().unwrap(), count.join().unwrap(), model.take());
+        assert!([(1, 0, 1), (2, 1, 0)].contains(&outcome));
+    });
+}
+
 /// Outcomes: one update attaches, and the other update replaces.
 #[test]
 fn two_first_updates_of_the_field_with_the_mark() {
     model(3, 1, |model| {
         let update = |next| {
             beside(model, move |model| {
-                let previous = number(model.host.update_marked(model.value(next)));
-                assert!([1, 2].contains(&number(model.host.marked())));
+                let previous = number(model.host.update_first(model.value(next)));
+                assert!([1, 2].contains(&number(model.host.first())));
                 previous
             })
         };
         let previous = [1, 2].map(update).map(|update| update.join().unwrap());
-        assert!([([0, 1], 2), ([2, 0], 1)].contains(&(previous, number(model.host.marked()))));
+        assert!([([0, 1], 2), ([2, 0], 1)].contains(&(previous, number(model.host.first()))));
     });
 }
 
@@ -316,10 +389,10 @@ fn two_first_updates_of_the_field_with_the_mark() {
 #[test]
 fn a_reader_and_the_first_updates_of_the_field_with_the_mark() {
     model(3, 1, |model| {
-        let reader = beside(model, |model| assert!(number(model.host.marked()) <= 2));
+        let reader = beside(model, |model| assert!(number(model.host.first()) <= 2));
         let writer = beside(model, |model| {
-            model.host.update_marked(model.value(1));
-            model.host.update_marked(model.value(2));
+            model.host.update_first(model.value(1));
+            model.host.update_first(model.value(2));
         });
         reader.join().unwrap();
         writer.join().unwrap();
@@ -337,8 +410,8 @@ fn two_updates_that_are_made_of_the_one_before() {
     });
 }
 
-/// Outcomes: the plain update comes first, or the closure gets the value from before the plain update. The cell is hot
-/// or cold.
+/// Outcomes: the plain update comes first, or the closure gets the value from before the plain update. The cell is
+/// write-biased or read-biased.
 #[test]
 fn an_update_and_one_that_is_made_of_the_one_before() {
     for reads in [0, 1] {
@@ -353,7 +426,7 @@ fn an_update_and_one_that_is_made_of_the_one_before() {
     }
 }
 
-/// Outcomes: the reader sees one of the two values. The cell is hot or cold.
+/// Outcomes: the reader sees one of the two values. The cell is write-biased or read-biased.
 #[test]
 fn a_reader_and_an_update_that_is_made_of_the_one_before() {
     for reads in [0, 1] {
@@ -389,8 +462,8 @@ fn two_readers_and_two_updates() {
     }
 }
 
-/// Outcomes: a reader of a cell that becomes cold sees one of the values. The hazard slot may have belonged to a thread
-/// that has ended.
+/// Outcomes: a reader of a cell that becomes read-biased sees one of the values. The hazard slot may have belonged to a
+/// thread that has ended.
 #[test]
 fn a_reader_with_a_slot_of_a_thread_that_has_ended() {
     model(3, 2, |model| {

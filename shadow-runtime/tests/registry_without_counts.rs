@@ -27,7 +27,10 @@ fn fields_in_use_have_a_row_each_and_no_counts() {
     let fields: Vec<&str> = report.iter().map(Row::field).collect();
     assert_eq!(fields, ["version", "serial", "lock"], "in the order of their first attach");
     for row in &report {
-        let counts = [row.live(), row.attached(), row.detached(), row.updates(), row.duplicates()];
+        let counts = [row.live(), row.attached(), row.detached(), row.updates(), row.refused()];
         assert_eq!(counts, [0; 5]);
     }
+    let table = format!("{report:200}");
+    assert!(table.starts_with("  field    value                 policy         declared at\n"), "{table}");
+    assert!(!format!("{report:#}").contains("live"));
 }

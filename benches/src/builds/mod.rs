@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, process};
 
 /// The root of this workspace.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// A temporary directory for one crate or workspace, removed on drop.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::contestant::{Table, address};
+use crate::contestant::{Get, Table, address};
 use crate::hash::fold;
 use crate::hosts::Object;
 
@@ -74,12 +74,26 @@ impl Table for Kernel {
         // Relaxed: the lock orders writers.
         let next = chain.load(Ordering::Relaxed);
         let node = Node { next, _previous_and_rcu: [0; 3], object, id: ID, value };
-        // Release: pairs with the Acquire of `read`, which then sees the node fully initialised.
+        // Release: pairs with the Acquire of `find`, which then sees the node fully initialised.
         chain.store(Box::into_raw(Box::new(node)), Ordering::Release);
     }
 
     #[inline]
     fn read(&self, host: &Arc<Object>) -> Option<u64> {
+        self.find(host).map(|node| node.value)
+    }
+}
+
+impl Get for Kernel {
+    #[inline]
+    fn get(&self, host: &Arc<Object>) -> usize {
+        self.find(host).map_or(0, |node| ptr::from_ref(&node.value).addr())
+    }
+}
+
+impl Kernel {
+    #[inline]
+    fn find(&self, host: &Arc<Object>) -> Option<&Node> {
         let object = address(host);
         // Acquire: pairs with the Release of `attach`.
         let mut next = self.chain(object).load(Ordering::Acquire).cast_const();
@@ -87,7 +101,7 @@ impl Table for Kernel {
         // borrow of the table.
         while let Some(node) = unsafe { next.as_ref() } {
             if node.object == object && node.id == ID {
-                return Some(node.value);
+                return Some(node);
             }
             next = node.next;
         }

@@ -3,23 +3,28 @@
 //! In: a host and a value. Out: the value, by the host. Each contestant has a file, and implements one trait, so all
 //! contestants run the same loops.
 
+mod c_library;
 mod dash;
+mod glib;
 mod index;
 mod kernel;
 mod locked;
 mod ours;
 mod papaya;
+mod rwlock;
 mod sharded;
 
 use std::hint::black_box;
 use std::sync::Arc;
 
+pub use c_library::CLibrary;
 pub use dash::Dash;
 pub use index::Index;
 pub use kernel::Kernel;
 pub use locked::Locked;
 pub use ours::Ours;
 pub use papaya::Papaya;
+pub use rwlock::RwLocked;
 pub use sharded::Sharded;
 
 use crate::hosts::Object;
@@ -43,6 +48,33 @@ pub trait Table: Sync {
 pub trait Detach: Table {
     /// Removes the value of `host`.
     fn detach(&self, host: &Arc<Object>);
+}
+
+/// A table that hands out the address of a value.
+pub trait Get: Table {
+    /// The address of the value of `host`, or 0.
+    fn get(&self, host: &Arc<Object>) -> usize;
+}
+
+/// A table whose reads return the addresses of values, and load no value.
+#[derive(Debug)]
+pub struct Addresses<T>(pub T);
+
+impl<T: Get> Table for Addresses<T> {
+    const NAME: &'static str = T::NAME;
+
+    fn empty() -> Self {
+        Self(T::empty())
+    }
+
+    fn attach(&self, host: &Arc<Object>, value: u64) {
+        self.0.attach(host, value);
+    }
+
+    #[inline]
+    fn read(&self, host: &Arc<Object>) -> Option<u64> {
+        Some(self.0.get(host) as u64).filter(|&address| address != 0)
+    }
 }
 
 /// The key of the maps.

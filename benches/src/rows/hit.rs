@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::check::{Check, Role, Target};
-use crate::contestant::{Dash, Index, Kernel, Ours, Papaya, Sharded, Table, fill, read_all};
+use crate::contestant::{Dash, Index, Kernel, Ours, Papaya, Sharded};
 use crate::hosts::{ByHand, Counter, Hosts, Layout, Object, boxed};
-use crate::measure::{Contestant, Measure, together};
-use crate::order::{Walk, shuffle};
-use crate::rows::reading::{embedded, reads, table};
+use crate::measure::Measure;
+use crate::order::shuffle;
+use crate::rows::reading::{embedded, filled, pair_of_readers, reads, table};
 use crate::rows::{Case, human, sizes};
 
 pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
@@ -45,17 +45,6 @@ impl Tables {
             papaya: filled(hosts),
         }
     }
-}
-
-/// A table with all `hosts`. Reads values and asserts the right result.
-fn filled<T: Table>(hosts: &[Arc<Object>]) -> T {
-    let table = T::empty();
-    fill(&table, hosts);
-    // The kernel's chains are fast to fill, but slow to search, so the check covers some hosts only.
-    let some = &hosts[..hosts.len().min(10_000)];
-    let expected = some.iter().fold(0_u64, |sum, host| sum.wrapping_add(host.id));
-    assert_eq!(read_all(&table, some), expected, "{} lost something", T::NAME);
-    table
 }
 
 fn hit(measure: Measure, size: usize, layout: Layout, most: f64) -> Check {
@@ -96,12 +85,6 @@ fn two_threads(measure: Measure, size: usize, visited: usize, most: f64) -> Chec
     );
     let which = if visited == size { format!("{} hosts", human(size)) } else { format!("the same {visited} hosts") };
     Check::new(format!("two threads reading, {which}"), Target::Ratio(most), figures)
-}
-
-fn pair_of_readers<'a, T: Table>(role: Role, table: &'a T, orders: [&'a [Arc<Object>]; 2]) -> Contestant<'a> {
-    Contestant::new(role, T::NAME, move |count| {
-        together(|thread| Walk::new(orders[thread]).visit(count, |hosts| read_all(table, hosts)))
-    })
 }
 
 fn against_kernel(measure: Measure, size: usize, most: f64) -> Check {

@@ -12,11 +12,15 @@
 //! | 12, 13 | `update.rs` |
 //! | 14 | `pause.rs` |
 //! | 15, 16 | `compile.rs` |
+//! | 17 | `first_minute.rs` |
+//! | 26 | `c_library.rs` |
 //!
 //! The shared loops are in `reading.rs`.
 
+mod c_library;
 mod compile;
 mod embedded;
+mod first_minute;
 mod hit;
 mod miss;
 mod pause;
@@ -78,6 +82,8 @@ pub fn cases(quick: bool) -> Vec<Case> {
     update::cases(&mut cases);
     pause::cases(quick, &mut cases);
     compile::cases(quick, &mut cases);
+    first_minute::cases(&mut cases);
+    c_library::cases(quick, &mut cases);
     cases.sort_by_key(|case| case.row);
     cases
 }

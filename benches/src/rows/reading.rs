@@ -4,9 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::check::Role;
-use crate::contestant::{Table, read_all};
+use crate::contestant::{Table, fill, read_all};
 use crate::hosts::Object;
-use crate::measure::{Contestant, Measure, timed};
+use crate::measure::{Contestant, Measure, timed, together};
 use crate::order::Walk;
 
 /// The number of reads of a round: fewer with many hosts, where a read is slower.
@@ -16,6 +16,17 @@ pub(super) const fn reads(measure: Measure, hosts: usize) -> usize {
         ..200_000 => 2_000_000,
         _ => 1_000_000,
     }
+}
+
+/// A table with all `hosts`. Reads values and asserts the right result.
+pub(super) fn filled<T: Table>(hosts: &[Arc<Object>]) -> T {
+    let table = T::empty();
+    fill(&table, hosts);
+    // The kernel's chains are fast to fill, but slow to search, so the check covers some hosts only.
+    let some = &hosts[..hosts.len().min(10_000)];
+    let expected = some.iter().fold(0_u64, |sum, host| sum.wrapping_add(host.id));
+    assert_eq!(read_all(&table, some), expected, "{} lost something", T::NAME);
+    table
 }
 
 /// Sums the results of `read` for each host.
@@ -46,4 +57,15 @@ pub(super) fn embedded<'a, H>(
 pub(super) fn table<'a, T: Table>(role: Role, table: &'a T, order: &'a [Arc<Object>]) -> Contestant<'a> {
     let mut walk = Walk::new(order);
     Contestant::new(role, T::NAME, move |count| timed(|| walk.visit(count, |hosts| read_all(table, hosts))))
+}
+
+/// Two threads that read from one table, by the addresses of hosts, each in its own order.
+pub(super) fn pair_of_readers<'a, T: Table>(
+    role: Role,
+    table: &'a T,
+    orders: [&'a [Arc<Object>]; 2],
+) -> Contestant<'a> {
+    Contestant::new(role, T::NAME, move |count| {
+        together(|thread| Walk::new(orders[thread]).visit(count, |hosts| read_all(table, hosts)))
+    })
 }

@@ -68,5 +68,5 @@ fn check(host: &str, size: usize, most: f64, each: f64, worst: Option<f64>) -> C
         Figure::new(Role::Rival, "the kernel's", Unit::Bytes, float(Kernel::BYTES_PER_VALUE)),
     ];
     figures.extend(worst.map(|worst| Figure::new(Role::Shown, "at its worst fill level", Unit::Bytes, worst)));
-    Check::new(format!("memory per host, {host}, {} hosts", human(size)), Target::Bytes(most), figures)
+    Check::new(format!("memory per host, {host}, {} hosts", human(size)), Target::Most(most), figures)
 }

@@ -1,8 +1,10 @@
 //! The host of a derive: the traits by which the runtime finds the `ShadowFields` of the struct.
+//!
+//! In: a declaration, of a derive. Out: impls of `Embeds`, `Host` and `ExclusiveHost`. Neighbour: `host/embedded.rs` of
+//! the runtime, with the functions that the methods call.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::parse_quote;
 use syn::spanned::Spanned;
 
 use crate::model::{Declaration, Form};
@@ -11,14 +13,11 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let Form::Derive { member } = &declaration.form else { return TokenStream::new() };
     let Declaration { host, generics, .. } = declaration;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
-    let mut exclusive_generics = generics.clone();
-    exclusive_generics.params.insert(0, parse_quote!('__unused));
-    let (exclusive_generics, ..) = exclusive_generics.split_for_impl();
     // The parser has reported a missing member. The struct is a host anyway, to avoid further errors.
     let (fields, fields_mut) = match member {
         Some(member) => (
             quote_spanned!(Span::call_site().located_at(member.span())=> __rt::embedded::exactly(&__host.#member)),
-            quote!(&mut __host.#member),
+            quote!(::core::option::Option::Some(&mut __host.#member)),
         ),
         None => (quote!(loop {}), quote!(loop {})),
     };
@@ -59,13 +58,12 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
             fn identity(__host: &Self) -> __rt::Identity {
                 __rt::embedded::identity(__host)
             }
-        }
-        #[automatically_derived]
-        impl #exclusive_generics __rt::ExclusiveHost<'__unused> for #host #where_clause {
             #[inline]
-            fn fields_mut(__host: &mut Self) -> &mut __rt::ShadowFields {
+            fn fields_mut(__host: &mut Self) -> ::core::option::Option<&mut __rt::ShadowFields> {
                 #fields_mut
             }
         }
+        #[automatically_derived]
+        impl #impl_generics __rt::ExclusiveHost for #host #where_clause {}
     }
 }

@@ -1,13 +1,17 @@
 //! The field set: the hidden struct with one cell per field, and its implementation of the runtime's `FieldSet`.
 //!
+//! In: a declaration with at least one field. Out: the types `__Declaration` and `__FieldSet`. Neighbours: `impls.rs`,
+//! which relates the host to these types; `field_set.rs` of the runtime, the trait.
+//!
 //! A field set is generic over the value types alone, so that the host's generics and lifetimes do not reach the field
-//! set. The cells are in the order of the declaration, since the runtime reads the first cell a little faster.
+//! set. The cells are in the order of the declaration, since the runtime has a shortcut for the first cell.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{GenericParam, Type};
 
-use crate::model::Declaration;
-use crate::words::words;
+use crate::model::{Declaration, mentions};
+use crate::type_text::type_text;
 
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let Declaration { host, fields, .. } = declaration;
@@ -15,12 +19,13 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let members: Vec<Ident> = fields.iter().map(super::super::model::Field::getter).collect();
     let cells: Vec<Ident> = fields.iter().map(|field| field.policy.cell()).collect();
     let count = fields.len();
-    let host = words(host);
+    let host = type_text(host);
     let declared = fields.iter().zip(&cells).map(|(field, policy)| {
-        let (name, value) = (field.word(), words(&field.value));
+        let (name, value) = (field.text(), type_text(&field.value));
+        let size = size_of_value(declaration, &field.value);
         // The span of the user's field: `Field::new` records the location of its caller.
         quote_spanned! {field.name.span()=>
-            __rt::Field::new(#host, #name, #value, __rt::Policy::#policy)
+            __rt::Field::new(::core::module_path!(), #host, #name, #value, __rt::Policy::#policy, #size)
         }
     });
     quote! {
@@ -46,13 +51,29 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
                 static FIELDS: [__rt::Field; #count] = [#(#declared,)*];
                 &FIELDS
             }
-            fn each(&self, __visit: &mut dyn ::core::ops::FnMut(&dyn __rt::Cell)) {
+            fn each(&self, __visit: &mut dyn ::core::ops::FnMut(&dyn __rt::FieldCell)) {
                 #(__visit(&self.#members);)*
             }
-            fn each_mut(&mut self, __visit: &mut dyn ::core::ops::FnMut(&mut dyn __rt::Cell)) {
+            fn each_mut(&mut self, __visit: &mut dyn ::core::ops::FnMut(&mut dyn __rt::FieldCell)) {
                 #(__visit(&mut self.#members);)*
             }
         }
+    }
+}
+
+/// The size of the value, for the report. A field set has one static for all its value types, so a type that depends on
+/// a parameter of the host has no size there.
+fn size_of_value(declaration: &Declaration, value: &Type) -> TokenStream {
+    let tokens = value.to_token_stream();
+    let mut parameters = declaration.generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Type(parameter) => Some(&parameter.ident),
+        GenericParam::Const(parameter) => Some(&parameter.ident),
+        GenericParam::Lifetime(_) => None,
+    });
+    if mentions(&tokens, "Self") || parameters.any(|parameter| mentions(&tokens, &parameter.to_string())) {
+        quote!(::core::option::Option::None)
+    } else {
+        quote!(::core::option::Option::Some(::core::mem::size_of::<#value>()))
     }
 }
 

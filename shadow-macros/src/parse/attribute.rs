@@ -1,13 +1,15 @@
 //! `#[shadow(...)]`, and the split of attributes into docs and others.
 //!
-//! In: the attributes of an item. Out: the path of the runtime, docs, and other attributes.
+//! In: the attributes of an item. Out: the path of the runtime, docs, and other attributes. Neighbours: `derive.rs`,
+//! `block.rs` and `field.rs`, the callers.
 
 use syn::{Attribute, Path, parse_quote};
 
 use crate::errors::Errors;
+use crate::model::Runtime;
 
 /// The path in the `#[shadow(crate = path)]` of `attributes`, or the default path of the runtime.
-pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Path {
+pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Runtime {
     let mut found: Option<Path> = None;
     for attribute in attributes.iter().filter(|attribute| is_shadow(attribute)) {
         let parsed = attribute.parse_nested_meta(|meta| {
@@ -23,9 +25,12 @@ pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Path {
             }
             Ok(())
         });
-        errors.keep(parsed);
+        errors.ok(parsed);
     }
-    found.unwrap_or_else(|| parse_quote!(::shadow_runtime))
+    match found {
+        Some(path) => Runtime { path, is_default: false },
+        None => Runtime { path: parse_quote!(::shadow_runtime), is_default: true },
+    }
 }
 
 pub(super) fn is_shadow(attribute: &Attribute) -> bool {

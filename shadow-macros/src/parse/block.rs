@@ -1,14 +1,16 @@
 //! `shadow! { impl ... }` and `shadow! { trait ... for ... }`.
 //!
-//! In: any number of blocks. Out: a declaration for each.
+//! In: any number of blocks. Out: a declaration for each block. Neighbours: `field.rs`, the grammar of a field;
+//! `attribute.rs`, the attributes of a block.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Generics, Result, Token, Type, Visibility, braced};
 
 use crate::errors::Errors;
-use crate::model::{Declaration, Field, Form, generated};
+use crate::model::{Declaration, Field, Form, with_call_site};
 use crate::parse::attribute::{is_shadow, runtime};
+use crate::type_text::type_text;
 
 pub(crate) fn blocks(input: TokenStream, errors: &mut Errors) -> Vec<Declaration> {
     let mut declarations = Vec::new();
@@ -19,7 +21,7 @@ pub(crate) fn blocks(input: TokenStream, errors: &mut Errors) -> Vec<Declaration
         Ok(())
     };
     let parsed = parser.parse2(input);
-    errors.keep(parsed);
+    errors.ok(parsed);
     declarations
 }
 
@@ -43,7 +45,8 @@ fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
         match content.parse::<Field>() {
             Ok(field) => {
                 if content.parse::<Option<Token![;]>>()?.is_none() {
-                    errors.push(content.error(format!("expected `;` after field `{}`", field.word())));
+                    errors.push(content.error(format!("expected `;` after field `{}`", field.text())));
+                    content.parse::<Option<Token![,]>>()?;
                 }
                 fields.push(field);
             }
@@ -56,7 +59,7 @@ fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
     Ok(Declaration {
         runtime,
         form: head.form,
-        generics: generated(head.generics),
+        generics: with_call_site(head.generics),
         host: head.host,
         conditions,
         attributes,
@@ -69,6 +72,10 @@ fn impl_head(input: ParseStream<'_>) -> Result<Head> {
     input.parse::<Token![impl]>()?;
     let mut generics: Generics = input.parse()?;
     let host = input.parse()?;
+    if input.peek(Token![for]) {
+        let name = type_text(&host);
+        return Err(input.error(format!("an `impl` has no `for`: write `trait {name} for`")));
+    }
     generics.where_clause = input.parse()?;
     Ok(Head { form: Form::Impl, generics, host })
 }

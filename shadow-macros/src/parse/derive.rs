@@ -1,27 +1,29 @@
 //! `#[derive(Shadow)]` with `#[shadow_field(...)]`.
 //!
-//! In: the struct. Out: a declaration, even after an error, so that the correct parts expand.
+//! In: the struct. Out: a declaration, even after an error, so that the correct parts expand. Neighbours: `field.rs`,
+//! the grammar of a field; `attribute.rs`, `#[shadow]`; `types.rs`, which shortens the struct for syn.
 
 use proc_macro2::TokenStream;
+use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Fields, Index, Member, Type, parse_quote};
+use syn::{Data, DeriveInput, Fields, Index, Member, Result, Type, parse_quote};
 
 use crate::errors::Errors;
-use crate::model::{Declaration, Form, bare, generated};
+use crate::model::{Declaration, Field, Form, ungroup, with_call_site};
 use crate::parse::attribute;
-use crate::parse::types::outline_members;
+use crate::parse::types::stub_members;
 
 pub(crate) fn derive(input: TokenStream, errors: &mut Errors) -> Option<Declaration> {
-    let input: DeriveInput = errors.keep(syn::parse2(outline_members(input)))?;
+    let input: DeriveInput = errors.ok(syn::parse2(stub_members(input)))?;
     let name = &input.ident;
     let member = match &input.data {
         Data::Struct(data) => member(&input, &data.fields, errors),
         Data::Enum(data) => {
-            errors.at(data.enum_token, no_struct("an enum", name));
+            errors.push_at(data.enum_token, no_struct("an enum", name));
             None
         }
         Data::Union(data) => {
-            errors.at(data.union_token, no_struct("a union", name));
+            errors.push_at(data.union_token, no_struct("a union", name));
             None
         }
     };
@@ -30,17 +32,27 @@ pub(crate) fn derive(input: TokenStream, errors: &mut Errors) -> Option<Declarat
         .attrs
         .iter()
         .filter(|attribute| attribute.path().is_ident("shadow_field"))
-        .filter_map(|attribute| errors.keep(attribute.parse_args()))
+        .filter_map(|attribute| errors.ok(attribute.parse_args_with(only_field)))
         .collect();
     Some(Declaration {
         runtime: attribute::runtime(&input.attrs, errors),
         form: Form::Derive { member },
         host: parse_quote!(#name #type_generics),
-        generics: generated(input.generics.clone()),
+        generics: with_call_site(input.generics.clone()),
         conditions: Vec::new(),
         attributes: Vec::new(),
         fields,
     })
+}
+
+/// The field of an attribute, which has no second field.
+fn only_field(input: ParseStream<'_>) -> Result<Field> {
+    let field: Field = input.parse()?;
+    if input.is_empty() {
+        return Ok(field);
+    }
+    let message = format!("expected `)` after field `{}`: write each field in a `#[shadow_field(...)]`", field.text());
+    Err(input.error(message))
 }
 
 fn no_struct(what: &str, name: &syn::Ident) -> String {
@@ -68,16 +80,25 @@ fn member(input: &DeriveInput, fields: &Fields, errors: &mut Errors) -> Option<M
     let candidates = if marked.is_empty() { typed } else { marked };
     if let [_, rest @ ..] = &*candidates {
         for (_, second) in rest {
-            errors.at(
+            errors.push_at(
                 second,
                 "a struct has one `ShadowFields`: remove this one, or mark the right one `#[shadow(fields)]`",
             );
         }
     } else {
         let name = &input.ident;
-        errors.at(name, format!("`{name}` has no place for its shadow fields: add a member `shadow: ShadowFields`"));
+        errors.push_at(name, format!("`{name}` has no place for its shadow fields: {}", place_in(fields)));
     }
     candidates.into_iter().next().map(|(member, _)| member)
+}
+
+/// What to write, so that a struct with these members has a place for its shadow fields.
+fn place_in(members: &Fields) -> &'static str {
+    match members {
+        Fields::Named(_) => "add a member `shadow: ShadowFields`",
+        Fields::Unnamed(_) => "add `ShadowFields` as the last member",
+        Fields::Unit => "write `{ shadow: ShadowFields }` instead of `;`",
+    }
 }
 
 fn is_marked(attributes: &[syn::Attribute], errors: &mut Errors) -> bool {
@@ -90,12 +111,12 @@ fn is_marked(attributes: &[syn::Attribute], errors: &mut Errors) -> bool {
             }
             Err(meta.error("unknown option: only `fields` can be written at a member"))
         });
-        errors.keep(parsed);
+        errors.ok(parsed);
     }
     marked
 }
 
 fn is_shadow_fields(member: &Type) -> bool {
-    let Type::Path(path) = bare(member) else { return false };
+    let Type::Path(path) = ungroup(member) else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == "ShadowFields" && last.arguments.is_none())
 }

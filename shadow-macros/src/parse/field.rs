@@ -7,6 +7,8 @@
 //! The policy is a word; `(copy)` may follow `get_or_update`.
 //!
 //! In: the tokens of a field, up to the `;` in a block, or up to the end in an attribute. Out: a field of the model.
+//! Neighbours: `block.rs` and `derive.rs`, the callers; `types.rs`, the type of the value; `policy.rs`, the policy's
+//! word.
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
@@ -23,8 +25,9 @@ impl Parse for Field {
         let (docs, attributes) = split_docs(input.call(Attribute::parse_outer)?);
         let visibility = input.parse()?;
         let policy = policy(input)?;
-        let name = input.parse()?;
-        input.parse::<Token![:]>()?;
+        let name: Ident = input.parse()?;
+        let colon = |error: Error| Error::new(error.span(), format!("expected `:` and a type after `{name}`"));
+        input.parse::<Token![:]>().map_err(colon)?;
         let value = value_type(&name, input)?;
         let initialiser = input.parse::<Option<Token![=]>>()?.map(|equals| initialiser(equals, input)).transpose()?;
         Ok(Self { docs, attributes, visibility, policy, name, value, initialiser })

@@ -1,8 +1,9 @@
 //! Types that contain constant expressions, such as `[u8; { let a = 1; a + 1 }]`.
 //!
-//! In: tokens of a type. Out: a type, as far as syn parses types. Without its `full` feature, syn parses few
-//! expressions, so [`outline`] puts a `0` in place of an expression, for the syntax check. The model keeps the original
-//! tokens.
+//! In: the tokens of a type. Out: a type, parsed by syn if possible, and otherwise verbatim. Without its `full`
+//! feature, syn parses few expressions, so [`stub_exprs`] puts a `0` in place of an expression, for the syntax check.
+//! The model keeps the original tokens. Neighbours: `field.rs`, for the type of a value; `derive.rs`, for the members
+//! of a struct.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::quote;
@@ -24,8 +25,8 @@ pub(super) fn value_type(name: &Ident, input: ParseStream<'_>) -> Result<Type> {
     if tokens.is_empty() {
         return Err(Error::new(name.span(), format!("expected a type after `{name}:`")));
     }
-    let outlined: Result<Type> = syn::parse2(outline(tokens.clone()));
-    outlined.map(|_| Type::Verbatim(tokens)).map_err(|_| error)
+    let stubbed: Result<Type> = syn::parse2(stub_exprs(tokens.clone()));
+    stubbed.map(|_| Type::Verbatim(tokens)).map_err(|_| error)
 }
 
 /// The tokens of a type, up to the first `=` or `;` outside of angle brackets, or up to the end.
@@ -49,14 +50,14 @@ fn up_to_the_end(input: ParseStream<'_>) -> Result<TokenStream> {
 }
 
 /// The tokens, with `0` for each constant expression: for the content of braces, and for the length of an array.
-pub(super) fn outline(tokens: TokenStream) -> TokenStream {
+pub(super) fn stub_exprs(tokens: TokenStream) -> TokenStream {
     let mut after_pound = false;
     tokens
         .into_iter()
         .map(|token| {
             let is_attribute = std::mem::take(&mut after_pound);
             match token {
-                TokenTree::Group(group) if !is_attribute => TokenTree::Group(outline_group(&group)),
+                TokenTree::Group(group) if !is_attribute => TokenTree::Group(stub_group(&group)),
                 TokenTree::Punct(punct) if punct.as_char() == '#' => {
                     after_pound = true;
                     TokenTree::Punct(punct)
@@ -67,35 +68,38 @@ pub(super) fn outline(tokens: TokenStream) -> TokenStream {
         .collect()
 }
 
-fn outline_group(group: &Group) -> Group {
+fn stub_group(group: &Group) -> Group {
     let stream = match group.delimiter() {
         Delimiter::Brace => quote!(0),
         Delimiter::Bracket => {
             let is_semicolon = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';');
             let element: TokenStream = group.stream().into_iter().take_while(|token| !is_semicolon(token)).collect();
             let length = group.stream().into_iter().any(|token| is_semicolon(&token)).then(|| quote!(; 0));
-            let element = outline(element);
+            let element = stub_exprs(element);
             quote!(#element #length)
         }
-        Delimiter::Parenthesis | Delimiter::None => outline(group.stream()),
+        Delimiter::Parenthesis | Delimiter::None => stub_exprs(group.stream()),
     };
-    let mut outlined = Group::new(group.delimiter(), stream);
-    outlined.set_span(group.span());
-    outlined
+    let mut stubbed = Group::new(group.delimiter(), stream);
+    stubbed.set_span(group.span());
+    stubbed
 }
 
-/// The tokens of a struct, with `0` for each constant expression in the members.
-pub(super) fn outline_members(item: TokenStream) -> TokenStream {
+/// The tokens of a struct, with `0` for each constant expression in the members; the tokens of an enum, without its
+/// variants, which no stage reads.
+pub(super) fn stub_members(item: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = item.into_iter().collect();
+    let is_enum = tokens.iter().any(|token| matches!(token, TokenTree::Ident(word) if word == "enum"));
     // The last group has the members: the braces, or the parentheses of a tuple struct.
     let members = tokens.iter_mut().rev().find_map(|token| match token {
         TokenTree::Group(group) => Some(group),
         _ => None,
     });
     if let Some(members) = members {
-        let mut outlined = Group::new(members.delimiter(), outline(members.stream()));
-        outlined.set_span(members.span());
-        *members = outlined;
+        let stream = if is_enum { TokenStream::new() } else { stub_exprs(members.stream()) };
+        let mut stubbed = Group::new(members.delimiter(), stream);
+        stubbed.set_span(members.span());
+        *members = stubbed;
     }
     tokens.into_iter().collect()
 }

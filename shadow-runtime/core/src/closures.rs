@@ -26,7 +26,7 @@
 use std::cell::Cell;
 use std::ptr;
 
-use crate::host::Identity;
+use crate::identity::Identity;
 use crate::registry::Field;
 use crate::sync::local;
 
@@ -74,8 +74,9 @@ pub(crate) fn run<R>(host: Identity, field: &'static Field, closure: impl FnOnce
 ///
 /// # Panics
 ///
-/// On refusal.
+/// On refusal, with the location of the caller.
 #[inline]
+#[track_caller]
 pub(crate) fn refuse_own(host: impl FnOnce() -> Identity, field: &'static Field) {
     if is_in_closure() {
         refuse(host(), field);
@@ -83,6 +84,7 @@ pub(crate) fn refuse_own(host: impl FnOnce() -> Identity, field: &'static Field)
 }
 
 #[cold]
+#[track_caller]
 fn refuse(host: Identity, field: &'static Field) {
     let mut next = innermost();
     // SAFETY: `next` is null or points to a record in the list. By C1 the record's frame is below this frame on the
@@ -110,11 +112,11 @@ mod tests {
     use super::*;
     use crate::policy::Policy;
 
-    static FIELD: Field = Field::new("Host", "field", "u8", Policy::GetOrUpdate);
-    static OTHER: Field = Field::new("Host", "other", "u8", Policy::GetOrUpdate);
+    static FIELD: Field = Field::new("app", "Host", "field", "u8", Policy::GetOrUpdate, None);
+    static OTHER: Field = Field::new("app", "Host", "other", "u8", Policy::GetOrUpdate, None);
 
     fn host(address: usize) -> Identity {
-        Identity { address, object: None }
+        Identity { address, type_id: None }
     }
 
     fn is_refused(address: usize, field: &'static Field) -> bool {

@@ -1,4 +1,6 @@
 //! The sizes of unit tests.
+//!
+//! In: a size, and a size for Miri. Out: one of the two. Neighbours: the unit tests of the other files.
 #![forbid(unsafe_code)]
 
 /// The size of a test: `count`, or `under_miri`, where a step takes a thousand times as long.

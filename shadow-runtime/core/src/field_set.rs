@@ -1,12 +1,12 @@
-//! The traits of a declaration: the field set, and the relation between host and field set.
+//! The trait of a declaration: its field set.
 //!
-//! In: structs that the macros generate. Out: two traits, over which hosts and accessors are generic.
+//! In: structs that the macros generate. Out: the trait over which hosts and accessors are generic. Neighbour:
+//! `host/mod.rs`, whose `Declares` relates a host to the field set.
 //!
 //! A field set is generic over the value types alone, not over the generics of the host. So the set is `'static`, as
 //! its identity (`TypeId`) requires, while the host may borrow.
 
-use crate::cell::Cell;
-use crate::host::Host;
+use crate::cell::FieldCell;
 use crate::registry::Field;
 
 /// The hidden struct of one declaration: one cell per field.
@@ -39,15 +39,8 @@ pub unsafe trait FieldSet: Send + Sync {
         Self: Sized;
 
     /// Calls `visit` with each cell.
-    fn each(&self, visit: &mut dyn FnMut(&dyn Cell));
+    fn each(&self, visit: &mut dyn FnMut(&dyn FieldCell));
 
     /// Calls `visit` with each cell, exclusively, to drop the value of the cell.
-    fn each_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Cell));
-}
-
-/// `Self` has the fields of the declaration `D`, a hidden type of each declaration. Unsafe code does not rely on this
-/// trait: [`FieldSet`] describes a set, and the traits of `accessor/` map a field to its cell.
-pub trait Declares<D>: Host {
-    /// The field set of `D`, with the value types of this host.
-    type Set: FieldSet + 'static;
+    fn each_mut(&mut self, visit: &mut dyn FnMut(&mut dyn FieldCell));
 }

@@ -1,7 +1,9 @@
 //! Runs several pieces of user code in a row; each may panic (rule R5).
 //!
 //! In: pieces of user code, one at a time, mostly destructors. Out: all pieces have run. The first panic is raised
-//! again at the end. If the user code is foreign to the caller, the first panic is discarded instead.
+//! again at the end. If the user code is foreign to the caller, the first panic is discarded instead. Neighbours:
+//! `fields/mod.rs` and `fields/node.rs`, the drop of a host's fields; `host/arc/sweep.rs`, the fields of dead hosts;
+//! `hazard/retired.rs`, replaced values.
 //!
 //! The log gets all other panics, at the level `error`, with the field and the host type (R11): the second and later
 //! panics, discarded panics, and panics during unwinding, where a raised panic would abort the process. A panic of the
@@ -35,7 +37,7 @@ enum Context {
 struct First {
     payload: Payload,
     /// The user code's name in the log. Empty without the feature `log`.
-    whose: String,
+    owner: String,
 }
 
 impl Panics {
@@ -44,35 +46,35 @@ impl Panics {
     }
 
     /// As [`none`](Self::none), for the fields of a dead host of this type.
-    pub(crate) const fn of_dead(host: fn() -> &'static str) -> Self {
+    pub(crate) const fn of_dead_host(host: fn() -> &'static str) -> Self {
         Self { first: None, context: Some(Context::DeadHost(host)) }
     }
 
     /// As [`none`](Self::none), with more words for the log.
-    pub(crate) const fn of(words: &'static str) -> Self {
+    pub(crate) const fn with_context(words: &'static str) -> Self {
         Self { first: None, context: Some(Context::Words(words)) }
     }
 
-    /// Runs `user_code`, and keeps its panic if it is the first. The log calls the user code `whose`.
-    pub(crate) fn contain(&mut self, whose: &dyn Display, user_code: impl FnOnce()) {
+    /// Runs `user_code`, and keeps its panic if it is the first. The log calls the user code `owner`.
+    pub(crate) fn contain(&mut self, owner: &dyn Display, user_code: impl FnOnce()) {
         // Unwind safe: `user_code` leaves at most a partly dropped value, which no code reaches again.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
-            self.keep(whose, payload);
+            self.record(owner, payload);
         }
     }
 
     #[cold]
-    fn keep(&mut self, whose: &dyn Display, payload: Payload) {
-        let whose = match self.context {
+    fn record(&mut self, owner: &dyn Display, payload: Payload) {
+        let owner = match self.context {
             _ if !cfg!(feature = "log") => String::new(),
-            None => whose.to_string(),
-            Some(Context::DeadHost(host)) => format!("{whose}, of a dead `{}`,", host()),
-            Some(Context::Words(words)) => format!("{whose}, {words},"),
+            None => owner.to_string(),
+            Some(Context::DeadHost(host)) => format!("{owner}, of a dead `{}`,", host()),
+            Some(Context::Words(words)) => format!("{owner}, {words},"),
         };
         if self.first.is_some() {
-            log(&whose, payload);
+            log(&owner, payload);
         } else {
-            self.first = Some(First { payload, whose });
+            self.first = Some(First { payload, owner });
         }
     }
 
@@ -103,7 +105,7 @@ impl Panics {
 #[cold]
 fn raise(first: First) {
     if thread::panicking() {
-        log(&first.whose, first.payload);
+        log(&first.owner, first.payload);
     } else {
         resume_unwind(first.payload);
     }
@@ -111,29 +113,29 @@ fn raise(first: First) {
 
 #[cold]
 fn discard(first: First) {
-    log(&first.whose, first.payload);
+    log(&first.owner, first.payload);
 }
 
 /// Logs a panic, and drops its payload.
 #[cold]
-fn log(whose: &dyn Display, payload: Payload) {
+fn log(owner: &dyn Display, payload: Payload) {
     #[cfg(feature = "log")]
     {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let message = text.or_else(|| payload.downcast_ref().copied()).unwrap_or("a payload without text");
-        let log = || log::error!(target: "shadow_runtime", "user code of {whose} panicked: {message}");
+        let log = || log::error!(target: "shadow_runtime", "user code of {owner} panicked: {message}");
         if let Err(of_logger) = catch_unwind(AssertUnwindSafe(log)) {
-            forget(of_logger);
+            drop_payload(of_logger);
         }
     }
     #[cfg(not(feature = "log"))]
-    let _ = whose;
-    forget(payload);
+    let _ = owner;
+    drop_payload(payload);
 }
 
 /// Drops the payload of a panic. If the payload's destructor panics, leaks the second payload.
 #[cold]
-fn forget(payload: Payload) {
+fn drop_payload(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         mem::forget(again);
     }
@@ -210,9 +212,9 @@ pub(crate) mod tests {
                 panic!("the payload panics");
             }
         }
-        let discard = |whose: &str, code: fn()| {
-            let mut panics = Panics::of("of a stranger");
-            panics.contain(&whose, code);
+        let discard = |owner: &str, code: fn()| {
+            let mut panics = Panics::with_context("of a stranger");
+            panics.contain(&owner, code);
             panics.discard();
         };
         let logged = logs("of a stranger", || {

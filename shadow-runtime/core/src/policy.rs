@@ -1,7 +1,7 @@
 //! The policy list: the behaviour of a field that is, or is not, attached.
 //!
-//! In: no input. Out: [`Policy`], for the registry's reports and the macros. A new policy has an entry here, a file in
-//! `cell/` and a file in `accessor/`.
+//! In: no input. Out: [`Policy`], for the registry's reports and the macros. Neighbour: `shadow-macros/src/policy.rs`,
+//! the same list. A new policy has an entry in both lists, a file in `cell/` and a file in `accessor/`.
 #![forbid(unsafe_code)]
 
 use std::fmt;

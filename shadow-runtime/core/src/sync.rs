@@ -1,13 +1,13 @@
 //! The primitives of the library: atomics, locks, statics and thread-locals, from std or from loom.
 //!
-//! In: none. Out: the names that every other module imports. The names are std's; under `--cfg loom` they are loom's,
-//! so the models (`tests/loom_*.rs`) run the code that users run. `Arc` here is the type of `Arc` hosts. Under loom it
-//! is a type of this crate, with counts that loom observes (`host/arc/modelled.rs`). The counters of fields are always
-//! std's: they are in statics of user crates, and publish no other memory.
+//! In: no input. Out: the names that every other module imports. The names are std's, and loom's under `--cfg loom`. So
+//! the models (`loom_tests/`, `tests/loom_*.rs`) run the code that users run. `Arc` here is the type of `Arc` hosts: in
+//! models of this crate a type with counts that loom observes (`loom_tests/modelled_arc.rs`). The counters of fields
+//! are always std's: they are in statics of user crates, and publish no other memory.
 #![forbid(unsafe_code)]
 
-#[cfg(loom)]
-pub(crate) use crate::host::modelled::{Arc, Weak};
+#[cfg(all(test, loom))]
+pub(crate) use crate::loom_tests::modelled_arc::{Arc, Weak};
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
@@ -16,8 +16,10 @@ pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, A
 pub(crate) use loom::sync::{Condvar, Mutex};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
+#[cfg(not(all(test, loom)))]
+pub(crate) use std::sync::{Arc, Weak};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Condvar, Mutex, Weak};
+pub(crate) use std::sync::{Condvar, Mutex};
 
 pub(crate) use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::Ordering;
@@ -163,7 +165,7 @@ pub(crate) fn full_fence() {
 
 /// Yields the processor, so that another thread can finish a short critical step.
 #[cold]
-pub(crate) fn wait_a_moment() {
+pub(crate) fn yield_now() {
     #[cfg(loom)]
     loom::thread::yield_now();
     #[cfg(not(loom))]

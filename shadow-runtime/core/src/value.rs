@@ -1,14 +1,14 @@
 //! The requirements for a value type: one trait per requirement, with an error message.
 //!
 //! In: a value type. Out: the bounds of the field traits in `accessor/`, each with the error message for a missing
-//! bound. A blanket implementation covers every type that qualifies. No manual implementation exists, and the first
-//! three traits cannot be named outside of this crate. Unsafe code relies on [`Value`] and [`Copied`], so both are
-//! `unsafe trait`s.
+//! bound. A blanket implementation covers every type that qualifies, and no manual implementation exists. Unsafe code
+//! relies on [`Value`] and [`CopyValue`], so both are `unsafe trait`s. The traits are public, in `bounds`, since the
+//! compiler's suggestions for a type parameter name the traits. Neighbour: `cell/mod.rs`, with V1, which rests on
+//! [`Value`].
 
-/// A value that every thread may access.
+/// A value that every thread may access: any `Send + Sync` type.
 ///
-/// The field set requires that the value does not borrow. `Send` and `Sync` are not supertraits, here and below, since
-/// the compiler would report a missing supertrait instead of the message.
+/// Every shadow field requires this bound, and a value that is `'static`.
 ///
 /// # Safety
 ///
@@ -16,65 +16,70 @@
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a shadow field: it is not `Send + Sync`",
     label = "not `Send + Sync`",
-    note = "a host may be shared between threads, and its fields with it",
+    note = "threads may share a host with its fields, so a value is `Send + Sync + 'static`",
     note = "instead of `Rc` use `Arc`, instead of `Cell` an atomic, instead of `RefCell` a `Mutex` or a `RwLock`"
 )]
+// `Send` and `Sync` are not supertraits, here and below, since the compiler would report a missing supertrait instead
+// of the message.
 pub unsafe trait Value: Sized {}
 
 #[diagnostic::do_not_recommend]
 // SAFETY: the bound of the `impl` is `Send + Sync`.
 unsafe impl<V: Send + Sync> Value for V {}
 
-/// A value that may be replaced while other threads use their clones of the value.
+/// A value that may be replaced while other threads use their clones of the value: any `Clone` type. A `get_or_update`
+/// field requires this bound.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a `get_or_update` field: it is not `Clone`",
-    label = "not `Clone`, so it cannot be replaced while somebody reads it",
-    note = "a lock, an atomic or a condition variable must not be replaced while somebody uses it: declare the field \
-            `get_or_attach`, which attaches one value and hands out references to it",
+    label = "not `Clone`, and a read clones the value",
+    note = "a lock, an atomic or a condition variable stays in place while threads use it: declare the field \
+            `get_or_attach`, which attaches one value and returns references to it",
     note = "plain data is made `Clone` by `#[derive(Clone)]`"
 )]
-pub trait Replaceable: Sized {
+pub trait CloneValue: Sized {
     /// A clone.
-    fn duplicate(&self) -> Self;
+    #[must_use]
+    fn clone_value(&self) -> Self;
 }
 
 #[diagnostic::do_not_recommend]
-impl<V: Clone> Replaceable for V {
+impl<V: Clone> CloneValue for V {
     #[inline]
-    fn duplicate(&self) -> Self {
+    fn clone_value(&self) -> Self {
         self.clone()
     }
 }
 
-/// A value that may be replaced while other threads copy the value.
+/// A value that may be replaced while other threads copy the value: any `Copy` type. A `get_or_update(copy)` field
+/// requires this bound.
 ///
 /// # Safety
 ///
 /// The type is `Copy`: every copy of the bytes of a value is a value.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a `get_or_update(copy)` field: it is not `Copy`",
-    label = "not `Copy`, so it cannot be copied while somebody replaces it",
+    label = "not `Copy`, and a read copies the value",
     note = "a value that is `Clone` can be replaced too: declare the field `get_or_update`, without `(copy)`",
-    note = "a lock, an atomic or a condition variable must not be replaced while somebody uses it: declare the field \
-            `get_or_attach`, which attaches one value and hands out references to it",
+    note = "a lock, an atomic or a condition variable stays in place while threads use it: declare the field \
+            `get_or_attach`, which attaches one value and returns references to it",
     note = "plain data is made `Copy` by `#[derive(Clone, Copy)]`"
 )]
-pub unsafe trait Copied: Sized {
+pub unsafe trait CopyValue: Sized {
     /// A copy.
     #[must_use]
-    fn copied(&self) -> Self;
+    fn copy_value(&self) -> Self;
 }
 
 #[diagnostic::do_not_recommend]
 // SAFETY: the bound of the `impl` is `Copy`.
-unsafe impl<V: Copy> Copied for V {
+unsafe impl<V: Copy> CopyValue for V {
     #[inline]
-    fn copied(&self) -> Self {
+    fn copy_value(&self) -> Self {
         *self
     }
 }
 
-/// The initial value of a `get_or_attach` field without an initialiser.
+/// The initial value of a `get_or_attach` field without an initialiser: any `Default` type.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no initial value: it is not `Default`",
     label = "not `Default`",
@@ -82,6 +87,7 @@ unsafe impl<V: Copy> Copied for V {
 )]
 pub trait InitialValue {
     /// The initial value of the field.
+    #[must_use]
     fn initial() -> Self;
 }
 

@@ -1,12 +1,14 @@
 //! Accessors of `attach` fields.
+//!
+//! In: a host, and a value with the location of the call. Out: `&V`, or an error that returns the value. Neighbours:
+//! `mod.rs`, the way of every accessor; `cell/attach.rs`, the cell.
 
 use std::panic::Location;
 
 use crate::accessor::field;
 use crate::cell::Attach;
 use crate::error::AlreadyAttached;
-use crate::field_set::Declares;
-use crate::host::ExclusiveHost;
+use crate::host::Declares;
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `attach`.
@@ -37,7 +39,7 @@ pub fn get<D, const I: usize, H: Declares<D> + AttachField<D, I> + ?Sized>(host:
     let cell = H::cell(found.set());
     if const { I == 0 } && found.first_ready() {
         // SAFETY: by N6 the first cell is ready and the attach happens before this read; field 0 has the first cell.
-        Some(unsafe { cell.ready() })
+        Some(unsafe { cell.get_unchecked() })
     } else {
         cell.get()
     }
@@ -85,7 +87,7 @@ where
     // SAFETY: `new` comes from `new_first` of this host. The first cell, which is the cell of field 0, was just filled.
     match unsafe { H::insert_first(host, new) } {
         // SAFETY: by P2 `set` is the filled set, and this thread has filled the cell.
-        Ok(set) => Ok(unsafe { H::cell(set).ready() }),
+        Ok(set) => Ok(unsafe { H::cell(set).get_unchecked() }),
         Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
     }
 }
@@ -94,17 +96,17 @@ where
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> Option<&mut H::Value>
 where
-    H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + AttachField<D, I> + ?Sized,
 {
     // SAFETY: the field stays attached during the borrow, so a ready first cell stays ready.
-    H::cell_mut(unsafe { H::fields_mut(host).find_mut_marked() }?).get_mut()
+    H::cell_mut(unsafe { H::fields_mut(host)?.find_mut_keeping_first() }?).get_mut()
 }
 
 /// `detach_f(&mut self) -> Option<V>`: moves the value out of the cell, without a drop.
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: Declares<D> + AttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + AttachField<D, I> + ?Sized,
 {
-    H::cell_mut(H::fields_mut(host).find_mut()?).detach(field::<H, D, I>())
+    H::cell_mut(H::fields_mut(host)?.find_mut()?).take_back().inspect(|_| field::<H, D, I>().counts().detached())
 }

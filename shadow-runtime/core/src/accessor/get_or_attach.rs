@@ -1,16 +1,18 @@
 //! Accessors of `get_or_attach` fields.
 //!
+//! In: a host, and an initialiser. Out: `&V`. Neighbours: `mod.rs`, the way of every accessor; `cell/get_or_attach.rs`,
+//! the cell; `init_lock/mod.rs`, the lock under which the initialiser runs.
+//!
 //! `f` and `get_or_attach_f` are one function with different initialisers. `f_mut` calls `f`, and then [`get_mut`].
 
 use std::any::TypeId;
 use std::convert::Infallible;
-use std::ptr;
 
 use crate::accessor::field;
 use crate::cell::GetOrAttach;
-use crate::claim::{Claim, Place, Record};
-use crate::field_set::Declares;
-use crate::host::{ExclusiveHost, SweepDeferred};
+use crate::host::Declares;
+use crate::host::SweepDeferred;
+use crate::init_lock::{InitGuard, InitKey, Request};
 use crate::value::Value;
 
 /// Field `I` of `D` is declared `get_or_attach`.
@@ -41,7 +43,7 @@ pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>
     let cell = H::cell(found.set());
     if const { I == 0 } && found.first_ready() {
         // SAFETY: by N6 the first cell is ready and the attach happens before this read; field 0 has the first cell.
-        Some(unsafe { cell.ready() })
+        Some(unsafe { cell.get_unchecked() })
     } else {
         cell.get()
     }
@@ -53,6 +55,7 @@ pub fn peek<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>
 ///
 /// If `init` panics, or requests the field that `init` initialises.
 #[inline]
+#[track_caller]
 pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized>(
     host: &H,
     init: impl FnOnce() -> H::Value,
@@ -73,6 +76,7 @@ pub fn get_or_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> 
 ///
 /// If `init` panics, or requests the field that `init` initialises.
 #[inline]
+#[track_caller]
 pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D, I> + ?Sized, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
@@ -85,13 +89,14 @@ pub fn get_or_try_attach<D, const I: usize, H: Declares<D> + GetOrAttachField<D,
 
 /// The slow path, for a field that is not attached.
 #[cold]
+#[track_caller]
 fn initialise<D, const I: usize, H, E>(host: &H, init: impl FnOnce() -> Result<H::Value, E>) -> Result<&H::Value, E>
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
     let sweep_deferred = SweepDeferred;
-    let attached = claim_and_attach(host, init);
-    // Destructors of dead hosts may run from here on, since this thread has released its claim.
+    let attached = lock_and_attach(host, init);
+    // Destructors of dead hosts may run from here on, since this thread has released its init lock.
     drop(sweep_deferred);
     if attached.is_ok() {
         H::after_attach(host);
@@ -99,9 +104,10 @@ where
     attached
 }
 
-/// Claims the field (R3), searches again, and runs the initialiser under no lock. Only a successful initialiser leads
-/// to an allocation of the field set, so a host whose initialisers fail costs no memory (R6).
-fn claim_and_attach<D, const I: usize, H, E>(
+/// Acquires the init lock of the field (R3), searches again, and runs the initialiser under no lock. Only a successful
+/// initialiser leads to an allocation of the field set, so a host whose initialisers fail costs no memory (R6).
+#[track_caller]
+fn lock_and_attach<D, const I: usize, H, E>(
     host: &H,
     init: impl FnOnce() -> Result<H::Value, E>,
 ) -> Result<&H::Value, E>
@@ -109,22 +115,26 @@ where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
     let field = field::<H, D, I>();
-    let (host_is, set, declared) = (H::identity(host), TypeId::of::<H::Set>(), ptr::from_ref(field).addr());
-    let record = Record::new(Place::Field { host: host_is, set, index: I, declared });
+    let (host_is, set) = (H::identity(host), TypeId::of::<H::Set>());
+    let request = Request::new(InitKey::Field { host: host_is, set, index: I, declared: field });
     loop {
-        let claim = Claim::take(&record, field);
-        // Without a claim, this thread has waited for another initialiser, which may have failed: search and claim
-        // again.
+        // SAFETY: no earlier call has returned a guard. The guard is a local variable, which the loop drops.
+        let guard = match unsafe { InitGuard::acquire(&request) } {
+            Ok(guard) => guard,
+            Err(circle) => circle.raise(),
+        };
+        // Without the lock, this thread has waited for another initialiser, which may have failed: search again, and
+        // request the lock again.
         if let Some(value) = peek(host) {
             return Ok(value);
         }
-        if claim.is_some() {
+        if guard.is_some() {
             return Ok(attach(host, init()?));
         }
     }
 }
 
-/// Attaches a value to a field that this thread has claimed and found empty.
+/// Attaches a value to a field that this thread has locked and found empty.
 fn attach<D, const I: usize, H>(host: &H, mut value: H::Value) -> &H::Value
 where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
@@ -149,11 +159,11 @@ where
     H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
     let Some(mut new) = H::new_first::<H::Set>(host) else { return Err(value) };
-    H::cell_mut(new.set_mut()).fill(value);
+    H::cell_mut(new.set_mut()).fill(value, ());
     // SAFETY: `new` comes from `new_first` of this host. The first cell, which is the cell of field 0, was just filled.
     match unsafe { H::insert_first(host, new) } {
         // SAFETY: by P2 `set` is the filled set, and this thread has filled the cell.
-        Ok(set) => Ok(unsafe { H::cell(set).ready() }),
+        Ok(set) => Ok(unsafe { H::cell(set).get_unchecked() }),
         Err(mut back) => Err(H::cell_mut(back.set_mut()).take_back().expect("it was just filled")),
     }
 }
@@ -166,10 +176,10 @@ where
 #[inline]
 pub fn get_mut<D, const I: usize, H>(host: &mut H) -> &mut H::Value
 where
-    H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
     // SAFETY: the field stays attached during the borrow, so a ready first cell stays ready.
-    let set = unsafe { H::fields_mut(host).find_mut_marked() };
+    let set = H::fields_mut(host).and_then(|fields| unsafe { fields.find_mut_keeping_first() });
     set.and_then(|set| H::cell_mut(set).get_mut()).expect("attached by the accessor a moment ago")
 }
 
@@ -177,7 +187,7 @@ where
 #[inline]
 pub fn detach<D, const I: usize, H>(host: &mut H) -> Option<H::Value>
 where
-    H: Declares<D> + GetOrAttachField<D, I> + ?Sized + for<'unused> ExclusiveHost<'unused>,
+    H: Declares<D> + GetOrAttachField<D, I> + ?Sized,
 {
-    H::cell_mut(H::fields_mut(host).find_mut()?).detach(field::<H, D, I>())
+    H::cell_mut(H::fields_mut(host)?.find_mut()?).take_back().inspect(|_| field::<H, D, I>().counts().detached())
 }

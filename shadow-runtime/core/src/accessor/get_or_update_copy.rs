@@ -1,10 +1,13 @@
 //! Accessors of `get_or_update(copy)` fields: the accessors of `get_or_update` fields, for another bound and another
 //! cell, a seqlock.
+//!
+//! In: a host, and a value, or a closure that computes the next value. Out: copies of the newest value, and previous
+//! values. Neighbours: `get_or_update.rs`, the macro with the accessors; `cell/get_or_update_copy.rs`, the cell.
 
 use crate::accessor::get_or_update::accessors;
 use crate::cell::GetOrUpdateCopy;
-use crate::field_set::Declares;
-use crate::value::{Copied, Value};
+use crate::host::Declares;
+use crate::value::{CopyValue, Value};
 
 /// Field `I` of `D` is declared `get_or_update(copy)`.
 ///
@@ -14,7 +17,7 @@ use crate::value::{Copied, Value};
 /// cell that [`FieldSet::each`](crate::field_set::FieldSet::each) shows.
 pub unsafe trait GetOrUpdateCopyField<D, const I: usize> {
     /// The declared type.
-    type Value: Value + Copied;
+    type Value: Value + CopyValue;
 
     /// The cell of the field.
     fn cell(set: &Self::Set) -> &GetOrUpdateCopy<Self::Value>

@@ -1,13 +1,15 @@
 //! Structs with embedded fields: the trait for `#[derive(Shadow)]`, and the functions for the generated `Host`.
 //!
-//! In: the `ShadowFields` of a struct. Out: a field set in the `ShadowFields`.
+//! In: the `ShadowFields` of a struct. Out: a field set in the `ShadowFields`. Neighbours: `fields/mod.rs`, to which
+//! the functions forward; `shadow-macros/src/expand/embedded.rs`, which generates the calls.
 
 use crate::field_set::FieldSet;
 use crate::fields::{Found, ShadowFields, Unpublished};
-use crate::host::Identity;
+use crate::identity::Identity;
 
 /// A struct that embeds its fields. Unsafe code does not rely on this trait: the result borrows the host, and no unsafe
 /// code needs the same result in two accessor calls.
+#[doc(hidden)]
 pub trait Embeds {
     /// The embedded fields.
     fn fields(host: &Self) -> &ShadowFields;
@@ -55,7 +57,8 @@ pub fn identity<H: Embeds + ?Sized>(host: &H) -> Identity {
     H::fields(host).identity()
 }
 
-/// The member by its exact type. A member behind a `Deref` might be a different object at each call.
+/// The fields in a member of the exact type `ShadowFields`. A generic argument is not dereferenced, so a member behind
+/// a `Deref`, which might be a different object at each call, does not compile.
 #[inline]
 pub fn exactly<F: IsShadowFields>(member: &F) -> &ShadowFields {
     member.itself()

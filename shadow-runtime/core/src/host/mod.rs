@@ -1,25 +1,23 @@
 //! Hosts: the objects to which programs attach fields.
 //!
 //! In: the host of an accessor call. Out: the requested field set of the host. One file per kind of host. For structs
-//! with embedded fields, `#[derive(Shadow)]` generates the implementation.
+//! with embedded fields, `#[derive(Shadow)]` generates the implementation. Neighbours: `accessor/`, the callers;
+//! `fields/mod.rs`, the memory of field sets; `side_table/mod.rs`, for the hosts without embedded fields.
 
 mod arc;
 pub mod embedded;
-mod fixed;
 mod shadowed;
+mod static_ref;
 
-pub use fixed::{Fixed, refuse_zero_sized};
 pub use shadowed::Shadowed;
+pub use static_ref::{StaticHost, refuse_zero_sized};
 
-#[cfg(loom)]
-pub use arc::modelled;
+pub(crate) use arc::SweepDeferred;
 pub use arc::{BackgroundSweep, ManualSweep};
-pub(crate) use arc::{SweepDeferred, sweep};
-
-use std::any::TypeId;
 
 use crate::field_set::FieldSet;
 use crate::fields::{Found, ShadowFields, Unpublished};
+use crate::identity::Identity;
 
 /// An object to which a program attaches shadow fields.
 ///
@@ -33,8 +31,8 @@ use crate::fields::{Found, ShadowFields, Unpublished};
 ///
 /// The functions are hidden, and not covered by semantic versioning. Accessors believe:
 ///
-/// - **P1** `find` and `find_or_insert` return field sets of `host`. For each type there is one set, from the first
-///   return on, for as long as the host exists.
+/// - **P1** `find` and `find_or_insert` return field sets of `host`. For each type, all calls return the same set, for
+///   as long as the host exists; and after the first return of a set, `find` does not return `None`.
 /// - **P2** `insert_first` either publishes `new` for `host` and returns a reference to `new`, or returns `new`
 ///   unchanged. Every result of `new_first` of the same host is a valid `new`.
 /// - **P3** `identity` is constant, and differs from that of every other host of its kind while `host` is borrowed.
@@ -50,9 +48,9 @@ use crate::fields::{Found, ShadowFields, Unpublished};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a host: shadow fields cannot be attached to it",
     label = "not a host",
-    note = "if the struct is yours, embed its fields: `#[derive(Shadow)]` and a member of type `ShadowFields`",
-    note = "if it is not, wrap the value that you own in `Shadowed<{Self}>`, or share it as `Arc<{Self}>`",
-    note = "an `Arc` is a host when what it holds is `Send + Sync + 'static`, a `&'static T` for every sized `T`"
+    note = "a struct of this crate is a host with `#[derive(Shadow)]` and a member of type `ShadowFields`",
+    note = "a type `T` of another crate is a host as `Shadowed<T>`, `Arc<T>` or `&'static T`; an `Rc<T>` is not \
+            supported"
 )]
 pub unsafe trait Host {
     /// The field set `S` of `host`, if the host has one: from the first attach of one of its fields on.
@@ -80,42 +78,62 @@ pub unsafe trait Host {
     #[doc(hidden)]
     fn identity(host: &Self) -> Identity;
 
-    /// Called after each attach, when the value is published and the thread holds no claim and no lock of the attach.
+    /// Called after each attach, when the value is published and the thread holds no init lock and no other lock of the
+    /// attach.
     #[doc(hidden)]
     #[inline]
     fn after_attach(_host: &Self) {}
+
+    /// The fields of `host`, if `host` is an [`ExclusiveHost`]. The bound is on the generated accessors alone, so that
+    /// it stays out of the signatures in a user's documentation. Unsafe code does not rely on the result: a `&mut`
+    /// excludes other accesses.
+    #[doc(hidden)]
+    #[inline]
+    fn fields_mut(_host: &mut Self) -> Option<&mut ShadowFields> {
+        None
+    }
 }
 
-/// The identity of a host: the address, and the type where hosts of several types may have the same address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub(crate) address: usize,
-    pub(crate) object: Option<TypeId>,
-}
+/// A `T` for which `Arc<T>` is a host: any `T: ?Sized + Send + Sync + 'static`.
+///
+/// The trait exists for the sake of its error message. All such types implement the trait, and no manual implementation
+/// is possible.
+#[diagnostic::on_unimplemented(
+    message = "`Arc<{Self}>` is not a host: `{Self}` is not `Send + Sync + 'static`",
+    label = "not a host",
+    note = "an `Arc<T>` is a host if `T: Send + Sync + 'static`, since threads share the host; a type parameter needs \
+            these bounds"
+)]
+pub trait ArcTarget: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Send + Sync + 'static> ArcTarget for T {}
 
 /// A host that a caller can borrow exclusively, for the accessors `f_mut` and `detach_f`.
 ///
-/// Embedded hosts and [`Shadowed<T>`] implement this trait; an `Arc` and a `&'static T` are shared. The lifetime has no
-/// meaning. The lifetime makes the compiler check the bound at a call, and not at the declaration for a shared host.
-/// Unsafe code does not rely on this trait: every implementation returns an exclusive borrow.
+/// Embedded hosts and [`Shadowed<T>`] implement this trait; an `Arc` and a `&'static T` are shared. Unsafe code does
+/// not rely on this trait.
 ///
 /// ```
 /// use shadow_runtime::{ExclusiveHost, Shadowed};
 ///
-/// fn can_be_detached_from<H: for<'unused> ExclusiveHost<'unused>>(_: &mut H) {}
+/// fn can_be_detached_from<H: ExclusiveHost>(_: &mut H) {}
 ///
 /// can_be_detached_from(&mut Shadowed::new(1));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is a shared host: its fields can be neither detached nor borrowed mutably",
     label = "a shared host",
-    note = "somebody else may hold a reference to the value; it is dropped when its host is gone",
-    note = "what has to change belongs into the value (a `Mutex`, an atomic) or into a `get_or_update` field"
+    note = "other owners of the host may hold references to the value, which is dropped with the host",
+    note = "data that changes belongs into the value, as in a `Mutex` or an atomic, or into a `get_or_update` field"
 )]
-pub trait ExclusiveHost<'unused>: Host {
-    /// The embedded fields.
-    #[doc(hidden)]
-    fn fields_mut(host: &mut Self) -> &mut ShadowFields;
+pub trait ExclusiveHost: Host {}
+
+/// `Self` has the fields of the declaration `D`, a hidden type of each declaration. Unsafe code does not rely on this
+/// trait: [`FieldSet`] describes a set, and the traits of `accessor/` map a field to its cell.
+pub trait Declares<D>: Host {
+    /// The field set of `D`, with the value types of this host.
+    type Set: FieldSet + 'static;
 }
 
 #[cfg(all(test, not(loom)))]
@@ -125,7 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::cell::Cell;
+    use crate::cell::FieldCell;
     use crate::registry::Field;
 
     struct Set(u8);
@@ -141,9 +159,9 @@ mod tests {
             &[]
         }
 
-        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+        fn each(&self, _: &mut dyn FnMut(&dyn FieldCell)) {}
 
-        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn FieldCell)) {}
     }
 
     fn filled<H: Host>(host: &H, value: u8) -> (Unpublished<Set>, *const Set) {
@@ -186,9 +204,9 @@ mod tests {
             &[]
         }
 
-        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+        fn each(&self, _: &mut dyn FnMut(&dyn FieldCell)) {}
 
-        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn FieldCell)) {}
     }
 
     /// A set without cells.
@@ -202,9 +220,9 @@ mod tests {
             &[]
         }
 
-        fn each(&self, _: &mut dyn FnMut(&dyn Cell)) {}
+        fn each(&self, _: &mut dyn FnMut(&dyn FieldCell)) {}
 
-        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn Cell)) {}
+        fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn FieldCell)) {}
     }
 
     #[test]
@@ -221,7 +239,7 @@ mod tests {
             assert_eq!(Host::find::<First>(&host).is_some(), has_a_set);
             CURIOUS.set(None);
             drop(host);
-            sweep();
+            crate::registry().sweep();
         }
     }
 

@@ -1,21 +1,23 @@
 //! `Shadowed<T>`: a value of a foreign type, with embedded fields.
 //!
-//! In: a value that the program owns. Out: the same value, as a host.
+//! In: a value that the program owns. Out: the same value, as a host. Neighbours: `fields/mod.rs`, the fields;
+//! `embedded.rs`, the hosts that derive `Shadow`.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::field_set::FieldSet;
 use crate::fields::{Found, ShadowFields, Unpublished};
-use crate::host::{ExclusiveHost, Host, Identity};
+use crate::host::{ExclusiveHost, Host};
+use crate::identity::Identity;
 use crate::sync::const_fn;
 
 /// A value of any type together with its shadow fields: a host for types that embed no fields.
 ///
 /// Costs 8 bytes beside the value, and one allocation per declaration whose fields are used. The drop of the wrapper
 /// drops the fields before the value. The wrapper dereferences to the value. An accessor hides a method of the value
-/// with the same name; `(*wrapped).method()` calls the hidden method. So the functions of `Shadowed` are associated
-/// functions, not methods.
+/// with the same name; `(*wrapped).method()` calls the hidden method. `Shadowed` itself has no methods, only associated
+/// functions, and so hides no method of the value.
 ///
 /// ```
 /// use shadow_runtime::{Shadowed, shadow};
@@ -128,11 +130,11 @@ unsafe impl<T> Host for Shadowed<T> {
     fn identity(host: &Self) -> Identity {
         host.fields.identity()
     }
-}
 
-impl<T> ExclusiveHost<'_> for Shadowed<T> {
     #[inline]
-    fn fields_mut(host: &mut Self) -> &mut ShadowFields {
-        &mut host.fields
+    fn fields_mut(host: &mut Self) -> Option<&mut ShadowFields> {
+        Some(&mut host.fields)
     }
 }
+
+impl<T> ExclusiveHost for Shadowed<T> {}

@@ -1,13 +1,17 @@
 //! The errors of the raw interface.
 //!
-//! In: a refused value, and the reason. Out: error types that name the reason and hand the value back.
+//! In: a refused value, and the reason. Out: error types that name the reason and hand the value back. Neighbours:
+//! `id.rs`, `update_id.rs` and `pointer_id.rs`, which return the errors; `ids.rs`, which detects a mismatch.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;
 
 use crate::error::AlreadyAttached;
-use crate::raw::kind::Wanted;
+use crate::fallible::OutOfMemory;
+use crate::init_lock::Circle;
+use crate::raw::ids::IdType;
+use crate::registry::RawNumber;
 
 /// A number was used with a second type, or with a second kind of id, in this process.
 ///
@@ -35,13 +39,13 @@ use crate::raw::kind::Wanted;
 #[must_use]
 pub struct TypeMismatch<V = ()> {
     number: u64,
-    known: &'static Wanted,
-    wanted: Wanted,
+    known: &'static IdType,
+    wanted: IdType,
     value: V,
 }
 
 impl TypeMismatch {
-    pub(super) fn new(number: u64, known: &'static Wanted, wanted: Wanted) -> Self {
+    pub(super) fn new(number: u64, known: &'static IdType, wanted: IdType) -> Self {
         Self { number, known, wanted, value: () }
     }
 
@@ -97,7 +101,8 @@ impl<V> TypeMismatch<V> {
 impl<V> fmt::Display for TypeMismatch<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, known, wanted, .. } = self;
-        write!(formatter, "raw id {number} names `{known}` in this process, not `{wanted}`")
+        let number = RawNumber { number: *number, name: wanted.name().or(known.name()) };
+        write!(formatter, "{number} names `{known}` in this process, not `{wanted}`")
     }
 }
 
@@ -114,7 +119,7 @@ impl<V> fmt::Debug for TypeMismatch<V> {
 
 impl<V> Error for TypeMismatch<V> {}
 
-/// The reason for a refusal by [`Id::attach`](super::Id::attach). Both variants hand the value back.
+/// The reason for a refusal by [`Id::attach`](super::Id::attach). Each variant hands the value back.
 ///
 /// ```
 /// use shadow_runtime::raw::{self, AttachError};
@@ -133,11 +138,14 @@ impl<V> Error for TypeMismatch<V> {}
 /// }
 /// ```
 #[must_use]
+#[non_exhaustive]
 pub enum AttachError<V> {
     /// The object has a field of this id.
     AlreadyAttached(AlreadyAttached<V>),
     /// The id names a second type or kind in this process.
     TypeMismatch(TypeMismatch<V>),
+    /// An initialiser of the field called `attach`, itself or through a cycle of waiting threads.
+    Circle(Circle<V>),
 }
 
 impl<V> AttachError<V> {
@@ -161,6 +169,7 @@ impl<V> AttachError<V> {
         match self {
             Self::AlreadyAttached(error) => error.into_value(),
             Self::TypeMismatch(error) => error.into_value(),
+            Self::Circle(error) => error.into_value(),
         }
     }
 }
@@ -170,6 +179,7 @@ impl<V> fmt::Display for AttachError<V> {
         match self {
             Self::AlreadyAttached(error) => error.fmt(formatter),
             Self::TypeMismatch(error) => error.fmt(formatter),
+            Self::Circle(error) => error.fmt(formatter),
         }
     }
 }
@@ -179,13 +189,15 @@ impl<V> fmt::Debug for AttachError<V> {
         match self {
             Self::AlreadyAttached(error) => error.fmt(formatter),
             Self::TypeMismatch(error) => error.fmt(formatter),
+            Self::Circle(error) => error.fmt(formatter),
         }
     }
 }
 
 impl<V> Error for AttachError<V> {}
 
-/// The reason for a failure of [`Id::get_or_attach`](super::Id::get_or_attach). The call attached no value.
+/// The reason for a failure of a method with an initialiser, or of a method that may lack memory. The call attached no
+/// value.
 ///
 /// ```
 /// use shadow_runtime::raw::{self, InitError};
@@ -199,11 +211,27 @@ impl<V> Error for AttachError<V> {}
 /// ```
 #[derive(Debug)]
 #[must_use]
+#[non_exhaustive]
 pub enum InitError<E> {
     /// The initialiser failed.
     Init(E),
     /// The id names a second type or kind in this process.
     TypeMismatch(TypeMismatch),
+    /// An initialiser of the field requested the field, itself or through a cycle of waiting threads.
+    Circle(Circle),
+    /// The object has a field of this id: [`Id::attach_with`](super::Id::attach_with),
+    /// [`UpdateId::attach_with`](super::UpdateId::attach_with) and
+    /// [`PointerId::attach_with`](super::PointerId::attach_with) attach to an empty field only.
+    AlreadyAttached(AlreadyAttached<()>),
+    /// There is no memory for the field. Methods of an [`Id`](super::Id) do not return this error: without memory, they
+    /// end the process.
+    OutOfMemory(OutOfMemory),
+}
+
+impl<E> From<OutOfMemory> for InitError<E> {
+    fn from(none: OutOfMemory) -> Self {
+        Self::OutOfMemory(none)
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for InitError<E> {
@@ -211,6 +239,9 @@ impl<E: fmt::Display> fmt::Display for InitError<E> {
         match self {
             Self::Init(error) => error.fmt(formatter),
             Self::TypeMismatch(error) => error.fmt(formatter),
+            Self::Circle(error) => error.fmt(formatter),
+            Self::AlreadyAttached(error) => error.fmt(formatter),
+            Self::OutOfMemory(error) => error.fmt(formatter),
         }
     }
 }
@@ -221,6 +252,9 @@ impl<E: Error> Error for InitError<E> {
         match self {
             Self::Init(error) => error.source(),
             Self::TypeMismatch(error) => error.source(),
+            Self::Circle(error) => error.source(),
+            Self::AlreadyAttached(error) => error.source(),
+            Self::OutOfMemory(error) => error.source(),
         }
     }
 }

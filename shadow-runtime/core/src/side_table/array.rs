@@ -1,11 +1,18 @@
 //! The memory of a shard: an array of groups of slots, with one word of tags per group.
 //!
-//! In: a hash. Out: the tags and the slots of a group. Only this file owns such memory. Neighbours: `tags.rs`, the
-//! meaning of a word of tags; `shard.rs` and `shard/writer.rs`, the accesses to slots and tags.
+//! In: a hash. Out: the tags and the slots of a group. Only this file owns such memory. Neighbours: `mod.rs` and
+//! `writer.rs`, the accesses to slots and tags; `array/modelled.rs`, the memory under loom.
 //!
-//! A group is four slots, each with a key and a value, and fills one cache line. The tags of a group are one word
-//! (`tags.rs`). The tags are separate from the groups, so the tags of 64 slots share a cache line. A lookup that misses
-//! mostly touches only the tags.
+//! A group is four slots, each with a key and a value, and fills one cache line. The tags of a group are one word. The
+//! tags are separate from the groups, so the tags of 64 slots share a cache line. A lookup that misses mostly touches
+//! only the tags.
+//!
+//! # Tags
+//!
+//! The tags of a group tell vacant slots, candidate slots for a key, and the overflow bit (T2 of `mod.rs`). Each slot
+//! has a tag of one byte: 0 for a vacant slot, and otherwise seven bits of the key's hash, plus 1, so at most 128. The
+//! tag of slot 0 has only the upper six of seven bits, plus 2, and the lowest bit of the tag is the overflow bit of the
+//! group. A lookup compares the four tags by one integer operation.
 //!
 //! # Packed pointer
 //!
@@ -24,16 +31,23 @@
 //! The link, in the last word, points to the array that this array has replaced. The links make an intrusive list of
 //! all arrays of a shard, without an allocation. Leak detectors can follow the list.
 //!
-//! - **M1** The pointer of an `Array` comes from `allocate`, or is the pointer of `EMPTY`. At the unpacked pointer
+//! - **M1** The pointer of an `Array` comes from `try_allocate`, or is the pointer of `EMPTY`. At the unpacked pointer
 //!   begin `groups` words of tags. Except for `EMPTY`, as many groups lie before that address, and the link lies behind
 //!   the tags. All of this memory is initialised. Only `free` frees an array.
+
+#[cfg(loom)]
+mod modelled;
 
 #[cfg(not(loom))]
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use crate::side_table::tags::{Matches, Tags};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+#[cfg(not(loom))]
+use crate::fallible::OutOfMemory;
+use crate::side_table::SHARD_BITS;
+#[cfg(not(loom))]
+use crate::sync::AtomicU32;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Slots per group, and tags per word.
 pub(super) const SLOTS: usize = 4;
@@ -98,17 +112,22 @@ impl<N> Array<N> {
         self.packed == Self::empty().packed
     }
 
-    /// Allocates an array of two to the power of `bits` groups, with all slots vacant. `bits` is at least 1.
+    /// As [`try_allocate`](Self::try_allocate). Without memory, ends the process.
     pub(super) fn allocate(bits: u32) -> Self {
+        Self::try_allocate(bits).unwrap_or_else(|_| handle_alloc_error(Self::layout(bits).0))
+    }
+
+    /// Allocates an array of two to the power of `bits` groups, with all slots vacant. `bits` is at least 1.
+    pub(super) fn try_allocate(bits: u32) -> Result<Self, OutOfMemory> {
         let (layout, groups) = Self::layout(bits);
         // SAFETY: the size of the layout is not 0. Zeros are valid: vacant tags, slots of atomic integers and pointers,
         // and a null link.
         let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {
-            handle_alloc_error(layout);
+            return Err(OutOfMemory);
         }
         let packed = start.wrapping_add(groups + (u64::BITS - bits) as usize);
-        Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") }
+        Ok(Self { packed: NonNull::new(packed.cast()).expect("it is inside of what was allocated") })
     }
 
     /// Frees the memory of an array.
@@ -119,8 +138,8 @@ impl<N> Array<N> {
     /// the call.
     pub(super) unsafe fn free(self) {
         let (layout, groups) = Self::layout(u64::BITS - self.shift());
-        // SAFETY: by M1 the allocation begins with the groups, at this address. `allocate` used the same layout, and no
-        // thread uses the array, as this function requires.
+        // SAFETY: by the contract the array comes from `allocate`, with the same layout; by M1 the allocation begins
+        // with the groups, at this address. By the contract no thread uses the array, now or later.
         unsafe { dealloc(self.base().cast::<u8>().wrapping_sub(groups), layout) };
     }
 
@@ -146,7 +165,8 @@ impl<N> Array<N> {
     ///
     /// The array comes from [`allocate`](Self::allocate), and no other thread can access it yet.
     pub(super) unsafe fn set_previous(self, previous: Self) {
-        // SAFETY: by M1 the link is there; no other thread can access the array, as this function requires.
+        // SAFETY: by the contract the array comes from `allocate`, so by M1 the link is there. By the contract no other
+        // thread can access the array, so no access races with the write.
         unsafe { self.link().write(previous.into_raw()) };
     }
 
@@ -216,92 +236,6 @@ impl<N> Array<N> {
     }
 }
 
-/// Twin for loom, of boxed atomics: loom's atomics are larger than std's, and zeros are no valid representation.
-#[cfg(loom)]
-mod modelled {
-    use std::cell::Cell;
-    use std::ptr::NonNull;
-
-    use super::{Array, AtomicPtr, AtomicU32, AtomicUsize, LINE, Matches, SLOTS, Slot};
-
-    #[repr(align(64))]
-    struct Boxed<N> {
-        tags: Vec<AtomicU32>,
-        slots: Vec<Slot<N>>,
-        /// Written before the array is published.
-        previous: Cell<Option<Array<N>>>,
-    }
-
-    impl<N> Array<N> {
-        pub(in crate::side_table) fn empty() -> Self {
-            Self::boxed(1, 0)
-        }
-
-        pub(in crate::side_table) fn is_empty(self) -> bool {
-            // SAFETY: the pointer comes from `boxed`, and callers do not free an array that they still use.
-            unsafe { &*self.base() }.slots.is_empty()
-        }
-
-        pub(in crate::side_table) fn allocate(bits: u32) -> Self {
-            Self::boxed(bits, SLOTS << bits)
-        }
-
-        fn boxed(bits: u32, slots: usize) -> Self {
-            let slot = || Slot::<N> { key: AtomicUsize::new(0), value: AtomicPtr::new(std::ptr::null_mut()) };
-            let boxed = Boxed {
-                tags: (0..1 << bits).map(|_| AtomicU32::new(0)).collect(),
-                slots: (0..slots).map(|_| slot()).collect(),
-                previous: Cell::new(None),
-            };
-            let packed = Box::into_raw(Box::new(boxed)).wrapping_byte_add((u64::BITS - bits) as usize);
-            Self { packed: NonNull::new(packed.cast()).unwrap() }
-        }
-
-        pub(in crate::side_table) unsafe fn set_previous(self, previous: Self) {
-            // SAFETY: the pointer comes from `boxed`, and no other thread can access the array before publication.
-            unsafe { &*self.base() }.previous.set(Some(previous));
-        }
-
-        pub(in crate::side_table) fn previous(self) -> Option<Self> {
-            // SAFETY: the pointer comes from `boxed`, and callers do not free an array that they still use.
-            unsafe { &*self.base() }.previous.get().filter(|previous| !previous.is_empty())
-        }
-
-        pub(in crate::side_table) unsafe fn free(self) {
-            // SAFETY: the pointer comes from `Box::into_raw` in `boxed`, and no thread uses the array, as `free`
-            // requires.
-            drop(unsafe { Box::from_raw(self.base()) });
-        }
-
-        pub(super) fn shift(self) -> u32 {
-            #[expect(clippy::cast_possible_truncation, reason = "less than 64")]
-            let shift = (self.packed.addr().get() % LINE) as u32;
-            shift
-        }
-
-        fn base(self) -> *mut Boxed<N> {
-            self.packed.as_ptr().wrapping_byte_sub(self.packed.addr().get() % LINE).cast()
-        }
-
-        pub(super) unsafe fn tag_word<'array>(self, group: usize) -> &'array AtomicU32 {
-            // SAFETY: the pointer comes from `boxed`, and the array is not freed during `'array`, as this function
-            // requires.
-            &unsafe { &*self.base() }.tags[group]
-        }
-
-        pub(in crate::side_table) unsafe fn slot<'array>(self, group: usize, index: usize) -> &'array Slot<N> {
-            // SAFETY: the pointer comes from `boxed`, and the array is not freed during `'array`, as this function
-            // requires.
-            &unsafe { &*self.base() }.slots[group * SLOTS + index]
-        }
-
-        pub(in crate::side_table) unsafe fn first_of<'array>(self, group: usize, slots: &Matches) -> &'array Slot<N> {
-            // SAFETY: the array is not freed during `'array`, as this function requires; an index out of bounds panics.
-            unsafe { self.slot(group, slots.0.trailing_zeros() as usize / 8) }
-        }
-    }
-}
-
 impl<N> Array<N> {
     /// The representation for a shard's atomic pointer.
     #[inline]
@@ -365,9 +299,120 @@ impl<N> Array<N> {
     }
 }
 
+/// The high bit of each tag.
+const HIGH: u32 = 0x8080_8080;
+
+/// The least tag of each slot that is not vacant.
+const LEAST: u32 = 0x0101_0102;
+
+/// The overflow bit of the group.
+const OVERFLOW: u32 = 1;
+
+/// The tags of one group, in one word.
+#[derive(Clone, Copy)]
+pub(super) struct Tags(u32);
+
+impl Tags {
+    /// The tags of a hash. Each slot takes different bits of the hash, which saves the broadcast of one tag to four
+    /// bytes. The bits of tags select neither the shard nor the group.
+    #[inline]
+    const fn of(hash: u64) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "no more than seven bits for each slot")]
+        let bits = (hash >> SHARD_BITS) as u32 & (HIGH - LEAST);
+        bits + LEAST
+    }
+
+    /// Finds the candidate slots for a key with this hash.
+    ///
+    /// The subtraction sets the high bit of each byte that is equal. False positives are possible: by a tag of 128, in
+    /// the slot or of the hash, or by a borrow from the slot before. So a lookup compares the key anyway. The overflow
+    /// bit does not matter: the subtraction takes 2 from the first byte, and the lowest bit of the byte does not affect
+    /// the high bit of the difference.
+    #[inline]
+    pub(super) fn matches(self, hash: u64) -> Matches {
+        let different = self.0 ^ Self::of(hash);
+        Matches(different.wrapping_sub(LEAST) & HIGH)
+    }
+
+    /// Finds a vacant slot.
+    #[inline]
+    pub(super) fn vacant(self) -> Option<usize> {
+        Matches(!self.taken().0 & HIGH).next()
+    }
+
+    /// Whether the overflow bit is set: a key was inserted further on, since the group was full.
+    #[inline]
+    pub(super) fn has_overflowed(self) -> bool {
+        self.0 & OVERFLOW != 0
+    }
+
+    /// Sets the overflow bit.
+    #[must_use]
+    pub(super) fn with_overflow(self) -> Self {
+        Self(self.0 | OVERFLOW)
+    }
+
+    /// Clears the overflow bit.
+    #[must_use]
+    pub(super) fn without_overflow(self) -> Self {
+        Self(self.0 & !OVERFLOW)
+    }
+
+    /// Finds the slots that are not vacant. A tag is at most 128, so the addition carries into no other tag.
+    #[inline]
+    pub(super) fn taken(self) -> Matches {
+        Matches(((self.0 & !OVERFLOW) + !HIGH) & HIGH)
+    }
+
+    /// Whether the slot is not vacant.
+    #[inline]
+    pub(super) fn is_taken(self, index: usize) -> bool {
+        self.taken().0 & 0x80 << (8 * index) != 0
+    }
+
+    /// Sets the tag of a vacant slot to that of `hash`.
+    #[inline]
+    #[must_use]
+    pub(super) fn with(self, index: usize, hash: u64) -> Self {
+        Self(self.0 | Self::of(hash) & 0xff << (8 * index))
+    }
+
+    /// Makes a slot vacant, and keeps the overflow bit.
+    #[inline]
+    #[must_use]
+    pub(super) fn without(self, index: usize) -> Self {
+        Self(self.0 & (!(0xff << (8 * index)) | OVERFLOW))
+    }
+}
+
+/// An iterator over slots of a group: bit `8 * n + 7` stands for slot `n`.
+pub(super) struct Matches(pub(super) u32);
+
+impl Matches {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
+        let index = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0 - 1;
+        Some(index)
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::fewer::fewer;
 
     #[test]
     fn nothing_in_an_array_overlaps_and_nothing_is_wasted() {
@@ -416,6 +461,100 @@ mod tests {
         for group in [array.home(0), array.home(u64::MAX)] {
             // SAFETY: a home group exists, and the empty array is a static.
             assert!(unsafe { array.tags(group, Ordering::Relaxed) }.taken().eq([]));
+        }
+    }
+
+    /// A hash with this tag in every slot; in the first slot, without the lowest bit.
+    fn with_tag(tag: u64) -> u64 {
+        ((tag - 1) * 0x0101_0101) << SHARD_BITS
+    }
+
+    /// All tags; under Miri, a few.
+    fn all_tags() -> impl Iterator<Item = u64> {
+        (1..=0x80).step_by(fewer(1, 42))
+    }
+
+    /// The same tags without and with the overflow bit.
+    fn with_and_without_overflow(tags: Tags) -> [Tags; 2] {
+        [tags, tags.with_overflow()]
+    }
+
+    #[test]
+    fn tags_say_which_slots_are_taken() {
+        for tag in [1, 2, 0x7f, 0x80] {
+            for mut tags in with_and_without_overflow(Tags(0)) {
+                for index in 0..SLOTS {
+                    assert_eq!(tags.vacant(), Some(index));
+                    assert!(tags.taken().eq(0..index));
+                    tags = tags.with(index, with_tag(tag));
+                }
+                assert_eq!(tags.vacant(), None);
+                assert!(tags.taken().eq(0..SLOTS));
+                for index in 0..SLOTS {
+                    let rest = tags.without(index);
+                    assert_eq!(rest.vacant(), Some(index));
+                    assert!(rest.taken().eq((0..SLOTS).filter(|other| *other != index)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tags_say_which_slots_may_have_a_key() {
+        for tag in all_tags() {
+            // The hash bits of the shard and of the group have no influence.
+            let hashes =
+                [with_tag(tag), with_tag(tag) | ((1 << SHARD_BITS) - 1) | u64::MAX << (SHARD_BITS + u32::BITS)];
+            for other in all_tags().filter(|other| *other != tag) {
+                for index in 0..SLOTS {
+                    let all = (0..SLOTS)
+                        .fold(Tags(0), |tags, slot| tags.with(slot, with_tag(if slot == index { tag } else { other })));
+                    for (tags, hash) in
+                        with_and_without_overflow(all).into_iter().flat_map(|tags| hashes.map(|hash| (tags, hash)))
+                    {
+                        assert!(tags.matches(hash).any(|seen| seen == index));
+                        assert!(!tags.without(index).matches(hash).take(1).any(|seen| seen == index));
+                        let others: Vec<usize> = tags.matches(with_tag(other)).collect();
+                        assert!((0..SLOTS).all(|slot| slot == index || others.contains(&slot)));
+                    }
+                    let is_told_apart = (tag - 1) / 2 != (other - 1) / 2 && tag < 0x7f && other < 0x7f;
+                    for tags in with_and_without_overflow(all).into_iter().filter(|_| is_told_apart) {
+                        assert_eq!(tags.matches(with_tag(tag)).next(), Some(index));
+                        assert_eq!(tags.without(index).matches(with_tag(tag)).next(), None);
+                    }
+                }
+            }
+            assert_eq!(Tags(0).matches(with_tag(tag)).next(), None);
+        }
+    }
+
+    #[test]
+    fn each_slot_has_a_tag_of_its_own() {
+        for index in 0..SLOTS {
+            // The lowest bit of the first tag is the overflow bit.
+            for bit in usize::from(index == 0)..7 {
+                let hash = 1 << (SHARD_BITS as usize + 8 * index + bit);
+                for slot in 0..SLOTS {
+                    let differs = Tags(0).with(slot, hash).0 != Tags(0).with(slot, 0).0;
+                    assert_eq!(differs, slot == index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_overflow_bit_leaves_the_tags_of_slots_alone() {
+        for hash in all_tags().map(with_tag) {
+            let full = (0..SLOTS).fold(Tags(0), |tags, index| tags.with(index, hash));
+            assert!(!full.has_overflowed());
+            assert!(full.with_overflow().has_overflowed());
+            assert_eq!(full.with_overflow().without_overflow().0, full.0);
+            for index in 0..SLOTS {
+                let [rest, overflowed] = with_and_without_overflow(full).map(|tags| tags.without(index));
+                assert!(!rest.has_overflowed() && overflowed.has_overflowed());
+                assert_eq!(rest.with(index, hash).0, full.0);
+                assert_eq!(overflowed.with(index, hash).0, full.with_overflow().0);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Guards that keep attaches from running destructors of dead hosts, and the background thread.
 //!
-//! In: `registry().sweep_in_background(...)` and `registry().sweep_by_hand()`. Out: a guard. Neighbour: `sweep.rs`,
-//! which calls [`attaches_sweep`].
+//! In: the calls of `on_demand.rs`. Out: a guard. Neighbour: `sweep.rs`, which calls [`attaches_may_sweep`], and has
+//! the sweep of the background thread.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -16,9 +16,9 @@ use crate::sync::plain::AtomicUsize;
 /// drop of a guard sees the number from before or after.
 static GUARDS: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether attaches may end dead hosts: no guard exists.
+/// Whether attaches may destroy dead hosts: no guard exists.
 #[inline]
-pub(super) fn attaches_sweep() -> bool {
+pub(super) fn attaches_may_sweep() -> bool {
     GUARDS.load(Ordering::Relaxed) == 0
 }
 
@@ -34,7 +34,7 @@ pub struct ManualSweep {
 }
 
 impl ManualSweep {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         GUARDS.fetch_add(1, Ordering::Relaxed);
         Self { _private: () }
     }
@@ -76,7 +76,7 @@ pub struct BackgroundSweep {
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 impl BackgroundSweep {
-    pub(crate) fn spawn(interval: Duration) -> io::Result<Self> {
+    pub(super) fn spawn(interval: Duration) -> io::Result<Self> {
         let guard = ManualSweep::new();
         let (ends, ended) = mpsc::channel::<()>();
         let work = move || {

@@ -1,7 +1,7 @@
 //! The logs of a process: which log a thread uses, and how hosts move from young to old.
 //!
-//! In: new hosts. Out: dead hosts, one at a time; the caller ends each (G1 of `log/mod.rs`). Neighbours: `log/`, the
-//! structure of one log; `sweep.rs`, which decides when to look, and ends dead hosts.
+//! In: new hosts. Out: dead hosts, one at a time; the caller destroys each (G1 of `log/mod.rs`). Neighbours: `log/`,
+//! the structure of one log; `sweep.rs`, which decides when to look, and destroys dead hosts.
 //!
 //! # Choice of a log
 //!
@@ -20,7 +20,7 @@
 
 use std::mem;
 
-use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, Entry, Old, PER_OLD, PER_PAIR, Stack, Young};
+use crate::host::arc::log::{CHUNK, Chunk, Dead, Empty, LogEntry, Old, PER_PROMOTION, PER_TWO_ATTACHES, Stack, Young};
 use crate::host::arc::try_lock::{Guard, TryLock};
 use crate::sync::{AtomicUsize, Ordering, array_of, const_fn, shared};
 
@@ -42,15 +42,15 @@ pub(super) const GROUPS: usize = if cfg!(loom) {
     8
 };
 
-/// With every so many hosts of a log, a chunk that is not full becomes old too, unless the ring is full. A power of
-/// two.
+/// At every multiple of this number of hosts, a log promotes its chunk, though the chunk is not full, unless the ring
+/// is full. A power of two.
 const LONGEST_WAIT: usize = 4096;
 
 /// After so many attaches to a log, the thread visits another log. A power of two.
 const VISIT: usize = 32;
 
-/// The most looks that are saved for later.
-const MOST_SAVED: usize = 1 << 22;
+/// The most credit of a log.
+const MOST_CREDIT: usize = 1 << 22;
 
 /// The least and the most looks at old hosts that one search of a log grants.
 const LEAST_LOOKS: usize = 16;
@@ -63,7 +63,7 @@ shared! {
 struct All {
     logs: [Log; LOGS],
     groups: [Group; GROUPS],
-    /// How many logs were ever used: threads go on to the next one.
+    /// The number of logs that were ever used: the first logs, since a thread goes on to the next log.
     used: AtomicUsize,
     /// The number of visits.
     next_visit: AtomicUsize,
@@ -77,9 +77,9 @@ struct Log(TryLock<Hosts>);
 struct Hosts {
     young: Young,
     /// Hosts that have left the ring, until the chunk is full.
-    leaving: Option<Box<Chunk>>,
-    /// Looks at old hosts that hosts have paid for, and no thread has made.
-    looks: usize,
+    promoting: Option<Box<Chunk>>,
+    /// Looks at old hosts that attaches and promotions have paid for, and no thread has made.
+    credit: usize,
     attaches: usize,
     /// The number of attaches at the last visit by a thread that uses another log.
     visited: usize,
@@ -95,7 +95,7 @@ pub(super) struct Group {
 }
 
 /// The result of a search of a log.
-pub(super) struct Found {
+pub(super) struct Search {
     pub(super) dead: Option<Dead>,
     /// The number of looks at old hosts that are due.
     pub(super) looks: usize,
@@ -104,7 +104,7 @@ pub(super) struct Found {
 impl Log {
     const_fn! {
         const fn new() -> Self {
-            Self(TryLock::new(Hosts { young: Young::new(), leaving: None, looks: 0, attaches: 0, visited: 0 }))
+            Self(TryLock::new(Hosts { young: Young::new(), promoting: None, credit: 0, attaches: 0, visited: 0 }))
         }
     }
 }
@@ -135,7 +135,7 @@ impl Group {
         self.with(self.hosts.lock(), work)
     }
 
-    /// Has hosts become old, the newest on top. A group without an empty chunk takes `empty`.
+    /// Adds promoted hosts, the newest on top. A group without an empty chunk takes `empty`.
     fn put_all(&self, hosts: Stack, mut empty: Option<Box<Chunk>>) {
         self.wait_and(|old| {
             if old.needs_chunk() {
@@ -154,26 +154,28 @@ impl Group {
 }
 
 impl Hosts {
-    /// Whether the next host pushes a host out of the ring, and the chunk has no room for the latter; or the chunk
-    /// becomes old as it is.
+    /// Whether the next [`push`](Self::push) may need an empty chunk: the ring is full, and the chunk has no room for
+    /// the oldest host of the ring; or the push promotes the chunk, though the chunk is not full.
     #[inline]
     fn needs_chunk(&self) -> bool {
-        match &self.leaving {
+        match &self.promoting {
             None => self.young.is_full(),
-            Some(leaving) => (self.young.is_full() && leaving.is_full()) || self.young.comes_round(LONGEST_WAIT),
+            Some(promoting) => {
+                (self.young.is_full() && promoting.is_full()) || self.young.has_count_divisible_by(LONGEST_WAIT)
+            }
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.leaving.is_none() && self.young.len() == 0
+        self.promoting.is_none() && self.young.len() == 0
     }
 
-    /// Pays for the looks of one attach.
+    /// Adds the credit of one attach.
     #[inline]
-    fn pay(&mut self) {
+    fn add_credit(&mut self) {
         self.attaches = self.attaches.wrapping_add(1);
         if self.attaches % 2 == 0 {
-            self.looks = (self.looks + PER_PAIR).min(MOST_SAVED);
+            self.credit = (self.credit + PER_TWO_ATTACHES).min(MOST_CREDIT);
         }
     }
 
@@ -184,29 +186,29 @@ impl Hosts {
     }
 
     /// Whether there are hosts, and no attach since the last visit.
-    fn is_left_behind(&mut self) -> bool {
+    fn is_idle(&mut self) -> bool {
         mem::replace(&mut self.visited, self.attaches) == self.attaches && self.young.len() > 0
     }
 
-    /// Puts a new host into the ring. Returns a chunk that becomes old.
+    /// Puts a new host into the ring. Returns a chunk to promote.
     #[inline]
-    fn push(&mut self, entry: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
-        // As `needs_chunk` has seen it.
-        let comes_round = self.young.comes_round(LONGEST_WAIT);
+    fn push(&mut self, entry: LogEntry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
+        // The same test as in `needs_chunk`.
+        let is_partial = self.young.has_count_divisible_by(LONGEST_WAIT);
         match self.young.push(entry) {
-            Some(oldest) => self.leave(oldest, chunk),
-            None if comes_round => self.leaving.take(),
+            Some(oldest) => self.promote_oldest(oldest, chunk),
+            None if is_partial => self.promoting.take(),
             None => None,
         }
     }
 
     #[cold]
-    fn leave(&mut self, oldest: Entry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
-        self.looks = (self.looks + PER_OLD).min(MOST_SAVED);
-        let is_full = self.leaving.as_ref().is_none_or(|leaving| leaving.is_full());
-        let full = if is_full { mem::replace(&mut self.leaving, chunk.take()) } else { None };
-        if let Some(leaving) = &mut self.leaving {
-            leaving.push(oldest.into());
+    fn promote_oldest(&mut self, oldest: LogEntry, chunk: &mut Option<Box<Chunk>>) -> Option<Box<Chunk>> {
+        self.credit = (self.credit + PER_PROMOTION).min(MOST_CREDIT);
+        let is_full = self.promoting.as_ref().is_none_or(|promoting| promoting.is_full());
+        let full = if is_full { mem::replace(&mut self.promoting, chunk.take()) } else { None };
+        if let Some(promoting) = &mut self.promoting {
+            promoting.push(oldest.into());
         }
         full
     }
@@ -214,11 +216,11 @@ impl Hosts {
     /// A dead host that is due, and the looks at old hosts. Fewer than [`LEAST_LOOKS`] are not worth the lock of a
     /// group.
     #[inline]
-    fn find(&mut self) -> Found {
+    fn find(&mut self) -> Search {
         let dead = self.young.next_dead();
-        let looks = if self.looks < LEAST_LOOKS { 0 } else { self.looks.min(MOST_LOOKS) };
-        self.looks -= looks;
-        Found { dead, looks }
+        let looks = if self.credit < LEAST_LOOKS { 0 } else { self.credit.min(MOST_LOOKS) };
+        self.credit -= looks;
+        Search { dead, looks }
     }
 }
 
@@ -237,6 +239,7 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
     for other in others {
         if let Some(hosts) = ALL.logs[other].0.try_lock() {
             *own = other;
+            // Relaxed: the number publishes no memory; a visit that misses a log visits the log later.
             ALL.used.fetch_max(other + 1, Ordering::Relaxed);
             return hosts;
         }
@@ -244,10 +247,10 @@ fn other_log(own: &mut usize) -> Guard<'static, Hosts> {
     ALL.logs[*own].0.lock()
 }
 
-/// One attach: puts the host into a log if it is new, pays for looks, and searches for a dead host, if the caller may
-/// end a host.
+/// One attach: puts the host into a log if it is new, adds credit, and searches for a dead host, if the caller may
+/// destroy a host.
 #[inline]
-pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Found {
+pub(super) fn attach(own: &mut usize, new: Option<LogEntry>, may_end: bool) -> Search {
     let mut hosts = own_log(own);
     // One for the log, and one for the group, so that no host is outside of both while the allocator runs.
     let (mut chunk, mut other) = (None, None);
@@ -257,12 +260,12 @@ pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Foun
         hosts = own_log(own);
     }
     let full = new.and_then(|entry| hosts.push(entry, &mut chunk));
-    hosts.pay();
+    hosts.add_credit();
     let is_due_for_visit = hosts.is_due_for_visit();
-    let found = if may_end { hosts.find() } else { Found { dead: None, looks: 0 } };
+    let found = if may_end { hosts.find() } else { Search { dead: None, looks: 0 } };
     drop(hosts);
     if let Some(full) = full {
-        become_old(full, other, *own);
+        promote(full, other, *own);
     }
     if is_due_for_visit {
         visit();
@@ -270,27 +273,27 @@ pub(super) fn attach(own: &mut usize, new: Option<Entry>, may_end: bool) -> Foun
     found
 }
 
-/// Visits one log after the other. The hosts of a log that had no attach between two visits become old: the threads
+/// Visits one log after the other. The hosts of a log that had no attach between two visits are promoted: the threads
 /// that used it may have ended, or use other logs.
 #[cold]
 fn visit() {
     // Relaxed: any log will do.
     let number = ALL.next_visit.fetch_add(1, Ordering::Relaxed) % ALL.used.load(Ordering::Relaxed).max(1);
     let log = &ALL.logs[number].0;
-    let is_left_behind = log.try_lock().is_some_and(|mut hosts| hosts.is_left_behind());
-    if is_left_behind {
-        move_young(log, group(number));
+    let is_idle = log.try_lock().is_some_and(|mut hosts| hosts.is_idle());
+    if is_idle {
+        promote_all(log, group(number));
     }
 }
 
 /// Searches a log for a dead host.
-pub(super) fn find(own: &mut usize) -> Found {
+pub(super) fn find(own: &mut usize) -> Search {
     own_log(own).find()
 }
 
 /// Moves a chunk of hosts to the old hosts.
 #[cold]
-fn become_old(full: Box<Chunk>, mut empty: Option<Box<Chunk>>, log: usize) {
+fn promote(full: Box<Chunk>, mut empty: Option<Box<Chunk>>, log: usize) {
     let mut groups = (0..GROUPS).map(|offset| group(log + offset));
     let free = groups.find_map(|group| Some((group, group.hosts.try_lock()?)));
     let (group, hosts) = free.unwrap_or_else(|| {
@@ -311,18 +314,18 @@ pub(super) fn group(number: usize) -> &'static Group {
     &ALL.groups[number % ALL.groups.len()]
 }
 
-/// Saves unmade looks for later attaches, up to the number for two passes.
+/// Saves the credit of unmade looks for later attaches, up to the number for two passes.
 #[cold]
-pub(super) fn give_back(own: &mut usize, looks: usize) {
+pub(super) fn save_credit(own: &mut usize, looks: usize) {
     let most = 2 * ALL.groups.iter().map(Group::len).sum::<usize>();
     let mut hosts = own_log(own);
-    hosts.looks = hosts.looks.saturating_add(looks).min(most);
+    hosts.credit = hosts.credit.saturating_add(looks).min(most);
 }
 
-/// Moves all hosts of all logs and groups into the first group, as if the hosts became old now.
+/// Moves all hosts of all logs and groups into the first group, as if the hosts were promoted now.
 pub(super) fn gather() {
     for Log(log) in &ALL.logs {
-        move_young(log, &ALL.groups[0]);
+        promote_all(log, &ALL.groups[0]);
     }
     for group in ALL.groups[1..].iter().filter(|group| group.len() > 0) {
         let empty = Chunk::empty();
@@ -330,8 +333,9 @@ pub(super) fn gather() {
     }
 }
 
-/// Moves all hosts of a log into a group, as if they became old now. The allocator runs while the hosts are in the log.
-fn move_young(log: &TryLock<Hosts>, group: &Group) {
+/// Moves all hosts of a log into a group, as if they were promoted now. The allocator runs while the hosts are in the
+/// log.
+fn promote_all(log: &TryLock<Hosts>, group: &Group) {
     let mut empty = Empty::none();
     loop {
         let mut hosts = log.lock();
@@ -342,7 +346,7 @@ fn move_young(log: &TryLock<Hosts>, group: &Group) {
         let needed = hosts.young.len().div_ceil(CHUNK) + 1;
         if empty.len() >= needed {
             let mut taken = Stack::new();
-            hosts.leaving.take().into_iter().for_each(|leaving| taken.push_chunk(leaving));
+            hosts.promoting.take().into_iter().for_each(|promoting| taken.push_chunk(promoting));
             hosts.young.drain().for_each(|entry| taken.push(entry.into(), &mut empty));
             drop(hosts);
             return group.put_all(taken, empty.take());

@@ -1,4 +1,5 @@
-//! The lock of a log. An attach tries the lock; if another thread has the lock, the attach uses another log.
+//! The lock of a log, and of a group of old hosts. An attach tries the lock of a log. If another thread has the lock,
+//! the attach uses another log.
 //!
 //! In: a value. Out: exclusive access to the value, for one thread at a time. Neighbour: `logs.rs`.
 //!
@@ -7,7 +8,8 @@
 //! sweeps on demand, and attaches that find every log or every group of old hosts locked. A waiter yields until the
 //! lock is free. The lock is held for some hundred instructions, without user code and without the allocator.
 //!
-//! - **Y1** Only the thread that has taken `is_taken` from `false` to `true`, and not yet back, accesses the value.
+//! - **Y1** While `is_taken` is `true`, only the thread that has set `is_taken` accesses the value. While `is_taken` is
+//!   `false`, no thread does.
 //!
 //! The *Acquire* of a lock pairs with the *Release* of the unlock before: the next thread sees all writes of the last
 //! thread.
@@ -25,7 +27,7 @@ mod real {
 
     #[cfg(debug_assertions)]
     use crate::sync::LockCount;
-    use crate::sync::wait_a_moment;
+    use crate::sync::yield_now;
 
     pub(in crate::host::arc) struct TryLock<T> {
         is_taken: AtomicBool,
@@ -63,7 +65,7 @@ mod real {
                 if let Some(guard) = self.try_lock() {
                     return guard;
                 }
-                wait_a_moment();
+                yield_now();
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Old hosts: a cursor passes over the hosts in the order of their attach, forwards and backwards in turn.
 //!
-//! In: chunks of hosts that have become old. Out: dead hosts. Neighbour: `stack.rs`.
+//! In: chunks of promoted hosts. Out: dead hosts. Neighbours: `mod.rs`, the design; `stack.rs`, a stack of hosts;
+//! `../logs.rs`, the lock of a group; `../sweep.rs`, the sweep on demand, whose progress is recorded here.
 //!
 //! Two stacks have the hosts before the cursor and the hosts after the cursor. The tops are next to the cursor:
 //!
@@ -9,7 +10,7 @@
 //! ```
 //!
 //! A look pops a host from one stack, and pushes a living host onto the other stack. So a dead host leaves no gap.
-//! Hosts that become old meanwhile are `fresh`, and join the stacks when the cursor turns at the newest end.
+//! Hosts that are promoted meanwhile are `fresh`, and join the stacks when the cursor turns at the newest end.
 //!
 //! A pass needs one empty chunk: the source stack gives back a chunk for each chunk that the target stack takes.
 #![forbid(unsafe_code)]
@@ -17,7 +18,7 @@
 use std::mem;
 
 use super::stack::Empty;
-use super::{Chunk, Entry, Stack};
+use super::{Chunk, LogEntry, Stack};
 
 /// The number of concurrent sweeps with a record of progress.
 const SWEEPS: usize = 8;
@@ -90,7 +91,7 @@ impl Old {
         self.empty.put(chunk);
     }
 
-    /// Adds hosts that become old now, in a chunk with at least one host.
+    /// Adds promoted hosts, in a chunk with at least one host.
     pub(in crate::host::arc) fn put(&mut self, hosts: Box<Chunk>) {
         self.fresh.push_chunk(hosts);
     }
@@ -105,7 +106,7 @@ impl Old {
         self.fresh
     }
 
-    /// Adds hosts that become old now. The newest host is on top.
+    /// Adds promoted hosts. The newest host is on top.
     pub(in crate::host::arc) fn put_all(&mut self, mut hosts: Stack) {
         hosts.put_below(mem::take(&mut self.fresh));
         self.fresh = hosts;
@@ -119,7 +120,7 @@ impl Old {
     /// The next dead host within `looks` looks. Subtracts the looks made from `looks`. `None` with looks left means the
     /// end of a pass.
     #[inline]
-    pub(in crate::host::arc) fn next_dead(&mut self, looks: &mut usize) -> Option<Entry> {
+    pub(in crate::host::arc) fn next_dead(&mut self, looks: &mut usize) -> Option<LogEntry> {
         let (from, to) =
             if self.is_forwards { (&mut self.after, &mut self.before) } else { (&mut self.before, &mut self.after) };
         if from.move_living(to, &mut self.empty, looks) {
@@ -172,7 +173,7 @@ impl Old {
         Sweeping { index, last_turn: self.turns.wrapping_add(turns) }
     }
 
-    /// Has a sweep, which has just ended a host, look at all hosts once more.
+    /// Extends a sweep that has just destroyed a host: every recorded host gets another look.
     pub(in crate::host::arc) fn go_on(&mut self, sweep: &Sweeping) {
         let turns = if self.is_forwards { 2 } else { 3 };
         if let Some(progress) = sweep.index.map(|index| &mut self.sweeps[index]) {

@@ -1,13 +1,14 @@
 //! Stacks of hosts, in chunks.
 //!
-//! In: entries. Out: the entries, last in, first out. No operation of a stack allocates or frees, except for the drop.
-//! Chunks come from, and go back to, a list of empty chunks, which `old.rs` keeps.
+//! In: entries. Out: the entries, last in, first out. Neighbours: `old.rs`, the two stacks of a group; `host_types.rs`,
+//! the number of a host's type; `../logs.rs`, which allocates chunks. No operation of a stack allocates or frees,
+//! except for the drop. Chunks come from, and go back to, a list of empty chunks, which `old.rs` keeps.
 #![forbid(unsafe_code)]
 
 use std::iter;
 
-use super::{Entry, Kind};
-use crate::side_table::prefetch;
+use super::prefetch::prefetch;
+use super::{HostType, LogEntry};
 
 /// The prefetch distance, in hosts: a look prefetches the strong count of a later host.
 const AHEAD: usize = 16;
@@ -17,24 +18,24 @@ const ONE_IS_KEPT: &str = "one empty chunk is kept for a pass";
 /// The number of hosts in a full chunk.
 pub(in crate::host::arc) const CHUNK: usize = if cfg!(any(loom, miri)) { 32 } else { 256 };
 
-/// An [`Entry`] with the number of its kind, which takes nine bytes in a chunk.
+/// A [`LogEntry`] with the number of its type, which takes nine bytes in a chunk.
 #[derive(Debug)]
 pub(in crate::host::arc) struct Numbered {
     key: usize,
-    kind: u8,
+    type_number: u8,
 }
 
-impl From<Entry> for Numbered {
+impl From<LogEntry> for Numbered {
     #[inline]
-    fn from(Entry { key, kind }: Entry) -> Self {
-        Self { key, kind: kind.number() }
+    fn from(LogEntry { key, host_type }: LogEntry) -> Self {
+        Self { key, type_number: host_type.number() }
     }
 }
 
-impl From<Numbered> for Entry {
+impl From<Numbered> for LogEntry {
     #[inline]
-    fn from(Numbered { key, kind }: Numbered) -> Self {
-        Self { key, kind: Kind::of(kind) }
+    fn from(Numbered { key, type_number }: Numbered) -> Self {
+        Self { key, host_type: HostType::of(type_number) }
     }
 }
 
@@ -45,12 +46,12 @@ pub(in crate::host::arc) struct Chunk {
     below: Option<Box<Chunk>>,
     len: usize,
     keys: [usize; CHUNK],
-    kinds: [u8; CHUNK],
+    type_numbers: [u8; CHUNK],
 }
 
 impl Chunk {
     pub(in crate::host::arc) fn empty() -> Box<Self> {
-        Box::new(Self { below: None, len: 0, keys: [0; CHUNK], kinds: [0; CHUNK] })
+        Box::new(Self { below: None, len: 0, keys: [0; CHUNK], type_numbers: [0; CHUNK] })
     }
 
     pub(in crate::host::arc) fn is_full(&self) -> bool {
@@ -63,16 +64,16 @@ impl Chunk {
 
     /// Adds a host. The caller has checked for room.
     #[inline]
-    pub(in crate::host::arc) fn push(&mut self, Numbered { key, kind }: Numbered) {
+    pub(in crate::host::arc) fn push(&mut self, Numbered { key, type_number }: Numbered) {
         self.keys[self.len] = key;
-        self.kinds[self.len] = kind;
+        self.type_numbers[self.len] = type_number;
         self.len += 1;
     }
 
     #[inline]
     fn pop(&mut self) -> Option<Numbered> {
         self.len = self.len.checked_sub(1)?;
-        Some(Numbered { key: *self.keys.get(self.len)?, kind: *self.kinds.get(self.len)? })
+        Some(Numbered { key: *self.keys.get(self.len)?, type_number: *self.type_numbers.get(self.len)? })
     }
 }
 
@@ -121,13 +122,13 @@ impl Chunk {
             // Both indices are below `CHUNK` by the choice of `most`; the remainders tell the compiler.
             let (at, to_at) = ((self.len - moved - 1) % CHUNK, (to.len + moved) % CHUNK);
             prefetch(self.keys[at.saturating_sub(AHEAD)]);
-            let (key, kind) = (self.keys[at], self.kinds[at]);
+            let (key, type_number) = (self.keys[at], self.type_numbers[at]);
             // A temporary entry, for the look: the chunk still owns the host (G1).
-            is_dead = Entry { key, kind: Kind::of(kind) }.is_dead();
+            is_dead = LogEntry { key, host_type: HostType::of(type_number) }.is_dead();
             if is_dead {
                 break;
             }
-            (to.keys[to_at], to.kinds[to_at]) = (key, kind);
+            (to.keys[to_at], to.type_numbers[to_at]) = (key, type_number);
             moved += 1;
         }
         self.len -= moved;

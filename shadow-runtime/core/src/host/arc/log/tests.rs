@@ -12,14 +12,14 @@ thread_local! {
     static DEAD: RefCell<BTreeSet<usize>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-static FLAG: Kind = Kind { is_dead: |key| DEAD.with_borrow(|dead| dead.contains(&key)), name: || "Flag" };
+static FLAG: HostType = HostType { is_dead: |key| DEAD.with_borrow(|dead| dead.contains(&key)), name: || "Flag" };
 
 /// The host of a number. Tests use each number once, and so uphold G1.
-fn host(number: usize) -> Entry {
-    Entry { key: 8 * (number + 1), kind: &FLAG }
+fn host(number: usize) -> LogEntry {
+    LogEntry { key: 8 * (number + 1), host_type: &FLAG }
 }
 
-fn number_of(entry: Entry) -> usize {
+fn number_of(entry: LogEntry) -> usize {
     entry.into_key() / 8 - 1
 }
 
@@ -213,7 +213,7 @@ fn a_young_host_is_found_before_four_times_as_many_have_come_as_it_has_lived() {
         [1, 2, 3, 7, 8, 9, 30, 31, 32, 33, 100, 127, 128, 129, 400, 500].into_iter().filter(|life| *life < YOUNG)
     {
         let mut young = Young::new();
-        let start = 1_000_000 * (life + 100);
+        let start = 100_000 * (life + 100);
         let mut found_at = None;
         for number in start..start + 5 * life + 20 {
             assert!(young.push(host(number)).is_none_or(|oldest| number_of(oldest) != start));
@@ -234,7 +234,7 @@ fn a_young_host_is_found_before_four_times_as_many_have_come_as_it_has_lived() {
 #[test]
 fn a_young_list_falls_when_its_last_host_is_found() {
     const LENGTH: usize = fewer(100, 40);
-    let (mut young, first) = (Young::new(), 900_000_000);
+    let (mut young, first) = (Young::new(), 90_000_000);
     for number in first..first + LENGTH {
         young.push(host(number));
         assert!(young.next_dead().is_none());
@@ -258,7 +258,7 @@ fn looks_that_were_deferred_are_made_and_no_host_is_lost() {
     const COUNT: usize = fewer(10, 2) * YOUNG;
     const DEAD: usize = YOUNG / 4 * 3;
     const LATER: usize = YOUNG + DEAD / 4;
-    let (mut young, first) = (Young::new(), 700_000_000);
+    let (mut young, first) = (Young::new(), 70_000_000);
     let mut left = Vec::new();
     for number in first..first + COUNT {
         left.extend(young.push(host(number)).map(number_of));
@@ -285,12 +285,12 @@ fn the_dead_are_at_most_as_many_as_the_living() {
         [|_, _, _| 0, |count, _, state| random(state, count), |count, step, _| count - 1 - step % (count / 2)];
     for (index, order) in orders.into_iter().enumerate() {
         let (mut old, mut state) = (Old::new(), 6);
-        let live = fewer(100, 2) * CHUNK;
-        let first = 2_000_000_000 * (index + 1);
+        let live = fewer(100, 1) * CHUNK;
+        let first = 2_000_000 * (index + 1);
         let mut living: Vec<_> = (first..first + live).collect();
         put(&mut old, living.iter().copied(), &mut state);
         let (mut most, mut looks) = (0, 0);
-        for step in 0..fewer(8, 2) * live / CHUNK {
+        for step in 0..fewer(8 * live / CHUNK, 3) {
             let next = first + live + step * CHUNK;
             put(&mut old, next..next + CHUNK, &mut state);
             living.extend(next..next + CHUNK);
@@ -298,10 +298,10 @@ fn the_dead_are_at_most_as_many_as_the_living() {
                 let position = order(living.len(), step * CHUNK + each, &mut state);
                 kill([living.remove(position)]);
             }
-            looks += CHUNK * (PER_PAIR + 2 * PER_OLD) / 2;
+            looks += CHUNK * (PER_TWO_ATTACHES + 2 * PER_PROMOTION) / 2;
             while looks > 0 {
                 if old.next_dead(&mut looks).is_some() {
-                    looks += PER_FOUND;
+                    looks += PER_DEAD;
                 }
                 drop(old.take_surplus());
             }

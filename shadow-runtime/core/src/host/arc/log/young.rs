@@ -1,6 +1,7 @@
 //! Young hosts: the last 512 hosts of one log.
 //!
-//! In: new hosts. Out: dead hosts; and each host that survives 512 newer hosts, for the chunk of hosts that become old.
+//! In: new hosts. Out: dead hosts; and each host that survives 512 newer hosts, for the chunk of hosts to promote.
+//! Neighbours: `mod.rs`, the design; `../logs.rs`, the lock of a log and the chunk; `old.rs`, the promoted hosts.
 //!
 //! A host has *age* `n` when the host is the `n`th newest of the log. A host gets a look at the ages 2, 8, 32, 128 and
 //! 510. So a host that dies after `n` newer hosts, for `n` below 510, is found after at most `4n + 2` newer hosts.
@@ -12,7 +13,7 @@
 //! such looks: the later host reaches each age later.
 #![forbid(unsafe_code)]
 
-use super::Entry;
+use super::LogEntry;
 
 /// The number of young hosts of a log. A power of two.
 pub(super) const YOUNG: usize = if cfg!(loom) {
@@ -32,7 +33,8 @@ const AGES: [usize; 5] = if cfg!(loom) {
     [2, 8, 32, 128, 510]
 };
 
-/// The interval, in hosts, at which late looks are skipped: all late looks but those of as many newest hosts.
+/// After each multiple of this number of hosts, overdue looks are skipped, except for the looks of as many newest
+/// hosts.
 const LATEST: usize = YOUNG / 2;
 
 /// The number of hosts before a dead host that get a look.
@@ -42,13 +44,13 @@ const BEFORE: usize = 4;
 #[derive(Debug)]
 pub(in crate::host::arc) struct Young {
     /// Host number `n`, in wrapping arithmetic, is at `n % YOUNG`.
-    ring: [Option<Entry>; YOUNG],
+    ring: [Option<LogEntry>; YOUNG],
     /// The number of hosts so far.
     count: usize,
-    /// The number of hosts with completed looks. The looks of host `n` are one look at each age, as of the arrival of
-    /// host `n`.
+    /// The number of hosts whose looks are complete. The looks of host `n` are due at the arrival of host `n`, one look
+    /// for each age: a look at the host that then has this age.
     looked: usize,
-    /// The number of ages that are done, among the looks of the next host.
+    /// The number of completed looks of the next host, number `looked`, in the order of [`AGES`].
     ages: usize,
     /// The number of the next host before a dead host to look at, and the number of such looks that are left.
     before: usize,
@@ -57,7 +59,7 @@ pub(in crate::host::arc) struct Young {
 
 /// A dead host, and whether more dead hosts may be due.
 pub(in crate::host::arc) struct Dead {
-    pub(in crate::host::arc) entry: Entry,
+    pub(in crate::host::arc) entry: LogEntry,
     pub(in crate::host::arc) may_be_more: bool,
 }
 
@@ -78,11 +80,11 @@ impl Young {
 
     /// Puts a new host in the place of the oldest host, which is returned.
     #[inline]
-    pub(in crate::host::arc) fn push(&mut self, entry: Entry) -> Option<Entry> {
+    pub(in crate::host::arc) fn push(&mut self, entry: LogEntry) -> Option<LogEntry> {
         let oldest = self.ring[self.count % YOUNG].replace(entry);
         self.count = self.count.wrapping_add(1);
         if self.count % LATEST == 0 {
-            // Late looks come from attaches that defer sweeps. A skipped host gets a look at the next age.
+            // Looks are overdue after attaches that defer sweeps. A skipped host gets a look at the next age.
             self.looked = self.count.wrapping_sub(self.count.wrapping_sub(self.looked).min(LATEST));
         }
         oldest
@@ -90,11 +92,11 @@ impl Young {
 
     /// Whether the number of hosts is a multiple of `every`.
     #[inline]
-    pub(in crate::host::arc) fn comes_round(&self, every: usize) -> bool {
+    pub(in crate::host::arc) fn has_count_divisible_by(&self, every: usize) -> bool {
         self.count % every == 0
     }
 
-    /// A dead host among the hosts that are due for a look.
+    /// Makes the looks that are due, up to the first dead host. Takes this host out of the ring.
     #[inline]
     pub(in crate::host::arc) fn next_dead(&mut self) -> Option<Dead> {
         if self.looks_before > 0 {
@@ -118,7 +120,7 @@ impl Young {
     }
 
     #[cold]
-    fn next_dead_before(&mut self) -> Option<Entry> {
+    fn next_dead_before(&mut self) -> Option<LogEntry> {
         while self.looks_before > 0 {
             self.looks_before -= 1;
             let number = self.before;
@@ -132,11 +134,11 @@ impl Young {
 
     #[inline]
     fn is_dead(&self, number: usize) -> bool {
-        self.ring[number % YOUNG].as_ref().is_some_and(Entry::is_dead)
+        self.ring[number % YOUNG].as_ref().is_some_and(LogEntry::is_dead)
     }
 
     /// Takes a dead host out of the ring.
-    fn take(&mut self, number: usize) -> Option<Entry> {
+    fn take(&mut self, number: usize) -> Option<LogEntry> {
         self.before = number.wrapping_sub(1);
         // If the two places before are empty, the dead host was not part of a list.
         let is_beside = [1, 2].into_iter().any(|distance| self.ring[number.wrapping_sub(distance) % YOUNG].is_some());
@@ -145,7 +147,7 @@ impl Young {
     }
 
     /// Takes all hosts out. The oldest host is first.
-    pub(in crate::host::arc) fn drain(&mut self) -> impl Iterator<Item = Entry> {
+    pub(in crate::host::arc) fn drain(&mut self) -> impl Iterator<Item = LogEntry> {
         let oldest = self.count;
         (0..YOUNG).filter_map(move |index| self.ring[oldest.wrapping_add(index) % YOUNG].take())
     }

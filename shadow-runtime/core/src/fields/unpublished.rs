@@ -1,0 +1,173 @@
+//! A field set before its publication, and the publication.
+//!
+//! In: the owner of a new node, or the values of a new set. Out: the published set of the host. The header of `mod.rs`
+//! has the design and the invariants N1 to N5. Neighbours: `mod.rs` and `host/arc/mod.rs`, which store the root;
+//! `root.rs`, the search.
+
+use std::marker::PhantomData;
+use std::mem;
+use std::ptr::NonNull;
+
+use crate::field_set::FieldSet;
+use crate::fields::chunk::Chunk;
+use crate::fields::node::{
+    Header, HostOwner, Node, TypeQuery, TypeTest, set, set_mut, type_query, type_test, vtable, vtable_first_ready,
+};
+use crate::fields::root::RootPtr;
+use crate::panics::Panics;
+
+/// An unpublished field set: a node without references from a root, a chunk or a table.
+///
+/// - **U1** `node` is the header of a live node of `S` by N1, of any owner, and the only reference to this node.
+/// - **U2** `key` is the key of the host for which the node's owner was made.
+#[expect(missing_debug_implementations, reason = "hidden from users")]
+pub struct Unpublished<S> {
+    node: NonNull<Header>,
+    key: usize,
+    set: PhantomData<S>,
+}
+
+impl<S: FieldSet + 'static> Unpublished<S> {
+    /// An empty set, without the first-ready flag.
+    ///
+    /// # Safety
+    ///
+    /// `key` is the key of the host for which `owner` was made.
+    pub(crate) unsafe fn new<O: HostOwner>(owner: O, key: usize) -> Self {
+        // SAFETY: the tag is the `vtable` of `S` and `O`.
+        let node = unsafe { Node::<S, O>::new_raw(vtable::<S, O>, owner) };
+        Self { node, key, set: PhantomData }
+    }
+
+    /// An empty set, with the first-ready flag: the caller fills the first cell before the publication.
+    ///
+    /// # Safety
+    ///
+    /// `key` is the key of the host for which `owner` was made.
+    #[inline]
+    pub(crate) unsafe fn new_first_ready<O: HostOwner>(owner: O, key: usize) -> Self {
+        // SAFETY: the tag is the `vtable_first_ready` of `S` and `O`.
+        let node = unsafe { Node::<S, O>::new_raw(vtable_first_ready::<S, O>, owner) };
+        Self { node, key, set: PhantomData }
+    }
+
+    /// The set, exclusively. The caller fills the set, or empties the set again.
+    #[inline]
+    pub(crate) fn set_mut(&mut self) -> &mut S {
+        // SAFETY: by U1 the node is a live node of `S` and has no other reference; the result borrows `self`.
+        unsafe { set_mut(self.node) }
+    }
+
+    /// The root of a host whose only node is this node. The node is still owned by `self`.
+    #[inline]
+    pub(crate) const fn root(&self) -> RootPtr {
+        // SAFETY: by U1 the node is live.
+        unsafe { RootPtr::new(self.node) }
+    }
+
+    /// Gives up the ownership of a published node.
+    ///
+    /// # Safety
+    ///
+    /// The node is not destroyed during `'host`.
+    #[inline]
+    pub(crate) unsafe fn into_published<'host>(self) -> &'host S {
+        let node = self.node;
+        mem::forget(self);
+        // SAFETY: by U1 the node is of `S`, and by the contract of this function live during `'host`.
+        unsafe { set(node) }
+    }
+
+    /// Publishes the set, unless the host has a set `S`. Returns the published set.
+    ///
+    /// `there` is the root of the host, as last loaded. `exchange` is a CAS of the root: the arguments are the expected
+    /// root and the new root; on failure the result is the current root. All memory is allocated and freed under no
+    /// lock.
+    ///
+    /// # Safety
+    ///
+    /// The root belongs to the host for which the set was made, and is not destroyed during `'host`. A successful
+    /// exchange is a `Release`, and a failed one an `Acquire`.
+    pub(crate) unsafe fn publish<'host>(
+        self,
+        there: Option<RootPtr>,
+        exchange: impl FnMut(Option<RootPtr>, RootPtr) -> Result<(), RootPtr>,
+    ) -> &'host S {
+        // SAFETY: by U1 the node is an unpublished node of `S`. The contract of this function covers the root and
+        // `exchange`.
+        let node = unsafe { publish(self.node, type_test::<S>, type_query::<S>, there, exchange) };
+        if node == self.node {
+            mem::forget(self);
+        }
+        // SAFETY: by N1 `node` is a live node of `S`: the new node, or a node that `type_query::<S>` requests.
+        unsafe { set(node) }
+    }
+}
+
+/// Frees the node.
+impl<S> Drop for Unpublished<S> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: by U1 the node is live.
+        let root = unsafe { RootPtr::new(self.node) };
+        // SAFETY: by U1 the node has no other reference, and by U2 `key` is the key of the host.
+        unsafe { free(root, self.key) };
+    }
+}
+
+/// Frees the node of an [`Unpublished`]. The set has no value, unless the thread unwinds.
+///
+/// # Safety
+///
+/// The node of `root` has no other reference, now or later, and `key` is the key of the host.
+#[cold]
+unsafe fn free(root: RootPtr, key: usize) {
+    let mut panics = Panics::with_context("of a field set that was not published");
+    // SAFETY: by the contract the node has no other reference, and `key` is the key of the host.
+    unsafe { root.destroy(key, &mut panics) };
+    panics.discard();
+}
+
+/// Publishes a node, unless the host has a node of the same field set. Returns the host's node of this set.
+///
+/// # Safety
+///
+/// `new` is an unpublished node; `test` and `query` are the functions of its set. [`Unpublished::publish`] has the
+/// conditions for `there` and `exchange`.
+unsafe fn publish(
+    new: NonNull<Header>,
+    test: TypeTest,
+    query: TypeQuery,
+    mut there: Option<RootPtr>,
+    mut exchange: impl FnMut(Option<RootPtr>, RootPtr) -> Result<(), RootPtr>,
+) -> NonNull<Header> {
+    loop {
+        let Some(root) = there else {
+            // SAFETY: by the contract `new` is a live node.
+            match exchange(None, unsafe { RootPtr::new(new) }) {
+                Ok(()) => return new,
+                Err(root) => there = Some(root),
+            }
+            continue;
+        };
+        // SAFETY: by the contract the allocation is not freed during the call.
+        let (node, test_of_node) = match unsafe { root.chunk_or_node() } {
+            // SAFETY: by the contract `new` is an unpublished node, and `test` and `query` are the functions of its
+            // set.
+            Ok(chunk) => return unsafe { chunk.put(new, test, query) },
+            Err(only) => only,
+        };
+        if query(test_of_node) {
+            return node;
+        }
+        // SAFETY: by N1 `node` is a live node, and by the contract so is `new`.
+        let both = unsafe { Chunk::of([node, new]) };
+        // SAFETY: `both` is a live chunk, which this call has just made.
+        match exchange(there, unsafe { RootPtr::new(both.cast()) }) {
+            Ok(()) => return new,
+            Err(root) => there = Some(root),
+        }
+        // SAFETY: the chunk was not published, so no other reference exists.
+        let _ = unsafe { Chunk::into_inner(both) };
+    }
+}

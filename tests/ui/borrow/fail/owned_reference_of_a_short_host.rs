@@ -1,0 +1,14 @@
+use std::sync::Arc;
+
+use shadow_runtime::ArcRef;
+
+fn ignore(_: &u8) {}
+
+// The host's type has the lifetime as a parameter, and a longer lifetime may replace it afterwards.
+fn keep<'short>(local: &'short u8) -> ArcRef<fn(&'short u8), u8> {
+    ArcRef::new(Arc::new(ignore as fn(_)), |_| local)
+}
+
+fn main() {
+    println!("{}", keep(&1));
+}
