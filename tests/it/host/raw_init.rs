@@ -410,7 +410,7 @@ fn in_races_of_initialisers_every_value_is_dropped_once() {
         }
     });
     drop(objects);
-    assert!(census.made() > ROUNDS);
+    assert!(census.made() >= ROUNDS);
     assert_eq!(census.made(), census.dropped());
 }
 
