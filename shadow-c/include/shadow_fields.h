@@ -47,9 +47,7 @@
  the call that attaches the field. The result 0 attaches the field. Another result refuses the field: nothing is
  attached, and the call fails with the absolute value in errno, as ENOMEM for the kernel's -ENOMEM.
 
- The library allocates the entry of the field after the constructor. So the call may fail with ENOMEM although the
- constructor has returned 0; or with EPROTOTYPE, if the number has come to name another sort of field meanwhile.
- Then the library frees the bytes, and calls no destructor: the program itself ends what the bytes refer to.
+ The library allocates all memory before the constructor runs. So the result 0 always attaches the field.
 
  Runs under no lock of the library, and may call every function of this header. Of threads that attach the same field
  of the same object, one runs its constructor, and the others wait. If the constructor fails, a waiting thread runs

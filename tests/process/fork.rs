@@ -262,19 +262,23 @@ fn a_field_that_another_thread_was_initialising_stays_so_in_the_child() {
 #[test]
 fn a_child_may_sweep_and_drop_the_guard_of_a_background_sweep() {
     let _alone = alone();
-    let mut guard = Some(registry().sweep_in_background(std::time::Duration::from_secs(3600)).unwrap());
-    // Waits for the first sweep of the thread, which may hold a lock.
-    thread::sleep(std::time::Duration::from_millis(50));
     let census = Census::default();
     let attach = |number: usize| {
         for _ in 0..number {
             assert!(Arc::new(5_u32).attach_life(census.life()).is_ok());
         }
     };
+    attach(1);
+    let mut guard = Some(registry().sweep_in_background(std::time::Duration::from_secs(3600)).unwrap());
+    // Waits for the first sweep of the thread, and then for the end of the sweep, which may hold a lock.
+    while census.dropped() == 0 {
+        thread::yield_now();
+    }
+    thread::sleep(std::time::Duration::from_millis(50));
     let status = fork(|| {
         attach(100);
-        assert_eq!(census.dropped(), 0);
-        assert_eq!((registry().sweep(), census.dropped()), (100, 100));
+        assert_eq!(census.dropped(), 1);
+        assert_eq!((registry().sweep(), census.dropped()), (100, 101));
         drop(guard.take());
         attach(100);
         assert!(census.dropped() > 150);

@@ -30,11 +30,11 @@ use std::{env, mem, process, thread};
 
 use shadow_runtime::registry;
 
-/// The time after which a test counts as hanging. A correct test takes milliseconds; `SHADOW_TEST_SECONDS` sets a
-/// longer limit for slow environments such as a sanitizer.
+/// The time after which a test counts as hanging. A correct test takes some seconds at most on an idle machine, and far
+/// longer on a busy one. `SHADOW_TEST_SECONDS` sets a longer limit for slow environments such as a sanitizer.
 pub fn limit() -> Duration {
     let seconds = env::var("SHADOW_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 30 }))
+    Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 120 }))
 }
 
 /// The size of a test whose full size is `number`: a thousandth under Miri, or one part in `SHADOW_TEST_PART`, as under

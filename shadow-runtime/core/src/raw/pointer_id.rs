@@ -87,7 +87,8 @@ enum Initialised<P: Pointer> {
 }
 
 impl<P> PointerId<P> {
-    /// Names a field by a number. The first attach binds the number to the type; this call does not.
+    /// Names a field by a number. The first attach binds the number to the type, before its initialiser runs; this call
+    /// does not.
     ///
     /// ```
     /// const COUNTER: shadow_runtime::raw::PointerId<Box<u64>> = shadow_runtime::raw::PointerId::new(3);
@@ -217,7 +218,8 @@ impl<P: Pointer> PointerId<P> {
     ///
     /// The error of `init`; a mismatch if the number names another type or kind; a [`Circle`](super::Circle) if an
     /// initialiser requests the field that it initialises, itself or through a cycle of waiting threads; or
-    /// [`OutOfMemory`](super::OutOfMemory) if there is no memory for the field.
+    /// [`OutOfMemory`](super::OutOfMemory) if there is no memory for the field. The call allocates before `init` runs:
+    /// if `init` returns a pointer, the pointer is attached.
     ///
     /// # Panics
     ///
@@ -458,22 +460,21 @@ impl<P: Pointer> PointerId<P> {
         let request = request(object, self.number);
         // Dropped after the lock, also if `init` unwinds.
         let _sweep_deferred = SweepDeferred;
+        // Dropped after the lock if `init` fails: the drop calls the allocator, which may use this field.
+        let reserved;
         let find = || self.known().ok().flatten().and_then(|known| known.find(object.addr()).zip(Some(known)));
         // SAFETY: the request is new. The guard is a local variable, which this function drops.
         let guard = match unsafe { find_or_lock(&request, find) }.map_err(InitError::Circle)? {
             FieldLock::Empty(guard) => guard,
             FieldLock::Attached((there, known)) => return Ok(Initialised::Found(known, there)),
         };
-        let pointer = init().map_err(InitError::Init)?;
         let registered = ids::try_register::<PointerTable<P>>(self.number.number, self.id_type());
-        let attached = match registered {
-            Ok(Ok(known)) => known.attach(object.addr(), pointer).map_err(|(pointer, none)| (pointer, none.into())),
-            Ok(Err(mismatch)) => Err((pointer, InitError::TypeMismatch(mismatch))),
-            Err(none) => Err((pointer, none.into())),
-        };
-        // The lock is released before a refused value: its destructor may use this field.
+        let known = registered?.map_err(InitError::TypeMismatch)?;
+        reserved = known.try_reserve(object.addr())?;
+        let pointer = init().map_err(InitError::Init)?;
+        let pointer = known.attach(reserved, pointer);
         drop(guard);
-        attached.map(Initialised::Attached).map_err(|(_, error)| error)
+        Ok(Initialised::Attached(pointer))
     }
 }
 

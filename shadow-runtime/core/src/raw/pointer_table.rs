@@ -12,8 +12,8 @@
 //! hazard pointer. The lookup returns a pointer that the object had at a time during the call (T8 of
 //! `side_table/mod.rs`).
 //!
-//! An attach does not replace a pointer. The init lock of the field excludes a second attach, and [`Table::try_attach`]
-//! refuses an object that has a pointer.
+//! An attach does not replace a pointer: the init lock of the field excludes a second attach. An attach allocates
+//! before the initialiser runs ([`Table::try_reserve`]), so the result of an initialiser is never refused.
 //!
 //! [`Typed::inspect`] calls a closure with the pointer, under the lock of the object. A detach takes this lock, too, so
 //! the pointee stays until the unlock.
@@ -25,7 +25,7 @@ use crate::fallible::OutOfMemory;
 use crate::raw::Pointer;
 use crate::raw::ids::{ErasedTable, Typed, ValueTable};
 use crate::raw::objects;
-use crate::raw::table::{Cursor, Refused, Table};
+use crate::raw::table::{Cursor, Reserved, Table};
 use crate::side_table::Miss;
 
 /// The values of one number.
@@ -58,17 +58,18 @@ impl<P: Pointer> Typed<PointerTable<P>> {
         Some(result)
     }
 
-    /// Attaches a pointer to `object`. The field is empty, and the caller holds the init lock of the field. If no
-    /// memory is left, the error has the pointer. A detach on another thread may end the pointee before the return.
-    pub(super) fn attach(&self, object: usize, pointer: P) -> Result<NonNull<P::Target>, (P, OutOfMemory)> {
+    /// Allocates the memory for an attach to `object`.
+    pub(super) fn try_reserve(&self, object: usize) -> Result<Reserved<'static, P::Target>, OutOfMemory> {
+        self.table.pointers.try_reserve(self.registration, object)
+    }
+
+    /// Attaches a pointer to the object of `reserved`. The field is empty, and the caller holds the init lock of the
+    /// field. A detach on another thread may end the pointee before the return.
+    pub(super) fn attach(&self, reserved: Reserved<'static, P::Target>, pointer: P) -> NonNull<P::Target> {
         let pointer = pointer.into_raw();
-        if let Err(refused) = self.table.pointers.try_attach(self.registration, object, pointer) {
-            debug_assert!(matches!(refused, Refused::OutOfMemory), "the init lock is held");
-            // SAFETY: by W2 the pointer comes from `into_raw`. The table has refused the pointer, so this call owns it.
-            return Err((unsafe { P::from_raw(pointer) }, OutOfMemory));
-        }
+        reserved.attach(pointer);
         self.registration.field.attached();
-        Ok(pointer)
+        pointer
     }
 }
 

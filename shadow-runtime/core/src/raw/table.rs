@@ -30,11 +30,12 @@
 //!
 //! *Attach*: allocate the entry for the object's list of numbers. Lock the object, then the table's shard. Insert the
 //! node into the shard, and the entry into the list. If the shard has no room, unlock, grow the shard, and start again.
-//! The global allocator may be user code, so it runs under neither lock (R4). *Detach*: remove the node and the entry,
-//! in the same lock order. *Replace*: lock the table's shard, and replace the node. *Detach all fields of an object*:
-//! lock the object, and remove each of its numbers from that number's table. *Detach one field of all objects*: walk
-//! over the table (`side_table/walk.rs`), and detach one address after the other. In every case, removed values are
-//! dropped after the unlock (R4).
+//! The global allocator may be user code, so it runs under neither lock (R4). *Attach of a pointer*: allocate the
+//! entry, and reserve a slot of the shard; then run the initialiser; then lock both, and insert. *Detach*: remove the
+//! node and the entry, in the same lock order. *Replace*: lock the table's shard, and replace the node. *Detach all
+//! fields of an object*: lock the object, and remove each of its numbers from that number's table. *Detach one field of
+//! all objects*: walk over the table (`side_table/walk.rs`), and detach one address after the other. In every case,
+//! removed values are dropped after the unlock (R4).
 //!
 //! A writer takes the lock of an object before the lock of a shard, never after, and holds at most one lock of each
 //! sort. So writers cannot deadlock.
@@ -62,7 +63,7 @@ use std::ptr::NonNull;
 use crate::fallible::{OutOfMemory, try_box};
 use crate::raw::ids::Registration;
 use crate::raw::objects::{self, Listed};
-use crate::side_table::{DELETED_KEY, Miss, Shard, SideTable, hash};
+use crate::side_table::{DELETED_KEY, Miss, Reservation, Shard, SideTable, hash};
 
 /// The number of shards of a table. So many attaches run in parallel, and a growth copies one shard at a time.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 8 };
@@ -91,6 +92,15 @@ pub(super) struct Cursor {
     shard: usize,
     /// The last key of the walk in this shard.
     last: Option<usize>,
+}
+
+/// The memory for the attach of one node, allocated ahead: [`attach`](Self::attach) cannot fail for want of memory.
+pub(super) struct Reserved<'table, N> {
+    object: usize,
+    key: usize,
+    hash: u64,
+    listed: Box<Listed>,
+    slot: Reservation<'table, N>,
 }
 
 /// Why a table did not insert a node.
@@ -244,6 +254,17 @@ impl<N> Table<N> {
         }
     }
 
+    /// Allocates the memory for an attach to `object`.
+    pub(super) fn try_reserve(
+        &self,
+        registration: &'static Registration,
+        object: usize,
+    ) -> Result<Reserved<'_, N>, OutOfMemory> {
+        let listed = try_box(Listed::new(registration, object))?;
+        let ShardKey { shard, key, hash } = self.shard_key(object);
+        Ok(Reserved { object, key, hash, listed, slot: shard.try_reserve()? })
+    }
+
     /// Inserts the node of an object that has no node, and that no other thread looks up.
     #[cfg(test)]
     pub(super) fn insert(&self, object: usize, node: NonNull<N>) {
@@ -270,6 +291,18 @@ impl<N> Table<N> {
             cursor.shard += 1;
         }
         None
+    }
+}
+
+impl<N> Reserved<'_, N> {
+    /// Inserts the node of the object. The object has no node, and the caller holds the init lock of the field.
+    pub(super) fn attach(self, node: NonNull<N>) {
+        let Self { object, key, hash, listed, slot } = self;
+        let mut fields = objects::lock(object);
+        let shard = slot.lock();
+        debug_assert!(shard.find(key, hash).is_none(), "the init lock is held");
+        shard.insert(key, hash, node);
+        fields.add(listed);
     }
 }
 

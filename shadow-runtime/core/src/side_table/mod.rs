@@ -29,8 +29,9 @@
 //!   `raw/pointer_table.rs`.
 //! - **T6** A key in its home group stays in its slot until the key is removed or the array is replaced: backward-shift
 //!   deletion moves only keys that are outside of their home groups.
-//! - **T7** While a [`RoomyGuard`](writer::RoomyGuard) is held, the shard has fewer entries than the load factor
-//!   admits. So the array has slots, and at least one slot is vacant.
+//! - **T7** The entries and the reserved slots of a shard together are at most as many as the load factor admits. While
+//!   a [`RoomyGuard`](writer::RoomyGuard) is held, they are fewer. So the array has slots, and at least one slot is
+//!   vacant.
 //! - **T8** A counted removal increments the move counter after the slot's key has become [`DELETED_KEY`], and before
 //!   the slot gets another value.
 //!
@@ -66,6 +67,8 @@
 //!   increment the move counter; remove the key from its old slot, by the same procedure. Without such a key, store the
 //!   vacant tag and clear the overflow bit, in one store. An earlier store would break T2. So an obsolete overflow bit
 //!   lasts at most until the next removal from its group.
+//! - *Reserve*: under the lock, count one more slot as taken (T7). The insertion by the reservation then needs no
+//!   memory.
 //! - *Grow*, above a load factor of 13/16: unlock the shard, allocate an array of twice the size, and lock the shard
 //!   again. Copy all entries to the new array, link the new array to the old array, and publish the new array. The old
 //!   array stays as it is, for lookups that still use it. The global allocator may be user code, so the allocator runs
@@ -138,6 +141,7 @@ use std::ptr::NonNull;
 
 use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, array_of, const_fn};
 use array::{Array, Slot, Tags};
+pub(crate) use writer::Reservation;
 
 /// Bits of a hash that select a shard. Under loom 0, since every run of a model must be the same, whatever the
 /// addresses. Few under Miri, where a sweep of 128 shards takes a second, but enough for a table of `raw`, which has 8
@@ -253,8 +257,16 @@ pub(crate) struct WriterState {
     /// minutes, while other threads do nothing but change the shard, and would have to go on at exactly that count.
     moves: AtomicUsize,
     entries: AtomicUsize,
-    /// The lock of all writers, with the most entries of the current array, by the load factor.
-    capacity: Mutex<usize>,
+    /// The lock of all writers.
+    room: Mutex<Room>,
+}
+
+/// The room of a shard, under the shard's lock.
+struct Room {
+    /// The most entries of the current array, by the load factor.
+    capacity: usize,
+    /// The slots for writers with a [`Reservation`](writer::Reservation).
+    reserved: usize,
 }
 
 impl<N> ArrayPtr<N> {
@@ -303,7 +315,8 @@ pub(crate) enum Miss {
 impl WriterState {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            Self { moves: AtomicUsize::new(0), entries: AtomicUsize::new(0), capacity: Mutex::new(0) }
+            let room = Mutex::new(Room { capacity: 0, reserved: 0 });
+            Self { moves: AtomicUsize::new(0), entries: AtomicUsize::new(0), room }
         }
     }
 }

@@ -97,6 +97,51 @@ fn a_shard_is_a_map() {
     }
 }
 
+/// Insertions by reservations, and other insertions, in any order. A reserved slot stays free until its insertion, also
+/// when the shard grows meanwhile.
+#[test]
+fn a_reservation_has_its_slot_whatever_is_inserted_meanwhile() {
+    let table = Table::new();
+    let shard = table.shard_at(0);
+    let (mut expected, mut reservations, mut random) = (BTreeMap::new(), Vec::new(), numbers());
+    for step in 0..fewer(20_000, 300) {
+        let key = 16 * random(300);
+        let reserved: Option<Reservation<'_, usize>> =
+            if random(3) == 0 && !reservations.is_empty() { Some(reservations.swap_remove(0)) } else { None };
+        match random(5) {
+            0 | 1 if reservations.len() < 100 => reservations.push(shard.try_reserve().expect("there is memory")),
+            // A drop of `reserved`, if there is one.
+            2 => {}
+            _ => {
+                let array = shard.array.array();
+                let by_reservation = reserved.is_some();
+                let guard = reserved.map_or_else(|| shard.lock_with_room(), Reservation::lock);
+                assert!(!by_reservation || shard.array.array() == array, "a reserved insertion needs no growth");
+                guard.insert_first(key, hash(key), value(step));
+                expected.entry(key).or_insert_with(|| value(step));
+            }
+        }
+        if random(100) == 0 {
+            for (key, _) in std::mem::take(&mut expected) {
+                shard.lock().remove(key, hash(key));
+            }
+        }
+        let taken = shard.entries() + reservations.len();
+        assert!(taken <= shard.array.array().groups() * SLOTS * 13 / 16, "{taken}");
+        if step % 50 == 0 {
+            check(shard, &expected);
+        }
+    }
+    // Without reservations, the shard fills as far as before any.
+    drop(reservations);
+    let capacity = shard.array.array().groups() * SLOTS * 13 / 16;
+    for key in (301..).map(|number| 16 * number).take(capacity - shard.entries()) {
+        assert!(shard.lock_if_roomy().is_some());
+        shard.lock_with_room().insert(key, hash(key), value(key));
+    }
+    assert!(shard.lock_if_roomy().is_none());
+}
+
 #[test]
 fn no_overflow_bit_is_left_when_everything_is_removed() {
     let table = Table::new();

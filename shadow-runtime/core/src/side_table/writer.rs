@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::ptr::NonNull;
 
 use super::array::{Array, SLOTS, Tags};
-use super::{DELETED_KEY, Shard, WriterState, hash, probe};
+use super::{DELETED_KEY, Room, Shard, WriterState, hash, probe};
 use crate::fallible::OutOfMemory;
 use crate::sync::{Locked, Ordering, lock};
 
@@ -17,8 +17,7 @@ const LOAD_FACTOR: [usize; 2] = [13, 16];
 /// The locked shard: grants write access.
 pub(crate) struct Guard<'table, N> {
     pub(super) shard: Shard<'table, N>,
-    /// The most entries of the current array, by the load factor.
-    pub(super) capacity: Locked<'table, usize>,
+    room: Locked<'table, Room>,
 }
 
 /// The locked shard, with room for at least one more entry (T7).
@@ -26,6 +25,12 @@ pub(crate) struct RoomyGuard<'table, N> {
     guard: Guard<'table, N>,
     /// Number of entries.
     entries: usize,
+}
+
+/// A reserved slot of a shard that is not locked: an insertion by [`lock`](Self::lock) needs no memory. The drop gives
+/// the slot back, and takes the lock for a moment.
+pub(crate) struct Reservation<'table, N> {
+    shard: Shard<'table, N>,
 }
 
 /// Position of a slot. The slot exists in an array if the array is not the empty one, `group` is less than `groups`,
@@ -170,13 +175,13 @@ impl<N> Guard<'_, N> {
         // Release: publishes the array; pairs with the Acquire load in `ArrayPtr::array`.
         self.shard.array.0.store(to.into_raw(), Ordering::Release);
         let [part, whole] = LOAD_FACTOR;
-        *self.capacity = to.groups() * SLOTS * part / whole;
+        self.room.capacity = to.groups() * SLOTS * part / whole;
     }
 
     /// Whether one more entry would exceed the load factor.
     #[inline]
     fn is_full(&self) -> bool {
-        self.shard.entries() >= *self.capacity
+        self.shard.entries() + self.room.reserved >= self.room.capacity
     }
 }
 
@@ -191,7 +196,7 @@ impl WriterState {
 
 impl<'table, N> Shard<'table, N> {
     pub(crate) fn lock(self) -> Guard<'table, N> {
-        Guard { shard: self, capacity: lock(&self.state.capacity) }
+        Guard { shard: self, room: lock(&self.state.room) }
     }
 
     /// Locks the shard, with room for one more entry. Growth calls the global allocator, under no lock of the shard.
@@ -221,7 +226,13 @@ impl<'table, N> Shard<'table, N> {
     pub(crate) fn lock_if_roomy(self) -> Option<RoomyGuard<'table, N>> {
         let guard = self.lock();
         let entries = self.entries();
-        (entries < *guard.capacity).then_some(RoomyGuard { guard, entries })
+        (!guard.is_full()).then_some(RoomyGuard { guard, entries })
+    }
+
+    /// Reserves a slot for one insertion. Growth calls the global allocator, under no lock of the shard.
+    pub(crate) fn try_reserve(self) -> Result<Reservation<'table, N>, OutOfMemory> {
+        self.try_lock_with_room()?.guard.room.reserved += 1;
+        Ok(Reservation { shard: self })
     }
 
     /// Replaces the array by an array of twice the size, unless another thread has made room meanwhile. The caller
@@ -258,6 +269,24 @@ impl<'table, N> Shard<'table, N> {
             unsafe { to.free() };
         }
         Ok(())
+    }
+}
+
+impl<'table, N> Reservation<'table, N> {
+    /// Locks the shard, with the slot for one insertion.
+    pub(crate) fn lock(self) -> RoomyGuard<'table, N> {
+        let mut guard = self.shard.lock();
+        // The entries and the reserved slots together were at most the capacity. So T7 holds for the guard.
+        guard.room.reserved -= 1;
+        std::mem::forget(self);
+        let entries = guard.shard.entries();
+        RoomyGuard { guard, entries }
+    }
+}
+
+impl<N> Drop for Reservation<'_, N> {
+    fn drop(&mut self) {
+        self.shard.lock().room.reserved -= 1;
     }
 }
 
