@@ -37,11 +37,16 @@ pub fn limit() -> Duration {
     Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 120 }))
 }
 
-/// The size of a test whose full size is `number`: a thousandth under Miri, or one part in `SHADOW_TEST_PART`, as under
-/// a sanitizer.
+/// The size of a test whose full size is `number`: the full size with optimisations, a quarter without, and a thousandth
+/// under Miri. `SHADOW_TEST_PART=N` sets one part in `N`.
 pub fn sized(number: usize) -> usize {
     let part = env::var("SHADOW_TEST_PART").ok().and_then(|part| part.parse().ok());
-    number.div_ceil(part.unwrap_or(if cfg!(miri) { 1000 } else { 1 }))
+    let default = match () {
+        () if cfg!(miri) => 1000,
+        () if cfg!(debug_assertions) => 4,
+        () => 1,
+    };
+    number.div_ceil(part.unwrap_or(default))
 }
 
 /// Runs `test`. If `test` does not end in time, aborts the process with a message, so that a deadlock fails and does
