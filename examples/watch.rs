@@ -3,8 +3,8 @@
 //! `cargo run --release --example watch` runs for three seconds; `cargo run --release --example watch -- 60` for a
 //! minute. In a terminal, each table is drawn over the previous table.
 //!
-//! The threads play a server, which accepts and closes connections. A background sweep drops the fields of a closed
-//! connection.
+//! The threads play a server. The server accepts and closes connections. A background sweep drops the fields of a
+//! closed connection.
 
 use std::env;
 use std::error::Error;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use shadow_runtime::{Report, registry, shadow};
 
-/// A type of another crate, as a server would use it.
+/// A type of another crate, such as the connection of a server.
 struct Connection;
 
 shadow! {

@@ -1,7 +1,7 @@
 //! Texts whose allocation may fail: kept strings of the program, and strings for the program.
 //!
 //! In: strings of C, and values that print. Out: the copy of a string for ever, or a new string, or [`NoMemory`].
-//! Neighbour: `report.rs`, which asks for both.
+//! Neighbour: `report.rs`, the caller.
 
 use std::ffi::{CStr, CString, c_char};
 use std::fmt::{self, Write};
@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 /// The failure of an allocation.
 pub(crate) struct NoMemory;
 
-/// A copy of a string that is never freed: a link of a list, which a leak checker finds. A vector of one link is a box
-/// whose allocation may fail.
+/// A copy of a string, for ever: a link of a list, which a leak checker finds. A vector of one link is a box whose
+/// allocation may fail.
 struct Text {
     text: String,
     next: OnceLock<Vec<Text>>,
@@ -19,8 +19,7 @@ struct Text {
 
 static FIRST_TEXT: OnceLock<Vec<Text>> = OnceLock::new();
 
-/// The copy of a string. Equal strings have one copy, so a program may repeat its descriptions. Allocates under no
-/// lock.
+/// The copy of a string. Equal strings have one copy, so a program may repeat a description. Allocates under no lock.
 ///
 /// # Safety
 ///

@@ -1,7 +1,7 @@
 //! Fields in async programs: a field holds a cell of an async runtime, and the cell holds a value that a task makes.
 //!
-//! The background sweep concerns the whole process, so the tests run in a process of their own. The cells are those of
-//! tokio, and those of async-lock, which needs no particular runtime.
+//! The background sweep concerns the whole process, so the tests run in a process of their own. The cells are cells of
+//! tokio, and of async-lock, which needs no particular runtime.
 #![cfg(not(miri))]
 
 use std::future::{Future, pending};
@@ -26,7 +26,7 @@ struct Config {
     retries: u32,
 }
 
-/// A value that a task makes, and whose destructor spawns a task.
+/// The result of a task. The destructor spawns a task.
 struct Connection {
     number: usize,
     runtime: Handle,

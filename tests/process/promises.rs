@@ -538,9 +538,8 @@ fn a_miss_runs_its_initialiser_and_nothing_else() {
     assert_eq!(ran(|| fixed.made().number), (once(INIT), 1));
 }
 
-#[test]
-fn an_update_waits_for_no_reader_and_no_closure() {
-    let _alone = alone();
+/// A task whose value 1 another thread clones, during `write`.
+fn beside_a_clone(write: impl FnOnce(&Task)) -> Arc<Task> {
     let task = Arc::new(Task::default());
     let (value, arrived, go_on) = held_up(1);
     task.update_newest(value);
@@ -548,10 +547,19 @@ fn an_update_waits_for_no_reader_and_no_closure() {
         let reading = Arc::clone(&task);
         let reader = thread::spawn(move || reading.newest().map(|clone| clone.number));
         arrived.recv().unwrap();
-        assert!(task.update_newest(Noting::cloning(2, || ())).is_some());
-        assert!(task.update_newest_with(|_| Noting::cloning(3, || ())).is_some());
+        write(&task);
         drop(go_on);
         assert_eq!(reader.join().unwrap(), Some(1));
+    });
+    task
+}
+
+#[test]
+fn an_update_waits_for_no_reader_and_no_closure() {
+    let _alone = alone();
+    let task = beside_a_clone(|task| {
+        assert!(task.update_newest(Noting::cloning(2, || ())).is_some());
+        assert!(task.update_newest_with(|_| Noting::cloning(3, || ())).is_some());
     });
     in_the_middle_of(
         |stay| {
@@ -697,17 +705,9 @@ fn an_update_clones_what_is_being_read_and_nothing_else() {
 #[test]
 fn a_take_waits_for_no_reader_and_no_closure() {
     let _alone = alone();
-    let task = Arc::new(Task::default());
-    let (value, arrived, go_on) = held_up(1);
-    task.update_newest(value);
-    never_hangs(|| {
-        let reading = Arc::clone(&task);
-        let reader = thread::spawn(move || reading.newest().map(|clone| clone.number));
-        arrived.recv().unwrap();
+    let task = beside_a_clone(|task| {
         assert_eq!(task.take_newest().map(|taken| taken.number), Some(1));
         assert!(task.take_newest().is_none() && task.newest().is_none());
-        drop(go_on);
-        assert_eq!(reader.join().unwrap(), Some(1));
     });
     task.update_newest(Noting::cloning(2, || ()));
     in_the_middle_of(

@@ -37,8 +37,8 @@ pub fn limit() -> Duration {
     Duration::from_secs(seconds.unwrap_or(if cfg!(miri) { 3600 } else { 120 }))
 }
 
-/// The size of a test whose full size is `number`: the full size with optimisations, a quarter without, and a thousandth
-/// under Miri. `SHADOW_TEST_PART=N` sets one part in `N`.
+/// The size of a test whose full size is `number`: the full size with optimisations, a quarter without, and a
+/// thousandth under Miri. `SHADOW_TEST_PART=N` sets one part in `N`.
 pub fn sized(number: usize) -> usize {
     let part = env::var("SHADOW_TEST_PART").ok().and_then(|part| part.parse().ok());
     let default = match () {

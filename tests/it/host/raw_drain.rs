@@ -23,12 +23,12 @@ fn drain<V: Send + Sync + 'static>(id: Id<V>) -> Drain<V> {
 }
 
 fn drain_newest<V: Clone + Send + Sync + 'static>(id: UpdateId<V>) -> Drain<V> {
-    // SAFETY: an `Object` outlives its fields, so a field at its address is its field.
+    // SAFETY: an `Object` outlives its fields, so each field at the address is a field of the `Object`.
     unsafe { id.drain() }.unwrap()
 }
 
 fn drain_pointers<P: Pointer>(id: PointerId<P>) -> Drain<P> {
-    // SAFETY: an `Object` outlives its fields, so a field at its address is its field.
+    // SAFETY: an `Object` outlives its fields, so each field at the address is a field of the `Object`.
     unsafe { id.drain() }.unwrap()
 }
 
@@ -38,12 +38,12 @@ fn drain_object<V: Send + Sync + 'static>(object: &Object) -> DrainObject<V> {
 }
 
 fn drain_newest_of<V: Clone + Send + Sync + 'static>(object: &Object) -> DrainObject<V> {
-    // SAFETY: an `Object` outlives its fields, so a field at its address is its field.
+    // SAFETY: an `Object` outlives its fields, so each field at the address is a field of the `Object`.
     unsafe { UpdateId::<V>::drain_object(object.key()) }
 }
 
 fn drain_pointers_of<P: Pointer>(object: &Object) -> DrainObject<P> {
-    // SAFETY: an `Object` outlives its fields, so a field at its address is its field.
+    // SAFETY: an `Object` outlives its fields, so each field at the address is a field of the `Object`.
     unsafe { PointerId::<P>::drain_object(object.key()) }
 }
 
@@ -63,7 +63,7 @@ fn the_objects_of_a_field_come_once_whatever_its_kind_and_their_addresses() {
     let addresses: BTreeSet<usize> = ends.into_iter().chain((1..fewer(500, 30)).map(|index| 16 * index)).collect();
     for &address in &addresses {
         let key = ptr::without_provenance::<()>(address);
-        // SAFETY: no object is at the address, and the reference is not kept.
+        // SAFETY: no object is at the address, and the test does not keep the reference.
         assert!(unsafe { ONCE.attach(key, address) }.is_ok());
         // SAFETY: no object is at the address.
         assert_eq!(unsafe { NEWEST.get_or_update(key, address) }.unwrap(), None);
@@ -211,7 +211,7 @@ fn after_panics_the_drop_of_an_iterator_ends_the_rest_and_raises_the_first() {
     attach_all();
     assert_eq!(panic_of(|| drop(drain(NOTED))), "the destructor of one panics");
     assert_eq!((diary.read().len(), NOTED.objects().unwrap().count()), (6, 0));
-    // The panic of the loop continues, and the log gets those of the destructors.
+    // The panic of the loop continues, and the log gets the panics of the destructors.
     attach_all();
     let mut first = None;
     let loop_panics = || {
@@ -221,7 +221,7 @@ fn after_panics_the_drop_of_an_iterator_ends_the_rest_and_raises_the_first() {
     };
     assert_eq!(panic_of(loop_panics), "the loop panics");
     assert_eq!((diary.read().len(), NOTED.objects().unwrap().count()), (11, 0));
-    // The destructor may be one that panics.
+    // The destructor may panic.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(first)));
     assert_eq!(diary.read().len(), 12);
     // The fields of one object.
@@ -239,7 +239,7 @@ fn after_panics_the_drop_of_an_iterator_ends_the_rest_and_raises_the_first() {
     assert_eq!((census.made(), census.dropped()), (6, 6));
 }
 
-/// The number of the fields is attached in different orders, so each field is once the first in the list of its object.
+/// The order of the attaches differs, so each field is once the first field in the list of the object.
 #[test]
 fn the_fields_of_one_type_leave_their_object_at_once_and_the_others_stay() {
     type Attach = fn(&Object, &Census);
@@ -325,7 +325,7 @@ fn an_object_is_listed_once_while_others_come_and_go() {
     });
 }
 
-/// Threads that attach, drain the field, drain objects, and detach. One gets each value.
+/// Threads that attach, drain the field, drain objects, and detach. One thread gets each value.
 #[test]
 fn in_races_of_drains_every_value_comes_out_once() {
     const ONE: UpdateId<Life> = UpdateId::new(3031);
@@ -348,7 +348,7 @@ fn in_races_of_drains_every_value_comes_out_once() {
                 3 => _ = came_out(numbers(drain_newest_of::<Life>(object)).len()),
                 _ => _ = came_out(detach_object(object)),
             }
-            // One thread would otherwise run all its rounds in one time slice.
+            // Without the yield, a thread would run all rounds in one time slice.
             thread::yield_now();
         };
         thread::scope(|scope| {

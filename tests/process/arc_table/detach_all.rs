@@ -164,7 +164,7 @@ fn a_panic_of_a_destructor_is_raised_when_all_values_are_dropped() {
     registry().sweep();
 }
 
-/// A value that keeps its own host alive is found by the second reference.
+/// A value that keeps its own host alive is the second reference.
 #[test]
 fn a_host_that_its_own_value_keeps_alive_is_left_alone() {
     shadow! { trait Cycle for Arc<u128> { get_or_update itself: Arc<u128>; get_or_update weak: Weak<u128>; } }
@@ -181,8 +181,8 @@ fn a_host_that_its_own_value_keeps_alive_is_left_alone() {
     registry().sweep();
 }
 
-/// One thread ends and attaches the fields of hosts of two types, while others drop `Arc`s of the hosts, iterate over
-/// the hosts, use what they find, and sweep.
+/// One thread ends and attaches the fields of hosts of two types. Other threads drop `Arc`s of the hosts, iterate over
+/// the hosts, use the fields, and sweep.
 #[test]
 fn whoever_finds_a_host_meanwhile_finds_whole_values_or_none() {
     const ROUNDS: u32 = fewer(400, 6);
