@@ -7,7 +7,7 @@
 //!
 //! - `socket.rs` counts the bytes of each socket.
 //! - `warehouse.rs` connects each socket to the warehouse: an async initialiser, and an async destructor.
-//! - `request_log.rs` writes one line for each request, after the last task of the request.
+//! - `request_log.rs` writes one line for each request, after the last task that takes notes.
 //! - `debug.rs` shows the report of the fields, as a page and as JSON.
 //! - `shop.rs` has the handlers of the other pages.
 //! - `client.rs` and `http.rs` are the clients.

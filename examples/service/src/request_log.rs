@@ -1,6 +1,6 @@
 //! The log of requests: one line for each request, with the notes of all tasks of the request.
 //!
-//! In: a request. Out: a line, after the last task of the request. Neighbours: `main.rs`, which puts the layer around
+//! In: a request. Out: a line, after the last task that takes notes. Neighbours: `main.rs`, which puts the layer around
 //! all handlers; `shop.rs`, whose handlers and tasks take notes.
 //!
 //! The `http` crate defines the head of a request, `Parts`. axum owns the request, so the host is a copy of the head,
@@ -24,7 +24,7 @@ shadow! {
     }
 }
 
-/// The receiver of the lines.
+/// Takes complete lines.
 #[derive(Clone)]
 pub(crate) struct Log(pub(crate) UnboundedSender<String>);
 
@@ -47,9 +47,11 @@ impl Drop for Line {
 pub(crate) async fn begin(State(log): State<Log>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let line = Line { text: Mutex::new(format!("{} {}", parts.method, parts.uri)), log };
-    let shared = Arc::new(Shadowed::new(parts.clone()));
-    shared.attach_line(line).expect("a new request has no fields");
-    parts.extensions.insert(shared);
+    let mut head = parts.clone();
+    head.extensions.clear(); // the socket: a task that takes notes does not keep the socket open
+    let head = Arc::new(Shadowed::new(head));
+    head.attach_line(line).expect("a new head has no fields");
+    parts.extensions.insert(head);
     next.run(Request::from_parts(parts, body)).await
 }
 
@@ -68,8 +70,8 @@ impl<S: Sync> FromRequestParts<S> for Notes {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        let shared = parts.extensions.get::<Arc<Shadowed<Parts>>>().cloned();
-        let line = shared.and_then(|shared| ArcRef::find(shared, |shared| shared.line()));
+        let head = parts.extensions.get::<Arc<Shadowed<Parts>>>().cloned();
+        let line = head.and_then(|head| ArcRef::find(head, |head| head.line()));
         line.map(Self).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }

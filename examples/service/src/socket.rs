@@ -91,7 +91,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Waits until a socket is ready, and calls `attempt`: again and again, until `attempt` finds the socket ready.
+/// Calls `attempt` as soon as the socket is ready. If the socket is not ready after all, waits again.
 fn retry(
     mut poll_ready: impl FnMut() -> Poll<io::Result<()>>,
     mut attempt: impl FnMut() -> io::Result<usize>,
