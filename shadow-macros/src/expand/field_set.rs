@@ -1,7 +1,12 @@
 //! The field set: the hidden struct with one cell per field, and its implementation of the runtime's `FieldSet`.
 //!
-//! In: a declaration with at least one field. Out: the types `__Declaration` and `__FieldSet`. Neighbours: `impls.rs`,
+//! In: a declaration with at least one field. Out: the types `__Declaration` and `__FieldSet…`. Neighbours: `impls.rs`,
 //! which relates the host to these types; `field_set.rs` of the runtime, the trait.
+//!
+//! The name of a field set lists the policies and the names of the fields. For a debugger, the constants `_` of a
+//! module are one scope, so two types of the scope differ by their names alone. With the value types, which are generic
+//! arguments, the name determines the layout. So a debugger finds the layout of a set by the name
+//! (`debugger/gdb.py` of the runtime's core).
 //!
 //! A field set is generic over the value types alone, so that the host's generics and lifetimes do not reach the field
 //! set. The cells are in the order of the declaration, since the runtime has a shortcut for the first cell.
@@ -19,6 +24,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let members: Vec<Ident> = fields.iter().map(super::super::model::Field::getter).collect();
     let cells: Vec<Ident> = fields.iter().map(|field| field.policy.cell()).collect();
     let count = fields.len();
+    let set = name(declaration);
     let host = type_text(host);
     let declared = fields.iter().zip(&cells).map(|(field, policy)| {
         let (name, value) = (field.text(), type_text(&field.value));
@@ -32,14 +38,14 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         struct __Declaration;
 
         #[repr(C)]
-        pub struct __FieldSet<#(#values),*> {
+        pub struct #set<#(#values),*> {
             #(#members: __rt::#cells<#values>,)*
         }
 
         #[automatically_derived]
         // SAFETY: D1 to D3 hold. `init` initialises every member, and all members are cells. `each` and `each_mut`
         // visit every member once, in the order of `FIELDS`, a static with one item per member.
-        unsafe impl<#(#values),*> __rt::FieldSet for __FieldSet<#(#values),*> {
+        unsafe impl<#(#values),*> __rt::FieldSet for #set<#(#values),*> {
             unsafe fn init(__place: *mut Self) {
                 #(
                     // SAFETY: by the contract of `init`, `__place` is valid for writes of the set, and so of the
@@ -80,4 +86,44 @@ fn size_of_value(declaration: &Declaration, value: &Type) -> TokenStream {
 /// The type parameter of the field set for the value of field number `index`.
 fn value_parameter(index: usize) -> Ident {
     Ident::new(&format!("__V{index}"), Span::call_site())
+}
+
+/// The most characters of a name of a field set. A longer name ends with a hash: symbols contain the name.
+const LONGEST: usize = 64;
+
+/// The name of the field set: the initials of the policy and the name of each field, as in `_GOA_lock`.
+pub(super) fn name(declaration: &Declaration) -> Ident {
+    let fields = declaration.fields.iter().map(|field| {
+        let mut policy = field.policy.cell().to_string();
+        policy.retain(char::is_uppercase);
+        format!("_{policy}_{}", field.text())
+    });
+    Ident::new(&shortened(format!("__FieldSet{}", fields.collect::<String>())), Span::call_site())
+}
+
+/// Replaces the end of a long name by a hash of the name.
+fn shortened(name: String) -> String {
+    if name.chars().count() <= LONGEST {
+        return name;
+    }
+    // FNV-1a: the hash must be the same in each build.
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let start: String = name.chars().take(LONGEST - 17).collect();
+    format!("{start}_{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, shortened};
+
+    #[test]
+    fn a_long_name_is_cut_and_two_long_names_stay_two() {
+        let short = "é".repeat(LONGEST);
+        assert_eq!(shortened(short.clone()), short);
+        let long = ["a", "b"].map(|end| shortened(short.clone() + end));
+        assert!(long.iter().all(|name| name.chars().count() == LONGEST), "{long:?}");
+        assert_ne!(long[0], long[1]);
+    }
 }

@@ -65,7 +65,9 @@ fn set(declaration: &Declaration, values: &[TokenStream]) -> TokenStream {
     };
     let first = span(users.iter().min(), |value| value.into_iter().next());
     let last = span(users.iter().max(), |value| value.into_iter().last());
-    let (name, end) = (quote_spanned!(first=> __FieldSet), quote_spanned!(last=> >));
+    let mut name = super::field_set::name(declaration);
+    name.set_span(first);
+    let end = quote_spanned!(last=> >);
     quote!(#name<#(#values),* #end)
 }
 

@@ -69,14 +69,16 @@ const _: () = {
     impl __rt::ExclusiveHost for Task {}
     struct __Declaration;
     #[repr(C)]
-    pub struct __FieldSet<__V0, __V1, __V2, __V3> {
+    pub struct __FieldSet_A_newpid_GOA_lock_GOA_stats_GOU_last_seen<__V0, __V1, __V2, __V3> {
         newpid: __rt::Attach<__V0>,
         lock: __rt::GetOrAttach<__V1>,
         stats: __rt::GetOrAttach<__V2>,
         last_seen: __rt::GetOrUpdate<__V3>,
     }
     #[automatically_derived]
-    unsafe impl<__V0, __V1, __V2, __V3> __rt::FieldSet for __FieldSet<__V0, __V1, __V2, __V3> {
+    unsafe impl<__V0, __V1, __V2, __V3> __rt::FieldSet
+        for __FieldSet_A_newpid_GOA_lock_GOA_stats_GOU_last_seen<__V0, __V1, __V2, __V3>
+    {
         unsafe fn init(__place: *mut Self) {
             unsafe { __rt::Attach::init(&raw mut (*__place).newpid) };
             unsafe { __rt::GetOrAttach::init(&raw mut (*__place).lock) };
@@ -135,7 +137,7 @@ const _: () = {
     }
     #[automatically_derived]
     impl __rt::Declares<__Declaration> for Task {
-        type Set = __FieldSet<u32, Mutex<()>, Stats, Instant>;
+        type Set = __FieldSet_A_newpid_GOA_lock_GOA_stats_GOU_last_seen<u32, Mutex<()>, Stats, Instant>;
     }
     #[automatically_derived]
     unsafe impl __rt::AttachField<__Declaration, 0> for Task {
@@ -394,11 +396,11 @@ const _: () = {
     };
     struct __Declaration;
     #[repr(C)]
-    pub struct __FieldSet<__V0> {
+    pub struct __FieldSet_GOA_trace<__V0> {
         trace: __rt::GetOrAttach<__V0>,
     }
     #[automatically_derived]
-    unsafe impl<__V0> __rt::FieldSet for __FieldSet<__V0> {
+    unsafe impl<__V0> __rt::FieldSet for __FieldSet_GOA_trace<__V0> {
         unsafe fn init(__place: *mut Self) {
             unsafe { __rt::GetOrAttach::init(&raw mut (*__place).trace) };
         }
@@ -422,7 +424,7 @@ const _: () = {
     }
     #[automatically_derived]
     impl __rt::Declares<__Declaration> for Task {
-        type Set = __FieldSet<Vec<String>>;
+        type Set = __FieldSet_GOA_trace<Vec<String>>;
     }
     #[automatically_derived]
     unsafe impl __rt::GetOrAttachField<__Declaration, 0> for Task {

@@ -3,6 +3,7 @@
 //! A unit test of the macros (`shadow-macros/src/golden.rs`) compares `expanded.rs` with the expansion of today.
 #![allow(
     dead_code,
+    non_camel_case_types,
     unused_qualifications,
     unreachable_pub,
     clippy::all,
