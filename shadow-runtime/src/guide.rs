@@ -18,6 +18,9 @@ pub mod report {}
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
 
+#[doc = include_str!("guide/debugging.md")]
+pub mod debugging {}
+
 #[doc = include_str!("guide/performance.md")]
 pub mod performance {}
 

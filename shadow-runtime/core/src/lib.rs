@@ -6,6 +6,7 @@
 //!
 //! The crate is separate, so that cargo compiles the library in parallel with the macros, which wait for their parser.
 //! Generated code calls the crate as `shadow_runtime::__private`.
+#![debugger_visualizer(gdb_script_file = "debugger/gdb.py")]
 
 mod accessor;
 #[cfg(all(test, debug_assertions, not(loom)))]
