@@ -222,7 +222,7 @@ fn the_table_of_invariants_is_that_of_the_code() {
 /// that the line names.
 #[test]
 fn every_path_and_test_that_a_text_names_exists() {
-    const ENDINGS: [&str; 7] = [".rs", ".md", ".toml", ".yml", ".stderr", ".regressions", ".svg"];
+    const ENDINGS: [&str; 8] = [".rs", ".md", ".toml", ".yml", ".stderr", ".regressions", ".svg", ".py"];
     let repository = Repository::read();
     let (mut faults, mut count) = (Vec::new(), 0);
     for line in repository.prose() {
