@@ -3,6 +3,7 @@
 //! In: a host and a value. Out: the value, by the host. Each contestant has a file, and implements one trait, so all
 //! contestants run the same loops.
 
+mod alone;
 mod c_library;
 mod dash;
 mod glib;
@@ -17,6 +18,7 @@ mod sharded;
 use std::hint::black_box;
 use std::sync::Arc;
 
+pub use alone::Alone;
 pub use c_library::CLibrary;
 pub use dash::Dash;
 pub use index::Index;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use papaya::{HashMap, ResizeMode};
 
-use crate::contestant::{Table, address};
+use crate::contestant::{Detach, Table, address};
 use crate::hash::AddressHash;
 use crate::hosts::Object;
 
@@ -32,5 +32,12 @@ impl Table for Papaya {
     #[inline]
     fn read(&self, host: &Arc<Object>) -> Option<u64> {
         self.map.pin().get(&address(host)).copied()
+    }
+}
+
+impl Detach for Papaya {
+    #[inline]
+    fn detach(&self, host: &Arc<Object>) {
+        assert!(self.map.pin().remove(&address(host)).is_some(), "not attached");
     }
 }

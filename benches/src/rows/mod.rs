@@ -13,6 +13,10 @@
 //! | 14 | `pause.rs` |
 //! | 15, 16 | `compile.rs` |
 //! | 17 | `first_minute.rs` |
+//! | 18, 19, 23 | `several.rs` |
+//! | 20 to 22 | `writing.rs` |
+//! | 24 | `large.rs` |
+//! | 25 | `replacing.rs` |
 //! | 26 | `c_library.rs` |
 //!
 //! The shared loops are in `reading.rs`.
@@ -22,12 +26,16 @@ mod compile;
 mod embedded;
 mod first_minute;
 mod hit;
+mod large;
 mod miss;
 mod pause;
 mod reading;
+mod replacing;
 mod reuse;
+mod several;
 mod size;
 mod update;
+mod writing;
 
 use std::fmt;
 
@@ -83,6 +91,10 @@ pub fn cases(quick: bool) -> Vec<Case> {
     pause::cases(quick, &mut cases);
     compile::cases(quick, &mut cases);
     first_minute::cases(&mut cases);
+    several::cases(quick, &mut cases);
+    writing::cases(quick, &mut cases);
+    large::cases(quick, &mut cases);
+    replacing::cases(&mut cases);
     c_library::cases(quick, &mut cases);
     cases.sort_by_key(|case| case.row);
     cases

@@ -86,7 +86,7 @@ fn churn(measure: Measure, alive: usize) -> Vec<Check> {
     let mut random = Xorshift::new(10);
     let mut seen = Vec::new();
     for stretch in 1..=stretches {
-        let took = timed(|| replace(&mut hosts, each, &mut random));
+        let took = timed(|| replace(&Ours, &mut hosts, each, &mut random, |_| ()));
         seen.push(Stretch { each: nanoseconds(took) / float(each), memory: before.grown() });
         if stretch % 10 == 0 && !measure.quick {
             let Stretch { each: time, memory } = seen[stretch - 1];
@@ -111,13 +111,22 @@ fn churn(measure: Measure, alive: usize) -> Vec<Check> {
     ]
 }
 
-/// Replaces a random host by a new host, which drops the last `Arc` of the old host.
+/// Replaces a random host by a new host, which drops the last `Arc` of the old host, `count` times. Calls `end` with
+/// the old host before the drop.
 #[inline(never)]
-fn replace(hosts: &mut [Arc<Object>], count: usize, random: &mut Xorshift) -> u64 {
+pub(super) fn replace<T: Table>(
+    table: &T,
+    hosts: &mut [Arc<Object>],
+    count: usize,
+    random: &mut Xorshift,
+    end: impl Fn(&Arc<Object>),
+) -> u64 {
     for id in 0..count as u64 {
         let host = Arc::new(Object::new(id));
-        Ours.attach(&host, id);
-        hosts[random.below(hosts.len())] = host;
+        table.attach(&host, id);
+        let old = &mut hosts[random.below(hosts.len())];
+        end(old);
+        *old = host;
     }
     0
 }

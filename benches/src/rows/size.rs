@@ -32,7 +32,7 @@ pub(super) fn cases(quick: bool, cases: &mut Vec<Case>) {
 }
 
 /// The growth of live bytes during `make`, and the result of `make`.
-fn grown<T>(make: impl FnOnce() -> T) -> (f64, T) {
+pub(super) fn grown<T>(make: impl FnOnce() -> T) -> (f64, T) {
     let before = Mark::now();
     let it = make();
     (before.grown(), it)
