@@ -23,6 +23,7 @@ use crate::type_text::type_text;
 pub(crate) fn check(declarations: &mut [Declaration], errors: &mut Errors) {
     let mut of_impls = BTreeMap::new();
     for declaration in declarations {
+        clones(declaration, errors);
         host(declaration, errors);
         parameters(declaration, errors);
         if let Form::Trait { .. } = declaration.form {
@@ -69,6 +70,34 @@ fn host(declaration: &mut Declaration, errors: &mut Errors) {
     let host = type_text(host);
     declaration.host = parse_quote!(&'static u8);
     into_trait(declaration, &host);
+}
+
+/// Reports `#[shadow(clone)]` at the fields of a host that is an `Arc<T>` or a reference, and removes the attributes.
+fn clones(declaration: &mut Declaration, errors: &mut Errors) {
+    if matches!(declaration.form, Form::Derive { .. }) {
+        return;
+    }
+    let message = match (ungroup(&declaration.host), pointer(&declaration.host)) {
+        (_, Some(("Arc", object))) => {
+            let object = type_text(object);
+            format!(
+                "the clones of an `Arc` are one host, which already has the fields: remove `#[shadow(clone)]`, or \
+                 declare the field for `Shadowed<{object}>`, whose clone is another host"
+            )
+        }
+        (Type::Reference(_), _) => "the copies of a `&'static T` refer to one host, which already has the fields: \
+                                    remove `#[shadow(clone)]`"
+            .to_owned(),
+        // The host is no host at all, which is an error of its own.
+        (_, Some(("Rc", _))) => {
+            declaration.fields.iter_mut().for_each(|field| field.clone = None);
+            return;
+        }
+        _ => return,
+    };
+    for attribute in declaration.fields.iter_mut().filter_map(|field| field.clone.take()) {
+        errors.push_at(attribute, &message);
+    }
 }
 
 /// Turns an `impl` for a foreign type into a private trait. So the compiler does not report the fault again.

@@ -30,12 +30,16 @@ use proc_macro::TokenStream;
 /// the attribute `#[shadow(fields)]` marks the member. Each `#[shadow_field(...)]` declares one field:
 ///
 /// ```text
-/// docs* visibility? policy name: Type (= initialiser)?
+/// docs* attributes* visibility? policy name: Type (= initialiser)?
 /// ```
 ///
 /// The policy is `attach`, `get_or_attach`, `get_or_update` or `get_or_update(copy)`. Only `get_or_attach` takes an
 /// initialiser, an expression in which `self` is the host; without an initialiser, the value starts as `Default`. The
 /// accessors get the docs and the attributes of the field.
+///
+/// The attribute `#[shadow(clone)]` of a field, before the visibility and the policy, has a clone of the host carry a
+/// clone of the value: `#[shadow_field(#[shadow(clone)] attach name: String)]`. A clone starts without any other field.
+/// The value is `Clone`, and the host embeds its fields: a struct that derives `Shadow`, or a `Shadowed<T>`.
 ///
 /// | policy | accessors of `f: V` on `&self` |
 /// |---|---|
@@ -201,6 +205,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn only_fields_that_say_so_are_cloned_and_the_attribute_goes_no_further() {
+        for (policy, _) in POLICIES {
+            let plain = format!("impl Task {{ {policy} one: u8; }}");
+            assert_eq!([times("CLONE_CARRIED", &plain), times("clone_into", &plain)], [0, 0], "{policy}");
+            let one = format!("impl Task {{ {policy} other: u8; #[shadow(clone)] {policy} one: u8; }}");
+            assert_eq!([times("CLONE_CARRIED", &one), times("clone_into", &one)], [1, 1], "{policy}");
+            assert_eq!(
+                [times("clone_into (& __set . one", &one), times("[1]", &one), times("# [shadow", &one)],
+                [1, 1, 0],
+                "{one}"
+            );
+        }
+        // A value of a parameter of the host is a bound of the field set; any other value is its argument.
+        let generic = "impl<T> Queue<T> { #[shadow(clone)] attach one: Vec<T>; #[shadow(clone)] attach two: u8; }";
+        assert_eq!(times("< __V0 : __rt :: CarriedValue > __rt :: FieldSet for __FieldSet < __V0 , u8 >", generic), 1);
     }
 
     #[test]

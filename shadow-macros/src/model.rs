@@ -54,6 +54,8 @@ pub(crate) struct Field {
     pub(crate) name: Ident,
     pub(crate) value: Type,
     pub(crate) initialiser: Option<TokenStream>,
+    /// The `#[shadow(clone)]` of the field: a clone of the host carries the value.
+    pub(crate) clone: Option<Attribute>,
 }
 
 impl Declaration {

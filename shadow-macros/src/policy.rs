@@ -73,6 +73,14 @@ impl Policy {
         Ident::new(name, Span::call_site())
     }
 
+    /// The runtime's bound for the value of a field with `#[shadow(clone)]`, and the function of the bound that clones.
+    pub(crate) const fn clone_bound(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Attach | Self::GetOrAttach | Self::GetOrUpdate => ("CarriedValue", "clone_carried"),
+            Self::GetOrUpdateCopy => ("CopyValue", "copy_value"),
+        }
+    }
+
     pub(crate) const fn takes_initialiser(self) -> bool {
         matches!(self, Self::GetOrAttach)
     }

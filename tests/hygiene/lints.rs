@@ -84,7 +84,7 @@ pub struct Stats {
 )]
 #[shadow_field(pub get_or_attach stats: Stats)]
 #[shadow_field(get_or_attach hits: AtomicU64 = AtomicU64::new(self.number))]
-#[shadow_field(pub(crate) get_or_update last: Arc<str>)]
+#[shadow_field(#[shadow(clone)] pub(crate) get_or_update last: Arc<str>)]
 #[non_exhaustive]
 pub struct Task {
     /// A number.
@@ -120,6 +120,11 @@ shadow! {
         /// More.
         pub get_or_attach more: Stats;
         attach unused: u64;
+        #[shadow(clone)]
+        attach carried: Stats;
+        /// Copied.
+        #[shadow(clone)]
+        pub get_or_update(copy) copied: u64;
     }
 
     /// Fields of sockets.
@@ -138,6 +143,13 @@ shadow! {
 
     pub trait ListFields<Value> for Shadowed<Vec<Value>> {
         attach origin: Stats;
+    }
+
+    trait CarriedFields<Value> for Shadowed<Vec<Value>> where Value: Clone + Send + Sync + 'static {
+        #[shadow(clone)]
+        attach sample: Value;
+        #[shadow(clone)]
+        get_or_attach carried: Stats;
     }
 
     pub trait StaticFields for &'static Task {

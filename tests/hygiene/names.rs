@@ -28,6 +28,9 @@ struct Attach;
 struct GetOrAttach;
 struct GetOrUpdate;
 struct FieldSet;
+struct CarriedValue;
+struct CloneCarried;
+struct NewSet;
 struct Field;
 struct Host;
 struct ShadowFields;
@@ -53,7 +56,7 @@ static FIELDS: u8 = 0;
 #[derive(::std::clone::Clone, ::std::default::Default)]
 struct Value(u8);
 
-#[derive(::shadow_runtime::Shadow, ::std::default::Default)]
+#[derive(::shadow_runtime::Shadow, ::std::clone::Clone, ::std::default::Default)]
 #[shadow_field(attach one: Value)]
 #[shadow_field(get_or_attach two: Value)]
 #[shadow_field(get_or_attach three: Value = Value(self.seed))]
@@ -65,10 +68,10 @@ struct Value(u8);
 #[shadow_field(attach attach: Value)]
 #[shadow_field(get_or_update update: Value)]
 #[shadow_field(attach fields: Value)]
-#[shadow_field(attach r#type: Value)]
+#[shadow_field(#[shadow(clone)] attach r#type: Value)]
 #[shadow_field(get_or_attach value: Value)]
 #[shadow_field(get_or_attach init: E)]
-#[shadow_field(get_or_update next: Value)]
+#[shadow_field(#[shadow(clone)] get_or_update next: Value)]
 struct Task {
     seed: u8,
     shadow: ::shadow_runtime::ShadowFields,
@@ -126,6 +129,9 @@ fn generated_code_does_not_care_what_names_mean_here() {
     ::std::assert_eq!(task.get_or_attach_value(|| Value(9)).0, 9);
     ::std::assert!(task.update_next(Value(1)).is_none());
     ::std::assert_eq!(task.cell().0 + task.look().0 + task.get().0, 0);
+    let clone = ::std::clone::Clone::clone(&task);
+    ::std::assert_eq!(clone.r#type().unwrap().0 + clone.next().unwrap().0, 2);
+    ::std::assert!(clone.one().is_none());
 
     // The accessor of `More` attaches the field, independent of the inherent method of the same name.
     ::std::assert_eq!(task.five(), 7);

@@ -44,6 +44,9 @@
 //! | the same: at no other time | `copied_fields_are_read_while_their_update_is_made` |
 //! | the same: allocate | `what_a_copied_field_allocates` |
 //! | the same: panic as the closure does; run the closure, maybe again | `it/policy/get_or_update_copy.rs::a_closure_that_panics_changes_nothing`, `…::the_closure_of_an_update_runs_again_if_another_update_came_between` |
+//! | `clone` of a host: blocks: no | `it/rule/r09_clones.rs::a_field_whose_initialiser_is_running_is_not_carried`, `…::an_update_does_not_wait_for_the_clone_of_a_value` |
+//! | the same: allocates for each declaration with a value to carry | `process/memory/r06_cost_of_nothing.rs::a_clone_of_a_host_allocates_for_values_to_carry_and_for_nothing_else` |
+//! | the same: panics, after the drop of the new values; runs `Clone` | `it/rule/r09_clones.rs::a_panic_of_a_values_clone_drops_what_was_cloned_and_reaches_the_caller`, `…::a_panic_in_the_second_declaration_drops_the_values_of_the_first` |
 //! | `f_mut`: allocates | `exclusive_access_allocates_for_a_copied_field_once_and_for_a_miss` |
 //! | `f_mut` of `get_or_attach`: panics, runs code as `f` does | `exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else` |
 //! | `detach_f`: runs no code, hands the value out | `exclusive_access_runs_the_initialiser_of_a_miss_and_nothing_else`, `process/arc_table/r05_drop_once.rs::what_is_detached_is_the_callers_to_drop` |
@@ -85,6 +88,8 @@
 //! | The log gets every panic that is not raised again | every test of `process/arc_table/r05_logged.rs` |
 //! | `membarrier(2)`: a filter may fail the call, or answer with 0; a filter that kills on the call kills the program; without the feature, the library never makes the call | every test of `shadow-runtime/tests/membarrier.rs` |
 //! | Clones of a host start without fields … comparisons and hashes | every test of `it/rule/r09_derives.rs` |
+//! | … except for carried fields | every test of `it/rule/r09_clones.rs` |
+//! | a clone has the previous or the new value | `it/rule/r09_clones.rs::clones_race_with_writers` |
 //! | An update … hands out the value that it replaces, unless a thread is cloning this value | `it/policy/get_or_update.rs::a_value_that_nobody_reads_comes_back_itself_and_not_a_clone`, `an_update_clones_what_is_being_read_and_nothing_else` |
 //! | the last of these threads drops the value …; old values are at most as many as readers in the middle of a clone | `no_more_old_values_are_kept_than_readers_are_in_the_middle_of_a_clone` |
 //! | An update waits for no reader | `an_update_waits_for_no_reader_and_no_closure` |

@@ -11,20 +11,24 @@
 //! A field set is generic over the value types alone, so that the host's generics and lifetimes do not reach the field
 //! set. The cells are in the order of the declaration, since the runtime has a shortcut for the first cell.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericParam, Type};
 
-use crate::model::{Declaration, mentions};
+use crate::model::{Declaration, Field, mentions};
 use crate::type_text::type_text;
 
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
     let Declaration { host, fields, .. } = declaration;
     let values: Vec<Ident> = (0..fields.len()).map(value_parameter).collect();
-    let members: Vec<Ident> = fields.iter().map(super::super::model::Field::getter).collect();
+    let members: Vec<Ident> = fields.iter().map(Field::getter).collect();
     let cells: Vec<Ident> = fields.iter().map(|field| field.policy.cell()).collect();
     let count = fields.len();
     let set = name(declaration);
+    let arguments = fields.iter().zip(&values).map(|field| argument(field, declaration));
+    let (arguments, parameters): (Vec<_>, Vec<_>) = arguments.unzip();
+    let parameters = parameters.into_iter().flatten();
+    let clone_carried = clone_carried(fields, &arguments);
     let host = type_text(host);
     let declared = fields.iter().zip(&cells).map(|(field, policy)| {
         let (name, value) = (field.text(), type_text(&field.value));
@@ -45,7 +49,7 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         #[automatically_derived]
         // SAFETY: D1 to D3 hold. `init` initialises every member, and all members are cells. `each` and `each_mut`
         // visit every member once, in the order of `FIELDS`, a static with one item per member.
-        unsafe impl<#(#values),*> __rt::FieldSet for #set<#(#values),*> {
+        unsafe impl<#(#parameters),*> __rt::FieldSet for #set<#(#arguments),*> {
             unsafe fn init(__place: *mut Self) {
                 #(
                     // SAFETY: by the contract of `init`, `__place` is valid for writes of the set, and so of the
@@ -63,24 +67,75 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
             fn each_mut(&mut self, __visit: &mut dyn ::core::ops::FnMut(&mut dyn __rt::FieldCell)) {
                 #(__visit(&mut self.#members);)*
             }
+            #clone_carried
         }
     }
+}
+
+/// The impl's argument of the field set for a field, and whether the argument is a parameter of the impl, which may
+/// have a bound.
+///
+/// A value that is cloned is the argument itself, so that a missing `Clone` is one error at the type of the value. If
+/// the value depends on a parameter of the host, the bound of a parameter is required where the host names the set.
+fn argument((field, value): (&Field, &Ident), declaration: &Declaration) -> (TokenStream, Option<TokenStream>) {
+    if field.clone.is_none() {
+        return (quote!(#value), Some(quote!(#value)));
+    }
+    if depends_on_host(declaration, &field.value) {
+        let bound = Ident::new(field.policy.clone_bound().0, Span::call_site());
+        return (quote!(#value), Some(quote!(#value: __rt::#bound)));
+    }
+    (field.value.to_token_stream(), None)
+}
+
+/// The function that clones the fields with `#[shadow(clone)]`, in the order of the declaration. `arguments` are those
+/// of [`argument`]. The name of the function that clones a value is in a closure: as an argument, the function would be
+/// a second place at which the compiler reports a missing bound.
+fn clone_carried(fields: &[Field], arguments: &[TokenStream]) -> Option<TokenStream> {
+    let clones = fields.iter().zip(arguments).enumerate().filter(|(_, (field, _))| field.clone.is_some());
+    let clones = clones.map(|(index, (field, argument))| {
+        let (member, cell, index) = (field.getter(), field.policy.cell(), Literal::usize_unsuffixed(index));
+        let (bound, function) = field.policy.clone_bound();
+        let (bound, function) = (Ident::new(bound, Span::call_site()), Ident::new(function, Span::call_site()));
+        quote! {
+            __rt::#cell::clone_into(
+                &__set.#member,
+                |__value| <#argument as __rt::#bound>::#function(__value),
+                &<Self as __rt::FieldSet>::fields()[#index],
+                || &mut __new.set_mut().#member,
+            );
+        }
+    });
+    let clones: Vec<TokenStream> = clones.collect();
+    (!clones.is_empty()).then(|| {
+        quote! {
+            const CLONE_CARRIED: ::core::option::Option<__rt::CloneCarried<Self>> =
+                ::core::option::Option::Some(|__set, __new| {
+                    #(#clones)*
+                });
+        }
+    })
 }
 
 /// The size of the value, for the report. A field set has one static for all its value types, so a type that depends on
 /// a parameter of the host has no size there.
 fn size_of_value(declaration: &Declaration, value: &Type) -> TokenStream {
+    if depends_on_host(declaration, value) {
+        quote!(::core::option::Option::None)
+    } else {
+        quote!(::core::option::Option::Some(::core::mem::size_of::<#value>()))
+    }
+}
+
+/// Whether the type of a value has another meaning outside of an `impl` for the host.
+pub(super) fn depends_on_host(declaration: &Declaration, value: &Type) -> bool {
     let tokens = value.to_token_stream();
     let mut parameters = declaration.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),
         GenericParam::Const(parameter) => Some(&parameter.ident),
         GenericParam::Lifetime(_) => None,
     });
-    if mentions(&tokens, "Self") || parameters.any(|parameter| mentions(&tokens, &parameter.to_string())) {
-        quote!(::core::option::Option::None)
-    } else {
-        quote!(::core::option::Option::Some(::core::mem::size_of::<#value>()))
-    }
+    mentions(&tokens, "Self") || parameters.any(|parameter| mentions(&tokens, &parameter.to_string()))
 }
 
 /// The type parameter of the field set for the value of field number `index`.

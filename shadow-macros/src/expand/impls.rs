@@ -11,6 +11,7 @@ use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Type, TypeParamBound};
 
+use crate::expand::field_set::depends_on_host;
 use crate::model::{Declaration, Field, mentions, replace_self};
 
 pub(super) fn expand(declaration: &Declaration) -> TokenStream {
@@ -39,17 +40,25 @@ pub(super) fn expand(declaration: &Declaration) -> TokenStream {
         }
     });
     let set = set(declaration, &values);
+    let carries = fields.iter().any(|field| field.clone.is_some()).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #impl_generics __rt::Carries<__Declaration> for #host #where_clause {}
+        }
+    });
     quote! {
         #[automatically_derived]
         impl #impl_generics __rt::Declares<__Declaration> for #host #where_clause {
             type Set = #set;
         }
         #(#field_impls)*
+        #carries
     }
 }
 
-/// The field set of these values. If the bound `'static` of a type parameter is missing, the compiler points to this
-/// type, from the first token to the last. So the tokens have the locations of the values of such parameters.
+/// The field set of these values. If the bound `'static` of a type parameter is missing, or the bound of a value with
+/// `#[shadow(clone)]` that depends on a parameter, the compiler points to this type, from the first token to the last.
+/// So the tokens have the locations of the values of such parameters and fields.
 fn set(declaration: &Declaration, values: &[TokenStream]) -> TokenStream {
     let is_static =
         |bound: &TypeParamBound| matches!(bound, TypeParamBound::Lifetime(bound) if bound.ident == "static");
@@ -58,7 +67,11 @@ fn set(declaration: &Declaration, values: &[TokenStream]) -> TokenStream {
         let name = parameter.ident.to_string();
         values.iter().position(|value| mentions(value, &name))
     });
-    let users: Vec<usize> = users.collect();
+    let clones = (0..values.len()).filter(|&index| {
+        let field = &declaration.fields[index];
+        field.clone.is_some() && depends_on_host(declaration, &field.value)
+    });
+    let users: Vec<usize> = users.chain(clones).collect();
     let span = |user: Option<&usize>, token: fn(TokenStream) -> Option<TokenTree>| {
         let token = user.and_then(|user| token(values[*user].clone()));
         token.map_or_else(Span::call_site, |token| Span::call_site().located_at(token.span()))

@@ -1,12 +1,14 @@
 //! `#[shadow(...)]`, and the split of attributes into docs and others.
 //!
-//! In: the attributes of an item. Out: the path of the runtime, docs, and other attributes. Neighbours: `derive.rs`,
-//! `block.rs` and `field.rs`, the callers.
+//! In: the attributes of an item or of a field. Out: the path of the runtime, or the options of the field; docs, and
+//! other attributes. Neighbours: `derive.rs`, `block.rs` and `field.rs`, the callers.
+
+use std::mem;
 
 use syn::{Attribute, Path, parse_quote};
 
 use crate::errors::Errors;
-use crate::model::Runtime;
+use crate::model::{Field, Runtime};
 
 /// The path in the `#[shadow(crate = path)]` of `attributes`, or the default path of the runtime.
 pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Runtime {
@@ -15,6 +17,12 @@ pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Runtime 
         let parsed = attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("fields") {
                 return Err(meta.error("`fields` marks a member of the struct, not the struct: write it there"));
+            }
+            if meta.path.is_ident("clone") {
+                return Err(meta.error(
+                    "`clone` marks a shadow field: write `#[shadow(clone)]` before the policy of the field, as in \
+                     `#[shadow(clone)] attach name: Type`",
+                ));
             }
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("unknown option: only `crate = path` can be written here"));
@@ -31,6 +39,36 @@ pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Runtime 
         Some(path) => Runtime { path, is_default: false },
         None => Runtime { path: parse_quote!(::shadow_runtime), is_default: true },
     }
+}
+
+/// The field with the option of its `#[shadow(clone)]`, and without the attribute.
+pub(super) fn with_options(mut field: Field, errors: &mut Errors) -> Field {
+    let (options, attributes) = mem::take(&mut field.attributes).into_iter().partition(is_shadow);
+    let options: Vec<Attribute> = options;
+    field.attributes = attributes;
+    for attribute in options {
+        let mut is_clone = false;
+        let parsed = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("crate") {
+                return Err(meta.error(
+                    "`crate` is the path of a whole declaration: write it before the struct, `impl` or `trait`",
+                ));
+            }
+            if !meta.path.is_ident("clone") {
+                return Err(meta.error("unknown option: only `clone` can be written at a field"));
+            }
+            if is_clone || field.clone.is_some() {
+                return Err(meta.error("`clone` is written twice: write it once"));
+            }
+            is_clone = true;
+            Ok(())
+        });
+        errors.ok(parsed);
+        if is_clone {
+            field.clone = Some(attribute);
+        }
+    }
+    field
 }
 
 pub(super) fn is_shadow(attribute: &Attribute) -> bool {

@@ -9,7 +9,7 @@ use syn::{Attribute, Generics, Result, Token, Type, Visibility, braced};
 
 use crate::errors::Errors;
 use crate::model::{Declaration, Field, Form, with_call_site};
-use crate::parse::attribute::{is_shadow, runtime};
+use crate::parse::attribute::{is_shadow, runtime, with_options};
 use crate::type_text::type_text;
 
 pub(crate) fn blocks(input: TokenStream, errors: &mut Errors) -> Vec<Declaration> {
@@ -48,7 +48,7 @@ fn block(input: ParseStream<'_>, errors: &mut Errors) -> Result<Declaration> {
                     errors.push(content.error(format!("expected `;` after field `{}`", field.text())));
                     content.parse::<Option<Token![,]>>()?;
                 }
-                fields.push(field);
+                fields.push(with_options(field, errors));
             }
             Err(error) => {
                 errors.push(error);

@@ -32,7 +32,10 @@ pub(crate) fn derive(input: TokenStream, errors: &mut Errors) -> Option<Declarat
         .attrs
         .iter()
         .filter(|attribute| attribute.path().is_ident("shadow_field"))
-        .filter_map(|attribute| errors.ok(attribute.parse_args_with(only_field)))
+        .filter_map(|attribute| {
+            let field = errors.ok(attribute.parse_args_with(only_field))?;
+            Some(attribute::with_options(field, errors))
+        })
         .collect();
     Some(Declaration {
         runtime: attribute::runtime(&input.attrs, errors),
@@ -108,6 +111,12 @@ fn is_marked(attributes: &[syn::Attribute], errors: &mut Errors) -> bool {
             if meta.path.is_ident("fields") {
                 marked = true;
                 return Ok(());
+            }
+            if meta.path.is_ident("clone") {
+                return Err(meta.error(
+                    "`clone` marks a shadow field, not a member: write `#[shadow_field(#[shadow(clone)] ...)]` before \
+                     the struct",
+                ));
             }
             Err(meta.error("unknown option: only `fields` can be written at a member"))
         });

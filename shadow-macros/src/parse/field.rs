@@ -1,10 +1,11 @@
 //! The grammar of one field, in the attribute and in the block:
 //!
 //! ```text
-//! docs* visibility? policy name: Type (= initialiser)?
+//! docs* attributes* visibility? policy name: Type (= initialiser)?
 //! ```
 //!
-//! The policy is a word; `(copy)` may follow `get_or_update`.
+//! The caller interprets `#[shadow(clone)]` among the attributes (`attribute.rs`). The policy is a word; `(copy)` may
+//! follow `get_or_update`.
 //!
 //! In: the tokens of a field, up to the `;` in a block, or up to the end in an attribute. Out: a field of the model.
 //! Neighbours: `block.rs` and `derive.rs`, the callers; `types.rs`, the type of the value; `policy.rs`, the policy's
@@ -30,7 +31,7 @@ impl Parse for Field {
         input.parse::<Token![:]>().map_err(colon)?;
         let value = value_type(&name, input)?;
         let initialiser = input.parse::<Option<Token![=]>>()?.map(|equals| initialiser(equals, input)).transpose()?;
-        Ok(Self { docs, attributes, visibility, policy, name, value, initialiser })
+        Ok(Self { docs, attributes, visibility, policy, name, value, initialiser, clone: None })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The trait of a declaration: its field set.
 //!
-//! In: structs that the macros generate. Out: the trait over which hosts and accessors are generic. Neighbour:
-//! `host/mod.rs`, whose `Declares` relates a host to the field set.
+//! In: structs that the macros generate. Out: the trait over which hosts and accessors are generic. Neighbours:
+//! `host/mod.rs`, whose `Declares` relates a host to the field set; `fields/clone.rs`, which clones carried fields.
 //!
 //! A field set is generic over the value types alone, not over the generics of the host. So the set is `'static`, as
 //! its identity (`TypeId`) requires, while the host may borrow.
@@ -43,4 +43,18 @@ pub unsafe trait FieldSet: Send + Sync {
 
     /// Calls `visit` with each cell, exclusively, to drop the value of the cell.
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut dyn FieldCell));
+
+    /// Clones the values of the carried fields, which declare `#[shadow(clone)]`. `None` if no field does. Unsafe code
+    /// does not rely on the function.
+    const CLONE_CARRIED: Option<CloneCarried<Self>> = None;
+}
+
+/// Clones the carried fields of a set to a set of the host's clone. Calls [`NewSet::set_mut`] once for each value,
+/// after the clone of the value.
+pub type CloneCarried<S> = fn(&S, &mut dyn NewSet<S>);
+
+/// The field set `S` of a clone, before its publication.
+pub trait NewSet<S: ?Sized> {
+    /// The set, which the first call makes: a clone without values costs no memory (R6).
+    fn set_mut(&mut self) -> &mut S;
 }

@@ -63,7 +63,7 @@ pub use registry::{Place, Registry, Report, Row, registry};
 /// ```
 pub mod bounds {
     pub use crate::host::ArcTarget;
-    pub use crate::value::{CloneValue, CopyValue, InitialValue, Value};
+    pub use crate::value::{CarriedValue, CloneValue, CopyValue, InitialValue, Value};
 }
 
 /// Traits, types and functions for generated code. Not for use by hand, and not covered by semantic versioning.
@@ -76,14 +76,16 @@ pub mod __private {
     pub use crate::accessor::{never_called, write_attribute_shadow_crate_path};
     pub use crate::cell::{Attach, FieldCell, GetOrAttach, GetOrUpdate, GetOrUpdateCopy};
     pub use crate::error::AlreadyAttached;
-    pub use crate::field_set::FieldSet;
+    pub use crate::field_set::{CloneCarried, FieldSet, NewSet};
     pub use crate::fields::{Found, ShadowFields, Unpublished};
-    pub use crate::host::{Declares, ExclusiveHost, Host, StaticHost, embedded, refuse_zero_sized};
+    pub use crate::host::{
+        Carries, CloneCarries, Declares, ExclusiveHost, Host, StaticHost, embedded, refuse_zero_sized,
+    };
     pub use crate::identity::Identity;
     pub use crate::policy::Policy;
     pub use crate::registry::Field;
     pub use crate::seqlock::IS_WAIT_FREE;
     #[cfg(all(debug_assertions, not(loom)))]
     pub use crate::sync::locks_held;
-    pub use crate::value::InitialValue;
+    pub use crate::value::{CarriedValue, CopyValue, InitialValue};
 }

@@ -2,8 +2,8 @@
 //!
 //! In: pieces of user code, one at a time, mostly destructors. Out: all pieces have run. The first panic is raised
 //! again at the end. If the user code is foreign to the caller, the first panic is discarded instead. Neighbours:
-//! `fields/mod.rs` and `fields/node.rs`, the drop of a host's fields; `host/arc/sweep.rs`, the fields of dead hosts;
-//! `hazard/retired.rs`, replaced values.
+//! `fields/mod.rs` and `fields/node.rs`, the drop of a host's fields; `fields/clone.rs`, the clone of a host's fields;
+//! `host/arc/sweep.rs`, the fields of dead hosts; `hazard/retired.rs`, replaced values.
 //!
 //! The log gets all other panics, at the level `error`, with the field and the host type (R11): the second and later
 //! panics, discarded panics, and panics during unwinding, where a raised panic would abort the process. A panic of the
@@ -90,6 +90,14 @@ impl Panics {
     pub(crate) fn raise(self) {
         if let Some(first) = self.first {
             raise(first);
+        }
+    }
+
+    /// Raises the first panic again, also during unwinding: for a caller that cannot return a result.
+    #[inline]
+    pub(crate) fn raise_always(self) {
+        if let Some(first) = self.first {
+            resume_unwind(first.payload);
         }
     }
 

@@ -98,3 +98,26 @@ impl<V: Default> InitialValue for V {
         V::default()
     }
 }
+
+/// A value that a clone of the host carries: any `Clone` type. An `attach`, `get_or_attach` or `get_or_update` field
+/// with `#[shadow(clone)]` requires this bound.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a `#[shadow(clone)]` field: it is not `Clone`",
+    label = "not `Clone`, and a clone of the host clones the value",
+    note = "without `#[shadow(clone)]`, a clone of the host starts without the field",
+    note = "plain data is made `Clone` by `#[derive(Clone)]`; a lock or an atomic is shared by both hosts inside of an \
+            `Arc`"
+)]
+pub trait CarriedValue: Sized {
+    /// A clone for the clone of the host.
+    #[must_use]
+    fn clone_carried(&self) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Clone> CarriedValue for V {
+    #[inline]
+    fn clone_carried(&self) -> Self {
+        self.clone()
+    }
+}

@@ -5,5 +5,6 @@ mod r03_updates;
 mod r04_no_lock_over_user_code;
 mod r05_returned;
 mod r08_stable_addresses;
+mod r09_clones;
 mod r09_derives;
 mod r11_nothing_silent;

@@ -64,7 +64,16 @@ struct Task {
     shadow: ShadowFields,
 }
 
+/// A host whose clone carries its fields.
+#[derive(Shadow, Clone, Default)]
+#[shadow_field(#[shadow(clone)] attach kept: Using)]
+#[shadow_field(#[shadow(clone)] get_or_update using: Using)]
+struct Carrier {
+    shadow: ShadowFields,
+}
+
 shadow! {
+    impl Carrier { #[shadow(clone)] get_or_attach made: Using = Using::new(&Census::default()); }
     trait CrowdFields for &'static AtomicU8 { get_or_update version: u64; }
     trait NumberFields for Arc<u64> { get_or_update version: u64; }
 
@@ -178,6 +187,18 @@ fn initialisers_run_under_no_lock() {
         assert_eq!(census.made(), 5);
         // SAFETY: no reference to a value is kept.
         assert_eq!(unsafe { raw::detach_object(key(&object)) }, 2);
+    });
+}
+
+#[test]
+fn the_values_of_a_clone_are_cloned_under_no_lock() {
+    never_hangs(|| {
+        let (census, carrier) = (Census::default(), Carrier::default());
+        assert!(carrier.attach_kept(Using::new(&census)).is_ok());
+        carrier.update_using(Using::new(&census));
+        carrier.get_or_attach_made(|| Using::new(&census));
+        drop((carrier.clone(), carrier));
+        assert_eq!((census.made(), census.dropped()), (6, 6));
     });
 }
 

@@ -111,6 +111,9 @@ struct Image {
     look: Saying,
     debug: Saying,
     attach_beside: extern "C" fn(&Arc<u64>, &'static u64) -> bool,
+    attach_carried: unsafe extern "C" fn(Host, u32),
+    carried: unsafe extern "C" fn(Host) -> u32,
+    clone_host: unsafe extern "C" fn(Host) -> Host,
     alive: extern "C" fn() -> usize,
 }
 
@@ -125,6 +128,9 @@ impl Image {
             look: function(&library, "look"),
             debug: function(&library, "debug"),
             attach_beside: function(&library, "attach_beside"),
+            attach_carried: function(&library, "attach_carried"),
+            carried: function(&library, "carried"),
+            clone_host: function(&library, "clone_host"),
             alive: function(&library, "alive"),
         };
         // "Unloaded": the handle is closed, and by `RTLD_NODELETE` the code stays.
@@ -236,6 +242,35 @@ fn each_image_shows_and_ends_what_it_has_attached_whichever_has_the_host() {
         // SAFETY: the host comes from `make_host` of this image, and is not used afterwards.
         unsafe { (first.drop_host)(host) };
         assert_eq!([(first.alive)(), (second.alive)()], [0; 2]);
+    }
+}
+
+/// Whichever image clones a host, each image clones its own values, by its own code and in its own memory.
+#[test]
+fn a_clone_of_a_host_carries_the_values_of_each_image() {
+    let _alone = alone();
+    let images = Image::old_and_new();
+    for [first, second] in [[0, 1], [1, 0]] {
+        let [first, second] = [&images[first], &images[second]];
+        let host = (first.make_host)();
+        // SAFETY: the host is not dropped yet, here and below.
+        let carried = |image: &Image, host| unsafe { (image.carried)(host) };
+        // SAFETY: as above.
+        let clone = |image: &Image, host| unsafe { (image.clone_host)(host) };
+        // SAFETY: as above.
+        unsafe { (first.attach_carried)(host, 10) };
+        // SAFETY: as above.
+        unsafe { (second.attach_carried)(host, 20) };
+        for cloner in [first, second] {
+            let copy = clone(cloner, host);
+            assert_eq!([carried(first, copy), carried(second, copy)], [11, 21]);
+            assert_eq!([(first.alive)(), (second.alive)()], [2; 2]);
+            // SAFETY: the host comes from this image, and is not used afterwards.
+            unsafe { (cloner.drop_host)(copy) };
+        }
+        // SAFETY: the host comes from this image, and is not used afterwards.
+        unsafe { (first.drop_host)(host) };
+        assert_eq!(images.each_ref().map(|image| (image.alive)()), [0; 2]);
     }
 }
 

@@ -25,6 +25,7 @@ struct Task {
 
 shadow! {
     trait Later for Task { attach later: u32; get_or_attach much_later: [u64; 32]; }
+    trait CarriedFields for Task { #[shadow(clone)] attach carried: u32; attach noted: u32; }
     trait OwnedFields for Shadowed<u64> { attach once: u32; get_or_attach made: AtomicU32; get_or_update newest: u32; }
     trait SharedFields for Arc<u64> { attach once: u32; get_or_attach made: AtomicU32; get_or_update newest: u32; }
     trait StaticFields for &'static AtomicU8 { attach once: u32; get_or_attach made: AtomicU32; get_or_update newest: u32; }
@@ -81,6 +82,22 @@ fn an_embedded_host_without_fields_allocates_nothing_in_its_life() {
         assert!(moved.once().is_none());
     });
     assert_eq!(counted, [0, 0]);
+}
+
+#[test]
+fn a_clone_of_a_host_allocates_for_values_to_carry_and_for_nothing_else() {
+    let _alone = alone();
+    let task = Task::default();
+    task.attach_once(1).unwrap();
+    task.attach_later(1).unwrap();
+    let (counted, clone) = counts(|| task.clone());
+    assert_eq!((counted, clone.once()), ([0, 0], None), "no field is carried");
+    assert!(task.attach_noted(1).is_ok());
+    let (counted, clone) = counts(|| task.clone());
+    assert_eq!((counted, clone.carried()), ([0, 0], None), "the carried field has no value");
+    task.attach_carried(2).unwrap();
+    let (counted, clone) = counts(|| task.clone());
+    assert_eq!((counted, clone.carried(), clone.noted()), ([1, 0], Some(&2), None));
 }
 
 #[test]

@@ -49,6 +49,13 @@ unsafe impl State for PlaceWord {
         // Acquire: pairs with the Release of `publish`.
         self.0.load(Ordering::Acquire) > BUSY
     }
+
+    fn mark(&self) -> Option<Place> {
+        // Relaxed: the place is a static.
+        let word = self.0.load(Ordering::Relaxed);
+        // SAFETY: a word above `BUSY` is a `&'static Location` that `publish` has stored.
+        (word > BUSY).then(|| unsafe { &*word })
+    }
 }
 
 impl<V: Value> Attach<V> {
@@ -64,9 +71,7 @@ impl<V: Value> Attach<V> {
     #[cold]
     fn refuse(&self, field: &'static Field, value: V, second: Place) -> AlreadyAttached<V> {
         self.wait();
-        // Relaxed: `wait` has found the state attached, which does not change while the cell is shared.
-        let first = self.state.0.load(Ordering::Relaxed);
-        // SAFETY: the state is attached, so the word is a `&'static Location` that `publish` has stored.
-        AlreadyAttached::refuse(field, value, Some(unsafe { &*first }), second)
+        // `wait` has found the state attached, which does not change while the cell is shared.
+        AlreadyAttached::refuse(field, value, self.state.mark(), second)
     }
 }

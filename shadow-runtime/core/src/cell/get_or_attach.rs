@@ -48,6 +48,10 @@ unsafe impl State for StateByte {
         // Acquire: pairs with the Release of `publish`.
         self.0.load(Ordering::Acquire) == ATTACHED
     }
+
+    fn mark(&self) -> Option<()> {
+        self.is_attached().then_some(())
+    }
 }
 
 impl<V: Value> GetOrAttach<V> {

@@ -53,8 +53,7 @@ pub struct GetOrUpdate<V> {
     pub(super) retired: Retired<V>,
 }
 
-// SAFETY: by V1 (`cell/mod.rs`) only `fill`, `update` and `try_update_with` fill the cell. The three methods require
-// `V: Value`, which is `Send`. An empty cell holds no value to send.
+// SAFETY: by V1 (`cell/mod.rs`) a filled cell has a `V: Value`, which is `Send`. An empty cell holds no value to send.
 unsafe impl<V> Send for GetOrUpdate<V> {}
 // SAFETY: by V1 a filled cell has a `V: Value`. Threads that share the cell put values in, clone values at the same
 // time, and take values out. So `V` must be `Send + Sync`, and every `Value` is.
@@ -179,6 +178,26 @@ impl<V> GetOrUpdate<V> {
         V: Value,
     {
         self.newest.set(Node::new_raw(value));
+    }
+
+    /// Fills the empty cell that `to` returns with a clone of the newest value, and counts an attach. `clone` makes the
+    /// clone. An empty cell is not cloned, and neither function runs.
+    pub fn clone_into<'new>(
+        &self,
+        clone: impl FnOnce(&V) -> V,
+        field: &'static Field,
+        to: impl FnOnce() -> &'new mut Self,
+    ) where
+        V: 'new,
+    {
+        let taken = hazard::any_slot();
+        // SAFETY: this read has just acquired the slot, and releases the slot after the drop of the guard.
+        let Some(guard) = (unsafe { Guard::new(self, taken.slot(), self.newest.load()) }) else { return };
+        let value = clone(guard.value());
+        // The drop may run destructors, which may panic. The clone is still a local variable then.
+        drop(guard);
+        to().newest.set(Node::new_raw(value));
+        field.attached();
     }
 
     /// Takes the value out, without a count.

@@ -25,9 +25,8 @@ pub struct GetOrUpdateCopy<V> {
     value: Seqlock<V>,
 }
 
-// SAFETY: by V1 (`cell/mod.rs`) only `fill`, `update` and `try_update_with` fill the cell, and require `V: Value`,
-// which is `Send`. A seqlock owns its value, so a seqlock is `Send` for `V: Send`. An empty cell holds no value to
-// send.
+// SAFETY: by V1 (`cell/mod.rs`) a filled cell has a `V: Value`, which is `Send`. A seqlock owns its value, so a seqlock
+// is `Send` for `V: Send`. An empty cell holds no value to send.
 unsafe impl<V> Send for GetOrUpdateCopy<V> {}
 // SAFETY: by V1 a filled cell has a `V: Value`. A shared seqlock takes values in and gives copies out, and synchronises
 // its memory itself. So a seqlock is `Sync` for `V: Send`, and every `Value` is `Send`.
@@ -83,6 +82,23 @@ impl<V> GetOrUpdateCopy<V> {
         V: Value + CopyValue,
     {
         self.value.replace(value);
+    }
+
+    /// Fills the empty cell that `to` returns with a copy of the newest value, and counts an attach. An empty cell is
+    /// not copied, and `to` does not run. The filled cell must not move afterwards (Q4). `_clone` is not called: the
+    /// cells of all policies have one interface.
+    pub fn clone_into<'new>(
+        &self,
+        _clone: impl FnOnce(&V) -> V,
+        field: &'static Field,
+        to: impl FnOnce() -> &'new mut Self,
+    ) where
+        V: CopyValue + 'new,
+    {
+        if let Some(value) = self.get() {
+            to().value.replace(value);
+            field.attached();
+        }
     }
 
     /// Takes the value out, without a count.

@@ -4,10 +4,11 @@
 //! the storage of two policies. Neighbours: `accessor/`, which calls the methods of cells; `fields/node.rs`, which
 //! destroys the cells of a field set.
 //!
-//! - **V1** Only a cell's own methods fill the cell, and the methods that do so require `V: Value` (`value.rs`): `V` is
-//!   `Send` and `Sync`. An empty cell is harmless for every `V`. So a cell is `Send` and `Sync` for every `V`. Hence a
-//!   field set is `Send` and `Sync` without bounds of its own, and a value type without `Send` or `Sync` gives one
-//!   error, where the declaration names the type.
+//! - **V1** Only a cell's own methods fill the cell. The methods that take a value require `V: Value` (`value.rs`): `V`
+//!   is `Send` and `Sync`. The method `clone_into` fills a cell only with a clone of the value of another cell of the
+//!   same type, so `V` is a `Value` as well. An empty cell is harmless for every `V`. So a cell is `Send` and `Sync`
+//!   for every `V`. Hence a field set is `Send` and `Sync` without bounds of its own, and a value type without `Send`
+//!   or `Sync` gives one error, where the declaration names the type.
 //!
 //! A cell has no destructor for the value. A field set destroys its cells one by one (`fields/node.rs`), so after a
 //! panic of one destructor the remaining destructors run (R5).

@@ -55,10 +55,13 @@ pub unsafe trait State: Send + Sync {
 
     /// Whether the state is attached, by an `Acquire` load. Pairs with the `Release` of `publish`.
     fn is_attached(&self) -> bool;
+
+    /// The mark of the attached state.
+    fn mark(&self) -> Option<Self::Mark>;
 }
 
-// SAFETY: by V1 (`cell/mod.rs`) only `fill` and `write` fill the cell. The two methods require `V: Value`, which is
-// `Send`. An empty cell holds no value to send. A `State` is `Send`.
+// SAFETY: by V1 (`cell/mod.rs`) a filled cell has a `V: Value`, which is `Send`. An empty cell holds no value to send.
+// A `State` is `Send`.
 unsafe impl<V, S: State> Send for WriteOnce<V, S> {}
 // SAFETY: by V1 a filled cell has a `V: Value`. By O1 one thread writes the value before its publication, which
 // requires `Send`. Then threads only read the value, which requires `Sync`. Every `Value` is `Send` and `Sync`, and a
@@ -138,8 +141,31 @@ impl<V, S: State> WriteOnce<V, S> {
     where
         V: Value,
     {
+        self.fill_as(value, mark);
+    }
+
+    /// As [`fill`](Self::fill); by V1 the caller has a value of a filled cell of this type, if `V` has no bound.
+    #[inline]
+    fn fill_as(&mut self, value: V, mark: S::Mark) {
         self.value.get_mut().write(value);
         self.state.publish(mark);
+    }
+
+    /// Fills the empty cell that `to` returns with a clone of the value and with the same mark, and counts an attach.
+    /// `clone` makes the clone. An empty or busy cell is not cloned, and neither function runs.
+    pub fn clone_into<'new>(
+        &self,
+        clone: impl FnOnce(&V) -> V,
+        field: &'static Field,
+        to: impl FnOnce() -> &'new mut Self,
+    ) where
+        Self: 'new,
+    {
+        let Some((value, mark)) = self.get().zip(self.state.mark()) else { return };
+        // The clone, which is user code, precedes `to`, which allocates.
+        let value = clone(value);
+        to().fill_as(value, mark);
+        field.attached();
     }
 
     /// Takes the value out, without a count.

@@ -9,6 +9,7 @@ use std::iter;
 use std::mem;
 use std::ptr::{self, NonNull};
 
+use crate::fields::ShadowFields;
 use crate::fields::node::{Header, TypeQuery, TypeTest, VTable};
 use crate::panics::Panics;
 use crate::sync::{AtomicPtr, Ordering};
@@ -46,6 +47,7 @@ pub(super) fn vtable_of_chunk() -> &'static VTable {
             upgrade: chunk_upgrade,
             detach: detach_chunks,
             attached: chunk_attached,
+            clone: Some(clone_chunks),
             destroy: destroy_chunks,
         }
     }
@@ -108,6 +110,25 @@ unsafe fn chunk_attached(header: NonNull<Header>, visit: &mut dyn FnMut(&'static
     for (node, header) in chunk.nodes() {
         // SAFETY: by N1 the node has this vtable.
         unsafe { (header.vtable().attached)(node, visit) };
+    }
+}
+
+/// Stops after a panic.
+///
+/// # Safety
+///
+/// As for [`VTable`].
+unsafe fn clone_chunks(header: NonNull<Header>, clone: &mut ShadowFields, panics: &mut Panics) {
+    // SAFETY: by the contract `header` is the start of a live chunk.
+    let chunk = unsafe { header.cast::<Chunk>().as_ref() };
+    for (node, header) in chunk.nodes() {
+        if panics.any() {
+            break;
+        }
+        if let Some(clone_node) = header.vtable().clone {
+            // SAFETY: by N1 the node has this vtable.
+            unsafe { clone_node(node, clone, panics) };
+        }
     }
 }
 

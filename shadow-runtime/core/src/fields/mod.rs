@@ -4,7 +4,8 @@
 //! the public type [`ShadowFields`]: the root pointer of a host with embedded fields. For a host with a side table
 //! entry, the entry stores the root pointer. The first node then also stores the state of the host for the table, so
 //! one allocation serves both purposes. Neighbours: `root.rs`, the search from a root pointer; `unpublished.rs`, new
-//! nodes and their publication; `node.rs`, one node; `chunk.rs`, the list of several nodes.
+//! nodes and their publication; `node.rs`, one node; `chunk.rs`, the list of several nodes; `clone.rs`, the fields that
+//! a clone of the host carries.
 //!
 //! # Memory
 //!
@@ -40,8 +41,8 @@
 //! in the next cache line. So a hit takes two comparisons, with null and with the type tag of a flagged node. A hit on
 //! a node without the flag takes a third, and a miss on an empty host takes one. Readers load the state of every cell
 //! but the first, and of the first cell of a node without the flag. A node has the flag if an attach of field 0 has
-//! published the node as the first node of the host, and as long as no exclusive access to the set has detached a
-//! field, or has borrowed a replaceable value mutably.
+//! published the node as the first node of the host, or a clone of a host has a clone of the value of field 0; and as
+//! long as no exclusive access to the set has detached a field, or has borrowed a replaceable value mutably.
 //!
 //! # Readers and writers
 //!
@@ -72,6 +73,7 @@
 //! value twice.
 
 mod chunk;
+mod clone;
 mod node;
 mod root;
 mod unpublished;
@@ -100,7 +102,7 @@ pub use unpublished::Unpublished;
 ///
 /// The fields are no part of the host's value: a clone starts without fields, all `ShadowFields` are equal, and the
 /// fields add no bytes to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and
-/// [`Default`].
+/// [`Default`]. A field with `#[shadow(clone)]` is an exception: a clone of the host carries a clone of the value.
 ///
 /// A `ShadowFields` is `Send` and `Sync`, since every value is. Reads take no lock.
 ///
@@ -168,7 +170,11 @@ impl ShadowFields {
     #[cold]
     fn insert<S: FieldSet + 'static>(&self) -> &S {
         // SAFETY: these nodes have the owner `()` and the key `NO_KEY`.
-        let new = unsafe { Unpublished::new((), NO_KEY) };
+        self.publish(unsafe { Unpublished::new((), NO_KEY) })
+    }
+
+    /// Publishes `new`, or finds the `S` that another thread has just published.
+    fn publish<S: FieldSet + 'static>(&self, new: Unpublished<S>) -> &S {
         let exchange = |there: Option<RootPtr>, new: RootPtr| {
             let there = there.map_or(ptr::null_mut(), |root| root.into_raw().as_ptr());
             // Release: publishes the initialised node or chunk; pairs with the Acquire loads of the root. Acquire on
@@ -268,13 +274,6 @@ unsafe fn destroy(root: RootPtr) {
 
 impl Default for ShadowFields {
     fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A clone has no fields: the fields belong to the object, not to the object's value.
-impl Clone for ShadowFields {
-    fn clone(&self) -> Self {
         Self::new()
     }
 }

@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::cell::FieldCell;
 use crate::field_set::FieldSet;
+use crate::fields::clone::{CloneNode, clone_node};
 use crate::panics::Panics;
 use crate::registry::Field;
 
@@ -99,6 +100,9 @@ pub(super) struct VTable {
     /// Calls a function with the names of attached fields. Names, since the layout of a [`Field`] depends on the
     /// features of an image.
     pub(super) attached: unsafe fn(NonNull<Header>, &mut dyn FnMut(&'static str)),
+    /// Clones the carried fields to the fields of a clone of the host: see [`CloneNode`]. `None` for a node without
+    /// carried fields.
+    pub(super) clone: Option<CloneNode>,
     /// Drops the values of the fields, releases the owner, and frees the node.
     pub(super) destroy: unsafe fn(NonNull<Header>, usize, &mut Panics),
 }
@@ -268,6 +272,7 @@ impl VTable {
             upgrade,
             detach: detach::<S>,
             attached: attached::<S>,
+            clone: if S::CLONE_CARRIED.is_some() { Some(clone_node::<S>) } else { None },
             destroy: destroy::<S, O>,
         }
     }

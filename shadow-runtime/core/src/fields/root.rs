@@ -8,6 +8,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 
 use crate::field_set::FieldSet;
+use crate::fields::ShadowFields;
 use crate::fields::chunk::{Chunk, vtable_of_chunk};
 use crate::fields::node::{
     Header, HostOwner, Payload, TypeQuery, TypeTest, bare_node, set, type_query, type_test, vtable, vtable_first_ready,
@@ -234,6 +235,23 @@ impl RootPtr {
         let vtable = unsafe { header.as_ref() }.vtable();
         // SAFETY: by N1 the header has this vtable.
         unsafe { (vtable.attached)(header, visit) };
+    }
+
+    /// Clones the carried fields to `clone`, the fields of a clone of the host. Stops after a panic, which is
+    /// contained.
+    ///
+    /// # Safety
+    ///
+    /// The root's allocation is not freed during the call.
+    pub(super) unsafe fn clone_carried(self, clone: &mut ShadowFields, panics: &mut Panics) {
+        // SAFETY: by the contract the allocation is not freed during the call.
+        let header = unsafe { self.header() };
+        // SAFETY: by N1 the header is live, since the allocation is not freed.
+        let vtable = unsafe { header.as_ref() }.vtable();
+        if let Some(clone_node) = vtable.clone {
+            // SAFETY: by N1 the header has this vtable.
+            unsafe { clone_node(header, clone, panics) };
+        }
     }
 
     /// Destroys every field and frees every node. Panics of destructors are contained.

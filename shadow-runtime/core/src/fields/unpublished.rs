@@ -51,6 +51,18 @@ impl<S: FieldSet + 'static> Unpublished<S> {
         Self { node, key, set: PhantomData }
     }
 
+    /// Clears the first-ready flag, if the first cell is empty.
+    pub(crate) fn correct_first_ready(&mut self) {
+        let mut is_first_ready = None;
+        self.set_mut().each(&mut |cell| {
+            is_first_ready.get_or_insert_with(|| cell.is_attached());
+        });
+        if is_first_ready != Some(true) {
+            // SAFETY: by U1 the node is live and has no other reference.
+            unsafe { self.node.as_mut() }.clear_first_ready();
+        }
+    }
+
     /// The set, exclusively. The caller fills the set, or empties the set again.
     #[inline]
     pub(crate) fn set_mut(&mut self) -> &mut S {

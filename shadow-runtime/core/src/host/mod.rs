@@ -5,10 +5,12 @@
 //! `fields/mod.rs`, the memory of field sets; `side_table/mod.rs`, for the hosts without embedded fields.
 
 mod arc;
+mod clone;
 pub mod embedded;
 mod shadowed;
 mod static_ref;
 
+pub use clone::{Carries, CloneCarries};
 pub use shadowed::Shadowed;
 pub use static_ref::{StaticHost, refuse_zero_sized};
 

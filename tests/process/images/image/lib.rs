@@ -7,13 +7,13 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use shadow_runtime::{Shadow, ShadowFields};
+use shadow_runtime::{Shadow, ShadowFields, shadow};
 
 pub mod shared;
 mod version;
 
 /// A host that embeds its fields.
-#[derive(Shadow)]
+#[derive(Shadow, Clone)]
 #[repr(C)]
 pub struct Host {
     shadow: ShadowFields,
@@ -52,6 +52,25 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+shadow! {
+    trait Carried for Host {
+        #[shadow(clone)]
+        attach carried: Copied;
+    }
+}
+
+/// A value whose clone has the next number.
+struct Copied {
+    number: u32,
+    _life: Life,
+}
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        Self { number: self.number + 1, _life: Life::new() }
     }
 }
 
@@ -156,6 +175,22 @@ unsafe extern "C" fn debug(host: &Host, _: What, room: *mut u8, size: usize) -> 
 #[unsafe(no_mangle)]
 extern "C" fn attach_beside(shared: &Arc<u64>, fixed: &'static u64) -> bool {
     version::attach_beside(shared, fixed)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn attach_carried(host: &Host, number: u32) {
+    assert!(host.attach_carried(Copied { number, _life: Life::new() }).is_ok());
+}
+
+/// The number of the carried value of the image, or `u32::MAX`.
+#[unsafe(no_mangle)]
+extern "C" fn carried(host: &Host) -> u32 {
+    host.carried().map_or(u32::MAX, |carried| carried.number)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn clone_host(host: &Host) -> *mut Host {
+    Box::into_raw(Box::new(host.clone()))
 }
 
 #[unsafe(no_mangle)]

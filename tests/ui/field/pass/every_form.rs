@@ -18,6 +18,7 @@ shadow! {
     trait ArcFields for Arc<u32> { get_or_update seen: u64; }
     trait CopiedFields for Arc<u32> { get_or_update(copy) copied: u64; }
     trait ListFields for Shadowed<Vec<u8>> { attach origin: String; }
+    trait ClonedFields for Shadowed<Vec<u8>> { #[shadow(clone)] attach from: String; }
     trait ConfigFields for &'static u32 { get_or_attach reads: u64; }
 }
 
@@ -27,5 +28,6 @@ fn main() {
     assert_eq!(Arc::new(1).update_seen(2), None);
     assert_eq!(Arc::new(1).update_copied(2), None);
     assert!(Shadowed::new(vec![1]).detach_origin().is_none());
+    assert!(Shadowed::new(vec![1]).clone().from().is_none());
     assert_eq!((&CONFIG).reads(), &0);
 }

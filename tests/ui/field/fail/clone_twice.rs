@@ -1,0 +1,11 @@
+use shadow_runtime::{Shadow, ShadowFields};
+
+#[derive(Shadow, Clone)]
+#[shadow_field(#[shadow(clone)] #[shadow(clone)] attach newpid: u32)]
+struct Task {
+    shadow: ShadowFields,
+}
+
+fn main() {
+    Task { shadow: ShadowFields::new() }.clone().newpid();
+}
