@@ -132,8 +132,8 @@
 pub mod guide;
 
 pub use shadow_runtime_core::{
-    AlreadyAttached, ArcRef, BackgroundSweep, ExclusiveHost, Host, ManualSweep, Place, Policy, Registry, Report, Row,
-    ShadowFields, Shadowed, bounds, raw, registry,
+    AlreadyAttached, ArcRef, BackgroundSweep, Counted, ExclusiveHost, Host, ManualSweep, Place, Policy, Registry,
+    Report, Row, ShadowFields, Shadowed, bounds, counted_host, raw, registry,
 };
 
 /// Makes a struct a host that embeds its fields:

@@ -39,6 +39,7 @@ mod value;
 pub use arc_ref::ArcRef;
 pub use error::AlreadyAttached;
 pub use fields::ShadowFields;
+pub use host::counted::Counted;
 pub use host::{BackgroundSweep, ExclusiveHost, Host, ManualSweep, Shadowed};
 pub use policy::Policy;
 pub use registry::{Place, Registry, Report, Row, registry};
@@ -79,7 +80,7 @@ pub mod __private {
     pub use crate::field_set::{CloneCarried, FieldSet, NewSet};
     pub use crate::fields::{Found, ShadowFields, Unpublished};
     pub use crate::host::{
-        Carries, CloneCarries, Declares, ExclusiveHost, Host, StaticHost, embedded, refuse_zero_sized,
+        Carries, CloneCarries, Declares, ExclusiveHost, Host, StaticHost, counted, embedded, refuse_zero_sized,
     };
     pub use crate::identity::Identity;
     pub use crate::policy::Policy;

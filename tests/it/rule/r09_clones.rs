@@ -433,7 +433,7 @@ fn clones_race_with_writers() {
     }
     shadow! { impl Racing { #[shadow(clone)] attach once: u64; } }
 
-    const ROUNDS: usize = fewer(2_000, 12);
+    const ROUNDS: usize = fewer(2_000, 3);
     let (host, census) = (Racing::default(), Census::default());
     never_hangs(|| {
         thread::scope(|scope| {

@@ -5,6 +5,7 @@
 
 mod arc;
 mod arc_ref;
+mod counted;
 mod detach_all;
 mod edge_ends;
 mod edge_hosts;

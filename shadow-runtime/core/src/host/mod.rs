@@ -15,6 +15,7 @@ pub use shadowed::Shadowed;
 pub use static_ref::{StaticHost, refuse_zero_sized};
 
 pub(crate) use arc::SweepDeferred;
+pub use arc::counted;
 pub use arc::{BackgroundSweep, ManualSweep};
 
 use crate::field_set::FieldSet;

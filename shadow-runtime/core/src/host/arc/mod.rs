@@ -9,7 +9,7 @@
 //! The key is an address in the allocation, a little before the `T`. The table entry owns a `Weak`, so the allocator
 //! cannot reuse the address before the removal of the entry. Two allocations never have the same key, not even for
 //! zero-sized types: the two counts of an `Arc` lie before the `T`, so the bytes at the key belong to one allocation.
-//! No other kind of host shares the table.
+//! The hosts of `counted.rs` share the table: by A4 their keys are bytes of their own memory, too.
 //!
 //! # Invariants
 //!
@@ -39,6 +39,7 @@
 //! destructors run under no lock (R4), each destructor contained (R5).
 
 mod background;
+pub mod counted;
 mod detach;
 mod hosts;
 mod log;
@@ -177,13 +178,29 @@ fn insert<S: FieldSet + 'static, T: ?Sized, O: WeakOwner<T>>(host: &Arc<T>) -> &
         // SAFETY: the owner `()` refers to no host.
         unsafe { Unpublished::new((), key) }
     };
+    // SAFETY: `key` is the key of `host`, which is borrowed; `new` was made for `host`, of this type.
+    unsafe { publish(key, there, new, O::host_type()) }
+}
+
+/// Publishes `new`, unless the host has a set `S`. Returns the set of the host.
+///
+/// # Safety
+///
+/// `key` is the key of a host of the type `host_type`, which is borrowed for `'host`. `new` was made for this host, and
+/// with an owner if `there` is `None`. `there` is the result of a lookup of the host.
+unsafe fn publish<'host, S: FieldSet + 'static>(
+    key: usize,
+    there: Option<RootPtr>,
+    new: Unpublished<S>,
+    host_type: &'static HostType,
+) -> &'host S {
     let is_inserted = Cell::new(false);
     // SAFETY: by A1 and A2 the table's `RootPtr` for `host` belongs to `host`, and is not destroyed while `host` is
     // borrowed. A store to the table is a Release, and a lock of the shard the matching Acquire.
     let set = unsafe { new.publish(there, |there, new| exchange(key, there, new, &is_inserted)) };
     if is_inserted.get() {
-        // SAFETY: this thread, and no other, has just inserted the host; `O::host_type()` is the type of the host.
-        log_now(unsafe { LogEntry::new(key, O::host_type()) });
+        // SAFETY: this thread, and no other, has just inserted the host, whose type is `host_type`.
+        log_now(unsafe { LogEntry::new(key, host_type) });
     }
     set
 }
