@@ -80,6 +80,12 @@ struct Embedding {
     shadow: ShadowFields,
 }
 
+#[derive(Shadow, Clone, Default)]
+#[shadow_field(#[shadow(clone)] get_or_update cloned: Cloned)]
+struct Carrier {
+    shadow: ShadowFields,
+}
+
 const SLOT: raw::Id<usize> = raw::Id::new(1500);
 const NEWEST: raw::UpdateId<usize> = raw::UpdateId::new(1501);
 const OWNED: raw::PointerId<Box<usize>> = raw::PointerId::new(1502);
@@ -303,12 +309,15 @@ fn the_end_of_a_clone_runs_deferred_sweeps() {
     let key = (&raw const object).cast();
     // SAFETY: the field is detached before `object` ends.
     assert!(unsafe { CLONED.get_or_update(key, Cloned(Notes::default())) }.is_ok_and(|previous| previous.is_none()));
+    let carrier = Carrier::default();
+    carrier.update_cloned(Cloned(Notes::default()));
     let of_a_field = || embedding.cloned();
+    let of_a_host = || carrier.clone().detach_cloned();
     // SAFETY: the field is one of `object`.
     let of_an_id = || unsafe { CLONED.get(key) }.expect("the type is the same");
     // SAFETY: the field is one of `object`.
     let by_a_look = || unsafe { CLONED.inspect(key, Cloned::clone) }.expect("the type is the same");
-    let reads: [&dyn Fn() -> Option<Cloned>; 3] = [&of_a_field, &of_an_id, &by_a_look];
+    let reads: [&dyn Fn() -> Option<Cloned>; 4] = [&of_a_field, &of_a_host, &of_an_id, &by_a_look];
     for (index, read) in reads.iter().enumerate() {
         registry().sweep();
         let (runs, clone) = runs_of(read);
