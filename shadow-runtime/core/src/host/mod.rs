@@ -25,7 +25,8 @@ use crate::identity::Identity;
 /// An object to which a program attaches shadow fields.
 ///
 /// `#[derive(Shadow)]` implements this trait for structs that embed [`ShadowFields`]. This crate implements the trait
-/// for [`Shadowed<T>`], for `Arc<T>`, and for the target of a `&'static T`. Manual implementations are not supported.
+/// for [`Shadowed<T>`], for `Arc<T>`, and for the target of a `&'static T`; [`counted_host!`](crate::counted_host) for
+/// a [`Counted`](crate::Counted) pointer. Manual implementations are not supported.
 ///
 /// Each linked image of a process, a program or a loaded library, has fields of its own on any host. **Never unload**
 /// an image that has used a field: hosts keep pointers to the code of the image.

@@ -82,6 +82,11 @@ use crate::panics::Panics;
 /// A weak reference may be a strong count, if the type has no weak count: then `is_gone` asks whether the count is the
 /// only one, and the object stays alive until a sweep. The drop of a weak reference may run any code. A panic of the
 /// drop reaches the log.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a counted pointer: it does not implement `Counted`",
+    label = "not `Counted`",
+    note = "write `unsafe impl Counted for {Self}`: the library asks for the address of the object, and whether it is gone"
+)]
 pub unsafe trait Counted: 'static {
     /// A reference that keeps the memory of the object, and that any thread may ask and drop.
     type Weak: Send + Sync + 'static;
