@@ -107,7 +107,11 @@ pub unsafe trait Counted: 'static {
 macro_rules! counted_host {
     (for [$($generics:tt)*] $pointer:ty) => {
         // SAFETY: P1 to P3 hold by A4 to A8: the functions are those of a table by the address of the object.
-        unsafe impl<$($generics)*> $crate::Host for $pointer {
+        unsafe impl<$($generics)*> $crate::Host for $pointer
+        where
+            // Without `Counted`, the compiler reports this bound, and no call below.
+            $pointer: $crate::Counted,
+        {
             #[inline]
             fn find<S: $crate::__private::FieldSet + 'static>(
                 host: &Self,
