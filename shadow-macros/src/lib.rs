@@ -222,7 +222,10 @@ mod tests {
         }
         // A value of a parameter of the host is a bound of the field set; any other value is its argument.
         let generic = "impl<T> Queue<T> { #[shadow(clone)] attach one: Vec<T>; #[shadow(clone)] attach two: u8; }";
-        assert_eq!(times("< __V0 : __rt :: CarriedValue > __rt :: FieldSet for __FieldSet < __V0 , u8 >", generic), 1);
+        assert_eq!(
+            times("< __V0 : __rt :: CarriedValue > __rt :: FieldSet for __FieldSet_A_one_A_two < __V0 , u8 >", generic),
+            1
+        );
     }
 
     #[test]
