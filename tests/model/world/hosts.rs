@@ -63,24 +63,30 @@ macro_rules! second {
 }
 
 macro_rules! third {
-    ($($head:tt)*) => {
+    ([$($attribute:tt)*] $($head:tt)*) => {
         shadow! {
             $($head)* {
-                get_or_update third_newest: Value;
-                attach third_once: Value;
-                get_or_update(copy) third_copied: Small;
-                get_or_attach third_made: Value = declared();
+                $($attribute)* get_or_update third_newest: Value;
+                $($attribute)* attach third_once: Value;
+                $($attribute)* get_or_update(copy) third_copied: Small;
+                $($attribute)* get_or_attach third_made: Value = declared();
             }
         }
     };
+    ($($head:tt)*) => {
+        third!([] $($head)*);
+    };
 }
 
+/// The policies of the third declaration, in order: a clone of a host with its own fields carries these fields.
+pub(crate) const CARRIED: [Policy; 4] = [Policy::Newest, Policy::Once, Policy::Copied, Policy::Made];
+
 second!(impl Task);
-third!(trait TaskThird for Task);
+third!([#[shadow(clone)]] trait TaskThird for Task);
 
 first!(OwnedFirst for Shadowed<Value>);
 second!(trait OwnedSecond for Shadowed<Value>);
-third!(trait OwnedThird for Shadowed<Value>);
+third!([#[shadow(clone)]] trait OwnedThird for Shadowed<Value>);
 
 first!(NodeFirst for Arc<Node>);
 second!(trait NodeSecond for Arc<Node>);

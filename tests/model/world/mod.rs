@@ -21,7 +21,7 @@ use std::{mem, ptr};
 
 use shadow_runtime::registry;
 
-use hosts::{Detached, Host, Row, Shared as _};
+use hosts::{CARRIED, Detached, Host, Row, Shared as _};
 use operation::{Declaration, Field, Kind, Operation, PLACES, Place, Policy};
 use oracle::{Counts, Fields, Held, ObjectId, Oracle, stays};
 use raw_hosts::Object;
@@ -293,14 +293,46 @@ impl World {
 
     fn clone(&mut self, from: Place, to: Place) {
         let Some((host, id)) = &self.places[from.index()] else { return };
-        let (clone, id) = (host.duplicate(), *id);
-        match &clone {
-            Host::Task(_) | Host::Owned(_) => {
-                let roots = [host, &clone].map(|host| host.own().map(|own| value::root_of(own.tag())));
-                assert_eq!(roots[0], roots[1]);
-                self.fill(to, clone);
+        let id = *id;
+        if matches!(host, Host::Task(_) | Host::Owned(_)) {
+            self.clone_object(from, to);
+        } else {
+            let clone = host.duplicate();
+            self.fill_again(to, clone, id);
+        }
+    }
+
+    /// Clones a host to a new object, which carries the fields of the third declaration.
+    fn clone_object(&mut self, from: Place, to: Place) {
+        let Some((host, id)) = &self.places[from.index()] else { return };
+        let oracle = self.oracle.get_mut();
+        let carried = CARRIED.into_iter().filter_map(|policy| {
+            let row = Row::new(host.kind(), Field { declaration: Declaration::Third, policy });
+            oracle.held(*id, row).map(|held| (row, policy, held))
+        });
+        let carried: Vec<(Row, Policy, Held)> = carried.collect();
+        let panics = |&(_, _, held): &(Row, Policy, Held)| matches!(held, Held::Value { tag, .. } if value::temper_of(tag) == Temper::PanicsWhenCloned);
+        let first_tag = value::next_tag();
+        let outcome = attempt(|| host.duplicate());
+        if let Some(first) = carried.iter().position(panics) {
+            assert_eq!(outcome.err(), Some(Panic::Planned(carried[first].2.mark())));
+            // The clones before the panic were attached, and are gone with the unfinished host.
+            for &(row, ..) in &carried[..first] {
+                let counts = oracle.count(row);
+                counts[0] += 1;
+                counts[1] += 1;
             }
-            _ => self.fill_again(to, clone, id),
+            return;
+        }
+        let clone = outcome.unwrap_or_else(|panic| panic!("{panic:?} without a value that panics"));
+        let roots = [host, &clone].map(|host| host.own().map(|own| value::root_of(own.tag())));
+        assert_eq!(roots[0], roots[1]);
+        let fields: Vec<(Row, Held)> =
+            carried.into_iter().map(|(row, policy, held)| (row, clone_of(&clone, policy, held, first_tag))).collect();
+        self.fill(to, clone);
+        let Some((_, id)) = self.places[to.index()] else { unreachable!("it has just been filled") };
+        for (row, held) in fields {
+            self.oracle.get_mut().put(id, row, held);
         }
     }
 
@@ -595,6 +627,18 @@ impl World {
         }
         now
     }
+}
+
+/// The oracle's entry for a carried field of a clone, whose values have tags from `first_tag`.
+fn clone_of(clone: &Host, policy: Policy, original: Held, first_tag: u32) -> Held {
+    let Held::Value { tag, .. } = original else { return original };
+    let tag = value::clone_since(first_tag, tag).expect("the value is cloned");
+    let there = match policy {
+        Policy::Once => clone.shared().once(Declaration::Third),
+        Policy::Made => clone.shared().peek_made(Declaration::Third),
+        Policy::Newest | Policy::Copied => None,
+    };
+    Held::Value { tag, address: there.map(|value| ptr::from_ref(value).addr()), is_armed: false }
 }
 
 fn raw_object((host, id): &(Host, ObjectId)) -> Option<(Object, ObjectId)> {

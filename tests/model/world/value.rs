@@ -86,6 +86,16 @@ pub(crate) fn root_of(tag: u32) -> u32 {
     with(|record| record.lives[tag as usize].root)
 }
 
+/// The tag of the next value.
+pub(crate) fn next_tag() -> u32 {
+    with(|record| u32::try_from(record.lives.len()).expect("a world is small"))
+}
+
+/// The first value since `first` that is a clone of the value `tag`, or of a clone of the same origin.
+pub(crate) fn clone_since(first: u32, tag: u32) -> Option<u32> {
+    (first..next_tag()).find(|&clone| root_of(clone) == root_of(tag))
+}
+
 /// The temper of a value.
 pub(crate) fn temper_of(tag: u32) -> Temper {
     with(|record| record.lives[tag as usize].temper)
