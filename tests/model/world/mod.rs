@@ -480,18 +480,21 @@ impl World {
         oracle.end(&fields);
     }
 
-    /// Detaches a field from all raw objects, and first attaches the field to three further objects.
+    /// Detaches a field from all raw objects, and first attaches the field to three further objects. Fields of the
+    /// second declaration are detached by an iterator, whose steps do not panic.
     fn detach_all(&mut self, field: Field, panics: bool) {
         let row = Row::new(Kind::Raw, field);
         let others = [(); 3].map(|()| self.raw_with(field));
         let mut detached = Vec::new();
         let outcome = attempt(|| {
-            raw_hosts::detach_all(field, |object, value| {
+            let each = |object, value| {
                 detached.push((object, value));
                 if panics {
                     value::panic_as_planned(0);
                 }
-            })
+            };
+            let drains = field.declaration == Declaration::Second && !panics;
+            if drains { raw_hosts::drain(field, each) } else { raw_hosts::detach_all(field, each) }
         });
         match outcome {
             Ok(count) => {

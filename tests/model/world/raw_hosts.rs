@@ -97,8 +97,13 @@ impl Shared for Object {
     }
 
     fn newest(&self, declaration: Declaration) -> Option<Value> {
+        let id = NEWEST[declaration as usize];
+        if declaration == Declaration::Third {
+            // SAFETY: only this world uses the address, so its fields are the object's.
+            return unsafe { id.inspect(self.0, Value::clone) }.unwrap();
+        }
         // SAFETY: only this world uses the address, so its fields are the object's.
-        unsafe { NEWEST[declaration as usize].get(self.0) }.unwrap()
+        unsafe { id.get(self.0) }.unwrap()
     }
 
     fn update_newest(&self, declaration: Declaration, value: Value) -> Option<Value> {
@@ -130,8 +135,13 @@ impl Shared for Object {
     }
 
     fn copied(&self, declaration: Declaration) -> Option<Small> {
+        let id = COPIED[declaration as usize];
+        if declaration == Declaration::Third {
+            // SAFETY: only this world uses the address, so its fields are the object's.
+            return unsafe { id.inspect(self.0, |small| *small) }.unwrap();
+        }
         // SAFETY: only this world uses the address, so its fields are the object's.
-        unsafe { COPIED[declaration as usize].get(self.0) }.unwrap()
+        unsafe { id.get(self.0) }.unwrap()
     }
 
     fn update_copied(&self, declaration: Declaration, value: Small) -> Option<Small> {
@@ -210,6 +220,37 @@ pub(crate) fn detach_all(Field { declaration, policy }: Field, mut each: impl Fn
             unsafe { COPIED[index].detach_all(|object, small| each(Object(object), Detached::Small(small))) }.unwrap()
         }
     }
+}
+
+/// Calls `drain` of a raw id, and then `each` with all values.
+pub(crate) fn drain(Field { declaration, policy }: Field, mut each: impl FnMut(Object, Detached)) -> usize {
+    let index = declaration as usize;
+    let of_value = |(object, value)| (Object(object), Detached::Value(value));
+    let values: Vec<(Object, Detached)> = match policy {
+        // SAFETY: a world keeps no reference to a value between operations.
+        Policy::Once => unsafe { ONCE[index].drain() }.unwrap().map(of_value).collect(),
+        Policy::Made => match MADE[index] {
+            // SAFETY: a world keeps no reference to a value between operations.
+            Made::Value(id) => unsafe { id.drain() }.unwrap().map(of_value).collect(),
+            Made::Pointer(id) => {
+                // SAFETY: a world keeps no reference to a value between operations.
+                let drain = unsafe { id.drain() }.unwrap();
+                drain.map(|(object, boxed)| of_value((object, *boxed))).collect()
+            }
+        },
+        // SAFETY: only this world uses the addresses with fields of this id.
+        Policy::Newest => unsafe { NEWEST[index].drain() }.unwrap().map(of_value).collect(),
+        Policy::Copied => {
+            // SAFETY: only this world uses the addresses with fields of this id.
+            let drain = unsafe { COPIED[index].drain() }.unwrap();
+            drain.map(|(object, small)| (Object(object), Detached::Small(small))).collect()
+        }
+    };
+    let count = values.len();
+    for (object, value) in values {
+        each(object, value);
+    }
+    count
 }
 
 /// Uses the number of a field with the type `String`, by all kinds of id, and with the field's own type by a second
