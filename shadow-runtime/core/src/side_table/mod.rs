@@ -265,7 +265,7 @@ pub(crate) struct WriterState {
 struct Room {
     /// The most entries of the current array, by the load factor.
     capacity: usize,
-    /// The slots for writers with a [`Reservation`](writer::Reservation).
+    /// The slots for writers with a [`Reservation`].
     reserved: usize,
 }
 

@@ -101,7 +101,7 @@ pub unsafe trait Counted: 'static {
     fn is_gone(weak: &Self::Weak) -> bool;
 }
 
-/// Makes a type that is [`Counted`](crate::Counted) a host: `counted_host!(Pointer)`, or with generics
+/// Makes a type that is [`Counted`] a host: `counted_host!(Pointer)`, or with generics
 /// `counted_host!(for [T: Send + Sync + 'static] Pointer<T>)`.
 #[macro_export]
 macro_rules! counted_host {
