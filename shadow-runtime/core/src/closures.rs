@@ -1,8 +1,10 @@
-//! Running closures of `update_f_with`: an update of a field inside of its own closure is refused.
+//! Running closures of `update_f_with`: an update of a field inside of its own closure is refused. And running clones
+//! of carried values.
 //!
 //! In: a closure, its field and its host. Out: the closure's result, or a panic with the name of the field. Neighbours:
 //! the accessors of `get_or_update` and `get_or_update(copy)` fields, which call [`run`] for each closure and
-//! [`refuse_own`] before each update; `host/arc/sweep.rs`, which defers sweeps inside of a closure.
+//! [`refuse_own`] before each update; `fields/clone.rs`, which calls [`run_clone`]; `host/arc/sweep.rs`, which defers
+//! sweeps inside of a closure and of such a clone.
 //!
 //! A compare-and-swap publishes the closure's value. If another update comes between, the compare-and-swap fails, and
 //! the closure runs again on the newer value. An update of the same field inside of the closure would come between in
@@ -14,12 +16,12 @@
 //! # The list
 //!
 //! Each thread has a stack of running closures: a singly linked list in a thread-local without a destructor. The
-//! records are on the call stack. [`run`] pushes a record before the call of a closure, and pops the record after the
+//! records are on the call stack. [`push`] pushes a record before the call of a closure, and pops the record after the
 //! call, also on unwinding. An update outside of all closures, and an attach to an `Arc` host, load one thread-local
 //! pointer, which is null. A read does not use the list. No other thread accesses the list, so the list needs no
 //! atomics.
 //!
-//! - **C1** Every record in the list is in a frame of [`run`] on this thread. Frames return in the reverse order of
+//! - **C1** Every record in the list is in a frame of [`push`] on this thread. Frames return in the reverse order of
 //!   their calls, and each frame pops its record before the record's end.
 //! - **C2** A record never changes.
 
@@ -30,11 +32,11 @@ use crate::identity::Identity;
 use crate::registry::Field;
 use crate::sync::local;
 
-/// A running closure.
+/// A running closure or clone.
 struct Running {
-    host: Identity,
-    field: &'static Field,
-    /// The enclosing closure, or null.
+    /// The host and the field of a closure; `None` for a clone.
+    updated: Option<(Identity, &'static Field)>,
+    /// The enclosing closure or clone, or null.
     outer: *const Running,
 }
 
@@ -44,11 +46,11 @@ struct Pop {
 }
 
 local! {
-    /// The innermost closure, or null.
+    /// The innermost closure or clone, or null.
     static INNERMOST: Cell<*const Running> = Cell::new(ptr::null());
 }
 
-/// Whether this thread is running a closure of `update_f_with`.
+/// Whether this thread is running a closure of `update_f_with`, or the clone of a carried value.
 #[inline]
 pub(crate) fn is_in_closure() -> bool {
     !innermost().is_null()
@@ -63,7 +65,17 @@ fn innermost() -> *const Running {
 /// Runs a closure of an update of `field` of `host`.
 #[inline]
 pub(crate) fn run<R>(host: Identity, field: &'static Field, closure: impl FnOnce() -> R) -> R {
-    let running = Running { host, field, outer: innermost() };
+    push(Some((host, field)), closure)
+}
+
+/// Runs clones of carried values. Inside, no update is refused.
+pub(crate) fn run_clone<R>(clone: impl FnOnce() -> R) -> R {
+    push(None, clone)
+}
+
+#[inline]
+fn push<R>(updated: Option<(Identity, &'static Field)>, closure: impl FnOnce() -> R) -> R {
+    let running = Running { updated, outer: innermost() };
     let _pop = Pop { outer: running.outer };
     // The drop of `_pop` pops the record before the end of `running`: C1.
     let _ = INNERMOST.try_with(|innermost| innermost.set(&raw const running));
@@ -91,7 +103,7 @@ fn refuse(host: Identity, field: &'static Field) {
     // call stack, so the record outlives the loop; by C2 a shared reference to the record is sound.
     while let Some(running) = unsafe { next.as_ref() } {
         assert!(
-            running.host != host || !ptr::eq(running.field, field),
+            running.updated.is_none_or(|(updated, its_field)| updated != host || !ptr::eq(its_field, field)),
             "{field} is updated by its own closure, which has to return the value instead"
         );
         next = running.outer;

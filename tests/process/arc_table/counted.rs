@@ -1,6 +1,7 @@
 //! Counted pointers of other crates as hosts, by `Counted`: a `Pin<Arc<_>>`, and a pointer without a weak count, such
 //! as the handle of an object system.
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -41,7 +42,8 @@ unsafe impl<T: Send + Sync + 'static> Counted for Pinned<T> {
         is_gone
     }
 }
-counted_host!(for [T: Send + Sync + 'static] Pinned<T>);
+// The name of the parameter is also one that the library uses.
+counted_host!(for [S: Send + Sync + 'static] Pinned<S>);
 
 /// The handle of an object with one count, which the table's reference takes part in.
 #[derive(Clone)]
@@ -62,6 +64,9 @@ unsafe impl Counted for Handle {
     }
 
     fn downgrade(&self) -> Arc<Object> {
+        if let Some(between) = BETWEEN.take() {
+            between(self);
+        }
         Arc::clone(&self.0)
     }
 
@@ -72,6 +77,11 @@ unsafe impl Counted for Handle {
     }
 }
 counted_host!(Handle);
+
+thread_local! {
+    /// Runs in the next `downgrade`: after the lookup of an attach, and before the publication.
+    static BETWEEN: Cell<Option<fn(&Handle)>> = const { Cell::new(None) };
+}
 
 impl Deref for Handle {
     type Target = Object;
@@ -98,6 +108,7 @@ shadow! {
     trait TextFields for Pinned<String> { get_or_attach length: usize = self.0.len(); }
     trait HandleFields for Handle { get_or_update(copy) seen: usize; attach once: Life; get_or_attach made: usize = self.number; }
     trait HandleNotes for Handle { attach noted: Noted; }
+    trait HandleMore for Handle { attach rest: Vec<u8>; get_or_attach more: usize; }
 }
 
 fn pinned(number: u64) -> Pinned<u64> {
@@ -142,6 +153,33 @@ fn an_object_without_a_weak_count_lives_until_a_sweep() {
     let mut dropped = diary.read();
     dropped.sort_unstable();
     assert_eq!((dropped, census.dropped()), (vec!["field", "object"], 1));
+}
+
+/// An attach of another field comes between the lookup and the publication of an attach, by each way of publication. If
+/// the second node kept a reference, too, the object would have two references of the table, and would never be gone.
+#[test]
+fn a_host_has_one_reference_whichever_attach_comes_between() {
+    type Attach = fn(&Handle);
+    let by_first: Attach = |handle| assert!(handle.attach_rest(vec![1]).is_ok());
+    let by_other: Attach = |handle| assert_eq!(*handle.more(), 0);
+    let by_own: Attach = |handle| _ = handle.update_seen(2);
+    let outer: [Attach; 3] = [
+        |handle| _ = handle.update_seen(1),
+        |handle| assert_eq!(*handle.made(), handle.number),
+        |handle| assert!(handle.attach_once(Census::default().life()).is_ok()),
+    ];
+    let _alone = alone();
+    for between in [by_first, by_other, by_own] {
+        for attach in outer {
+            let handle = Handle::new(9);
+            BETWEEN.set(Some(between));
+            attach(&handle);
+            assert!(BETWEEN.take().is_none(), "the attach makes a reference");
+            assert_eq!(Arc::strong_count(&handle.0), 2, "the handle, and the table");
+            drop(handle);
+            assert_eq!(registry().sweep(), 1);
+        }
+    }
 }
 
 #[test]

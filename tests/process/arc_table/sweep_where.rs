@@ -82,6 +82,8 @@ struct Embedding {
 
 #[derive(Shadow, Clone, Default)]
 #[shadow_field(#[shadow(clone)] get_or_update cloned: Cloned)]
+#[shadow_field(#[shadow(clone)] attach once: Cloned)]
+#[shadow_field(#[shadow(clone)] get_or_attach made: Cloned = unreachable!("the value is given"))]
 struct Carrier {
     shadow: ShadowFields,
 }
@@ -278,21 +280,41 @@ fn none_runs_in_a_closure_of_an_update() {
 
 #[test]
 fn none_runs_in_a_clone() {
+    type Clones = fn(Cloned);
     let _alone = alone();
-    for arc in [false, true] {
+    let clones: [Clones; 5] = [
+        |value| {
+            let host = Arc::new(0_u32);
+            host.update_cloned(value);
+            assert!(host.cloned().is_some());
+        },
+        |value| {
+            let host = Embedding::default();
+            host.update_cloned(value);
+            assert!(host.cloned().is_some());
+        },
+        |value| {
+            let host = Carrier::default();
+            host.update_cloned(value);
+            assert!(host.clone().detach_cloned().is_some());
+        },
+        |value| {
+            let host = Carrier::default();
+            assert!(host.attach_once(value).is_ok());
+            assert!(host.clone().once().is_some());
+        },
+        |value| {
+            let host = Carrier::default();
+            host.get_or_attach_made(|| value);
+            assert!(host.clone().peek_made().is_some());
+        },
+    ];
+    for (index, clone) in clones.into_iter().enumerate() {
         let notes = Notes::default();
         drop((0..MANY).map(|_| spied(&notes)).collect::<Vec<_>>());
-        if arc {
-            let host = Arc::new(0_u32);
-            host.update_cloned(Cloned(notes.clone()));
-            assert!(host.cloned().is_some());
-        } else {
-            let host = Embedding::default();
-            host.update_cloned(Cloned(notes.clone()));
-            assert!(host.cloned().is_some());
-        }
+        clone(Cloned(notes.clone()));
         assert!(notes.made() >= 2 * MANY, "it has cloned");
-        assert_eq!(notes.inside(), 0, "destructors ran in a clone");
+        assert_eq!(notes.inside(), 0, "destructors ran in clone {index}");
         registry().sweep();
         assert_eq!(notes.runs(), notes.made());
     }

@@ -2,13 +2,13 @@
 //!
 //! In: no input. Out: a stop in `stopped`, inside of an initialiser. Values are of types whose layout and printed form
 //! do not change with the standard library.
-#![forbid(unsafe_code)]
 #![allow(dead_code, reason = "the members are for the debugger")]
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
-use shadow_runtime::{Shadow, ShadowFields, Shadowed, shadow};
+use shadow_runtime::{Counted, Shadow, ShadowFields, Shadowed, counted_host, shadow};
 
 #[derive(Clone, Copy, Debug)]
 struct Point {
@@ -84,6 +84,31 @@ struct Config {
     verbose: bool,
 }
 
+/// A counted pointer of another crate.
+struct Handle(Arc<u64>);
+
+// SAFETY: A4, A5: the table's reference keeps the object, which is not zero-sized. A6: if the count is 1, the table's
+// reference is the only one. A7: the drop of an `Arc` is a Release, and the fence an Acquire. A8: the functions load a
+// word.
+unsafe impl Counted for Handle {
+    type Weak = Arc<u64>;
+
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn downgrade(&self) -> Arc<u64> {
+        Arc::clone(&self.0)
+    }
+
+    fn is_gone(weak: &Arc<u64>) -> bool {
+        let is_gone = Arc::strong_count(weak) == 1;
+        fence(Ordering::Acquire);
+        is_gone
+    }
+}
+counted_host!(Handle);
+
 static CONFIG: Config = Config { verbose: true };
 
 shadow! {
@@ -92,6 +117,7 @@ shadow! {
     trait PeerFields for Arc<dyn Peer> { attach tag: u8; }
     trait TextFields for Arc<str> { attach words: u8; }
     trait ListFields<T> for Shadowed<Vec<T>> where T: Send + Sync + 'static { attach origin: T; }
+    trait HandleFields for Handle { attach held: u8; }
     trait ConfigFields for &'static Config { attach level: u8; }
 }
 
@@ -117,6 +143,7 @@ struct Scene {
     peer: Arc<dyn Peer>,
     text: Arc<str>,
     both: Arc<Both>,
+    handle: Handle,
     list: Shadowed<Vec<u16>>,
     config: &'static Config,
     plain: u8,
@@ -169,6 +196,8 @@ fn scene() -> Scene {
     let both = Arc::new(Both::default());
     both.attach_inside(1).unwrap();
     both.attach_outside(2).unwrap();
+    let handle = Handle(Arc::new(5));
+    handle.attach_held(6).unwrap();
     let dead = Arc::new(Socket { fd: 4 });
     dead.attach_sent(0).unwrap();
     drop(dead);
@@ -177,7 +206,8 @@ fn scene() -> Scene {
     list.attach_origin(16).unwrap();
     (&CONFIG).attach_level(3).unwrap();
     let (empty, fresh) = (Task::default(), Fresh::default());
-    Scene { empty, task, fresh, moving, torn, socket, wide, peer, text, both, list, config: &CONFIG, plain: 0 }
+    let config = &CONFIG;
+    Scene { empty, task, fresh, moving, torn, socket, wide, peer, text, both, handle, list, config, plain: 0 }
 }
 
 fn main() {

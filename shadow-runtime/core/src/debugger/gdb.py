@@ -34,6 +34,10 @@ def register_shadow_fields():
     # Of names, types and paths. A longer text is none: the memory has other content.
     LONGEST_TEXT = 10_000
 
+    # Of an array of a table, and of a search in an array. A larger array is none, and a longer search is in other memory.
+    MOST_GROUPS = 1 << 26
+    LONGEST_SEARCH = 10_000
+
     NOT_ATTACHED = "<not attached>"
     BUSY = "<being attached>"
     LOCKED = "<being initialised>"
@@ -80,6 +84,16 @@ def register_shadow_fields():
 
     def typed(address, type_):
         return gdb.Value(address).cast(type_.pointer()).dereference()
+
+    def links(first, next_of):
+        """The addresses of a linked list. Raises an error if the list does not end: the memory has other content."""
+        seen, address = set(), first
+        while address:
+            if address in seen:
+                raise Unreadable("a list that leads to itself at %#x" % address)
+            seen.add(address)
+            yield address
+            address = next_of(address)
 
     def rounded_up(number, align):
         return (number + align - 1) // align * align
@@ -180,23 +194,25 @@ def register_shadow_fields():
 
     def nodes(payload):
         """The headers of the nodes of a host, by the payload to which its root points."""
-        header = payload - Target.word_size if payload else 0
-        while header:
-            try:
-                name, block = tag_of(header)
-            except (gdb.error, Unreadable):
-                name = ""
-            if not name.startswith("fields::chunk::"):
-                # The caller reads the tag again, and reports an error.
-                yield header
-                return
-            chunk = typed(header, lookup_type(core + "fields::chunk::Chunk", block))
-            first, last = chunk["entries"].type.range()
+        if not payload:
+            return
+        header = payload - Target.word_size
+        try:
+            name, block = tag_of(header)
+        except Exception:
+            name, block = "", None
+        if not name.startswith("fields::chunk::"):
+            # The caller reads the tag again, and reports an error.
+            yield header
+            return
+        chunk_type = lookup_type(core + "fields::chunk::Chunk", block)
+        for at in links(header, lambda at: word(int(typed(at, chunk_type)["next"].address))):
+            entries = typed(at, chunk_type)["entries"]
+            first, last = entries.type.range()
             for index in range(first, last + 1):
-                node = word(int(chunk["entries"][index]["node"].address))
+                node = word(int(entries[index]["node"].address))
                 if node:
                     yield node
-            header = word(int(chunk["next"].address))
 
     def fields_of_node(header):
         name, block = tag_of(header)
@@ -209,7 +225,7 @@ def register_shadow_fields():
     def field_or_error(name, read):
         try:
             return list(read())
-        except (gdb.error, Unreadable) as error:
+        except Exception as error:
             return [Field(name, "", "<unreadable: %s>" % error, None)]
 
     def fields_of(payload, identity=None):
@@ -305,7 +321,10 @@ def register_shadow_fields():
         arrays = table["arrays"]
         first, last = arrays.type.range()
         packed = words(int(arrays.address), last - first + 1)
-        return [(each & ~63, 1 << (64 - (each & 63))) for each in packed]
+        found = [(each & ~63, 1 << (64 - (each & 63))) for each in packed]
+        if any(groups > MOST_GROUPS for _, groups in found):
+            raise Unreadable("a table of more than %d groups" % MOST_GROUPS)
+        return found
 
     def entries(base, groups, of=None):
         """The keys and values of some groups of an array, or of all."""
@@ -325,7 +344,7 @@ def register_shadow_fields():
         arrays = shards(table)
         base, groups = arrays[hashed % len(arrays)]
         home = hashed * groups >> 64
-        for step in range(groups):
+        for step in range(min(groups, LONGEST_SEARCH)):
             group = (home + step) % groups
             for found, value in entries(base, groups, [group]):
                 if found == key:
@@ -333,6 +352,8 @@ def register_shadow_fields():
             tags = read(base + 4 * group, 4)
             if not tags[0 if Target.order == "little" else 3] & 1:
                 return 0
+        if groups > LONGEST_SEARCH:
+            raise Unreadable("a search that does not end at %#x" % base)
         return 0
 
     # Hosts: `host/`
@@ -375,11 +396,13 @@ def register_shadow_fields():
         address = address_of(value)
         if address is not None:
             for table in statics("host::static_ref::TABLE"):
-                entry = find(table, address)
-                while entry:
-                    registered = typed(entry, lookup_type(core + "host::static_ref::Registered"))
-                    yield "static at %#x" % address, address, [word(int(registered["fields"].address))]
-                    entry = word(int(registered["next"].address))
+                registered_type = lookup_type(core + "host::static_ref::Registered")
+                entries_of = links(
+                    find(table, address), lambda at: word(int(typed(at, registered_type)["next"].address))
+                )
+                for entry in entries_of:
+                    fields = typed(entry, registered_type)["fields"]
+                    yield "static at %#x" % address, address, [word(int(fields.address))]
 
     def is_fields(type_):
         return type_.name == core + "fields::ShadowFields"
@@ -397,11 +420,14 @@ def register_shadow_fields():
             yield "%s %s" % (name_of(type_), place), address_of(member), [int(inmost(member))]
 
     def owner_of(key, payload):
-        """The type of an `Arc` host, and its strong count, by the owner in its first node."""
+        """The address and the type of a host of the table, and its count in words, by the owner in its first node."""
         header = next(nodes(payload), 0)
         owner = arguments(tag_of(header)[0])[1] if header else ""
+        if "::counted::CountedOwner<" in owner:
+            return key, arguments(owner)[0], ""
+        address = key + 2 * Target.word_size
         if "::ThinWeak<" not in owner and not owner.startswith("alloc::sync::Weak<"):
-            return "Arc", None
+            return address, "Arc", "strong ?"
         target = arguments(owner)[0]
         inner = key
         if "::ThinWeak<" in owner:
@@ -410,7 +436,8 @@ def register_shadow_fields():
         else:
             node = lookup_type(core + "fields::node::Node<%s, %s>" % (arguments(tag_of(header)[0])[0], owner))
             inner = words(int(typed(header, node)["owner"].address), 1)[0]
-        return "Arc<%s>" % target, word(inner)
+        strong = word(inner)
+        return address, "Arc<%s>" % target, "strong %d" % strong if strong else "dead"
 
     def aligned(name):
         try:
@@ -428,11 +455,9 @@ def register_shadow_fields():
         for state in statics("registry::STATE"):
             declared_type = lookup_type(core + "registry::field::Field")
             # The first of the two ends; null for none.
-            address = word(int(state["data"]["value"]["ends"].address))
-            while address:
-                declared = typed(address, declared_type)
-                yield declared
-                address = word(int(declared["next"].address))
+            first = word(int(state["data"]["value"]["ends"].address))
+            for address in links(first, lambda at: word(int(typed(at, declared_type)["next"].address))):
+                yield typed(address, declared_type)
 
     def declaration(declared):
         host, name, value_type = [string(declared[text]) for text in ("host", "name", "value_type")]
@@ -511,6 +536,7 @@ def register_shadow_fields():
 
     class InfoHosts(Command):
         """The Arc hosts that have shadow fields: address of the object, type, strong count, attached fields.
+        Hosts by `Counted` are among them, without a count.
 
         Usage: info shadow-hosts [COUNT]
         Shows at most COUNT hosts, 20 by default.
@@ -537,14 +563,13 @@ def register_shadow_fields():
             print("%d %s" % (total, "host" if total == 1 else "hosts"))
 
         def row(self, key, payload):
-            address = "%#x" % (key + 2 * Target.word_size)
+            address = key
             try:
-                type_, strong = owner_of(key, payload)
-                count = "strong ?" if strong is None else "strong %d" % strong if strong else "dead"
+                address, type_, count = owner_of(key, payload)
                 attached = [field.name for field in fields_of(payload) if field.value is not NOT_ATTACHED]
-                return address, type_, count, ", ".join(attached)
-            except (gdb.error, Unreadable) as error:
-                return address, "<unreadable: %s>" % error, "", ""
+                return "%#x" % address, type_, count, ", ".join(attached)
+            except Exception as error:
+                return "%#x" % address, "<unreadable: %s>" % error, "", ""
 
     class ShadowFields:
         """The printer of a `ShadowFields`."""

@@ -22,6 +22,7 @@
 
 use std::ptr::NonNull;
 
+use crate::closures;
 use crate::field_set::{FieldSet, NewSet};
 use crate::fields::node::{Header, set};
 use crate::fields::{NO_KEY, ShadowFields, Unpublished};
@@ -50,7 +51,7 @@ pub(super) unsafe fn clone_node<S: FieldSet + 'static>(
     let set = unsafe { set::<S>(header) };
     panics.contain(&"a value's `Clone`", || {
         let mut new = New(None);
-        clone_carried(set, &mut new);
+        closures::run_clone(|| clone_carried(set, &mut new));
         if let New(Some(mut new)) = new {
             new.correct_first_ready();
             clone.publish(new);

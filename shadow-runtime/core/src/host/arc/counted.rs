@@ -69,11 +69,13 @@ use crate::panics::Panics;
 ///
 /// - **A4** `address` returns one number for all pointers to an object, as long as a pointer or a weak reference
 ///   exists. The byte at this address belongs to the object, or to the counts beside the object, and to no other
-///   object. So a zero-sized object in the common memory of several objects is no host.
+///   object. So a zero-sized object in the common memory of several objects is no host. If pointers of two types have
+///   one address, as the two ends of a channel may, then each type's `is_gone` asks about all of these pointers; or
+///   each type has a byte of its own.
 /// - **A5** As long as a weak reference exists, the memory of the object is not freed, so no other object gets the
 ///   address.
-/// - **A6** After `is_gone` has returned `true`, no thread has or gets a pointer to the object, except for the weak
-///   references themselves and for an owner that moves the object to another address.
+/// - **A6** After `is_gone` has returned `true`, no thread has or gets a pointer of any type to the object, except for
+///   the weak references themselves and for an owner that moves the object to another address.
 /// - **A7** Before `is_gone` returns `true`, every use of a pointer to the object has happened: the drop of a pointer
 ///   is a `Release`, and `is_gone` passes an `Acquire`.
 /// - **A8** `address` and `is_gone` return without a panic. The library calls `is_gone` under its locks, so `is_gone`
@@ -113,26 +115,26 @@ macro_rules! counted_host {
             $pointer: $crate::Counted,
         {
             #[inline]
-            fn find<S: $crate::__private::FieldSet + 'static>(
+            fn find<__S: $crate::__private::FieldSet + 'static>(
                 host: &Self,
-            ) -> ::core::option::Option<$crate::__private::Found<'_, S>> {
+            ) -> ::core::option::Option<$crate::__private::Found<'_, __S>> {
                 $crate::__private::counted::find(host)
             }
 
-            fn find_or_insert<S: $crate::__private::FieldSet + 'static>(host: &Self) -> &S {
+            fn find_or_insert<__S: $crate::__private::FieldSet + 'static>(host: &Self) -> &__S {
                 $crate::__private::counted::find_or_insert(host)
             }
 
-            fn new_first<S: $crate::__private::FieldSet + 'static>(
+            fn new_first<__S: $crate::__private::FieldSet + 'static>(
                 host: &Self,
-            ) -> ::core::option::Option<$crate::__private::Unpublished<S>> {
+            ) -> ::core::option::Option<$crate::__private::Unpublished<__S>> {
                 $crate::__private::counted::new_first(host)
             }
 
-            unsafe fn insert_first<S: $crate::__private::FieldSet + 'static>(
+            unsafe fn insert_first<__S: $crate::__private::FieldSet + 'static>(
                 host: &Self,
-                new: $crate::__private::Unpublished<S>,
-            ) -> ::core::result::Result<&S, $crate::__private::Unpublished<S>> {
+                new: $crate::__private::Unpublished<__S>,
+            ) -> ::core::result::Result<&__S, $crate::__private::Unpublished<__S>> {
                 // SAFETY: by the contract `new` comes from `new_first` of this host, with a ready first cell.
                 unsafe { $crate::__private::counted::insert_first(host, new) }
             }
@@ -204,16 +206,47 @@ pub fn find_or_insert<S: FieldSet + 'static, P: Counted>(host: &P) -> &S {
         return found.set();
     }
     let key = host.address();
-    let there = TABLE.find(key).map(RootPtr::from_raw);
-    let new = if there.is_none() {
+    if TABLE.find(key).is_none() {
         // SAFETY: `key` is the key of `host`, and the owner is made from `host`.
-        unsafe { Unpublished::new(CountedOwner::keep(host), key) }
-    } else {
-        // SAFETY: the owner `()` refers to no host.
-        unsafe { Unpublished::new((), key) }
-    };
-    // SAFETY: `key` is the key of `host`, which is borrowed; `new` was made for `host`, of this type.
+        let new = unsafe { Unpublished::new(CountedOwner::keep(host), key) };
+        // SAFETY: `new` was made for this host, with an owner.
+        match unsafe { insert(host, new, sweep::log_now) } {
+            Ok(set) => return set,
+            // A weak reference may be a strong count. So a host has a single one, in its first node.
+            Err(second) => drop(second),
+        }
+    }
+    // SAFETY: the owner `()` refers to no host.
+    let new = unsafe { Unpublished::new((), key) };
+    // By A1 the host, which is borrowed, keeps its entry.
+    let there = TABLE.find(key).map(RootPtr::from_raw);
+    // SAFETY: `key` is the key of `host`, which is borrowed and has an entry; `new` was made for `host`, of this type.
     unsafe { publish(key, there, new, CountedOwner::<P>::host_type()) }
+}
+
+/// Inserts a host with its first field set into the table, and calls `log` with the host.
+///
+/// # Errors
+///
+/// If the host has an entry by now: returns `new`.
+///
+/// # Safety
+///
+/// `new` was made for this host, with an owner.
+#[inline]
+unsafe fn insert<S: FieldSet + 'static, P: Counted>(
+    host: &P,
+    new: Unpublished<S>,
+    log: impl FnOnce(LogEntry),
+) -> Result<&S, Unpublished<S>> {
+    let key = host.address();
+    if !insert_entry(key, new.root()) {
+        return Err(new);
+    }
+    // SAFETY: this thread, and no other, has just inserted the host; the type is that of the host.
+    log(unsafe { LogEntry::new(key, CountedOwner::<P>::host_type()) });
+    // SAFETY: by A1, A2 and A6 the set is not destroyed while `host` is borrowed.
+    Ok(unsafe { new.into_published() })
 }
 
 /// An unpublished field set for a host without field sets.
@@ -237,14 +270,8 @@ pub unsafe fn insert_first<S: FieldSet + 'static, P: Counted>(
     host: &P,
     new: Unpublished<S>,
 ) -> Result<&S, Unpublished<S>> {
-    let key = host.address();
-    if !insert_entry(key, new.root()) {
-        return Err(new);
-    }
-    // SAFETY: this thread, and no other, has just inserted the host; the type is that of the host.
-    sweep::log_later(unsafe { LogEntry::new(key, CountedOwner::<P>::host_type()) });
-    // SAFETY: by A1, A2 and A6 the set is not destroyed while `host` is borrowed.
-    Ok(unsafe { new.into_published() })
+    // SAFETY: by the contract `new` comes from `new_first`, which has made an owner from this host.
+    unsafe { insert(host, new, sweep::log_later) }
 }
 
 /// The identity of the host: the address of the object.
