@@ -195,7 +195,7 @@ fn a_panic_of_the_destructor_of_an_object_stays_in_the_sweep() {
 
 #[test]
 fn attaches_sweep_dead_objects_and_addresses_are_used_again() {
-    const ROUNDS: usize = fewer(20_000, 300);
+    const ROUNDS: usize = fewer(20_000, 100);
     let _alone = alone();
     let census = Census::default();
     let mut most = 0;
