@@ -1,7 +1,7 @@
-//! Rows 20 to 22: writes to the table of `Arc` hosts: hosts that replace one another, and two threads that attach.
+//! Rows 20 to 22: writes to the side table of `Arc` hosts: churn, and two threads that attach.
 //!
-//! Our table belongs to the process and does not shrink. So in rows 21 and 22, where tables grow, each measurement has
-//! a fresh process.
+//! The side table of the process does not shrink. So in rows 21 and 22, with growing tables, each measurement has a
+//! fresh process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -58,7 +58,7 @@ fn replacement(measure: Measure, size: usize, most: f64) -> Check {
     Check::new(work, Target::Ratio(most), figures)
 }
 
-/// The time of a host in two threads, each with a half of the hosts.
+/// The time of an attach in two threads, each with a half of the hosts.
 fn filled_by_two<T: Table>(role: Role, hosts: &[Arc<Object>]) -> Figure {
     let table = T::empty();
     let (first, second) = hosts.split_at(hosts.len() / 2);
@@ -145,7 +145,7 @@ impl Race for Cells {
     }
 }
 
-/// A `papaya` map of cells: `papaya` may run an initialiser of its own in several threads.
+/// A `papaya` map of cells: `papaya` may run the initialiser of an entry in several threads.
 struct PapayaCells(papaya::HashMap<usize, Arc<OnceLock<u64>>, AddressHash>);
 
 impl Race for PapayaCells {
@@ -161,7 +161,7 @@ impl Race for PapayaCells {
     }
 }
 
-/// The time of a call in two threads, which visit the same hosts in the same order.
+/// The time of a call in two threads, over the same hosts in the same order.
 fn raced<T: Race>(role: Role, hosts: &[Arc<Object>]) -> Figure {
     let table = T::empty();
     let took = together(|_| hosts.iter().fold(0, |sum: u64, host| sum.wrapping_add(table.get_or_attach(host))));

@@ -1,11 +1,11 @@
 //! The log of requests: one line for each request, with the notes of all tasks of the request.
 //!
-//! In: a request. Out: a line, after the last task that takes notes. Neighbours: `main.rs`, which puts the layer around
-//! all handlers; `shop.rs`, whose handlers and tasks take notes.
+//! In: a request. Out: a line, after the last task with notes. Neighbours: `main.rs`, with the layer around all
+//! handlers; `shop.rs`, with handlers and tasks that take notes.
 //!
 //! The `http` crate defines the head of a request, `Parts`. axum owns the request, so the host is a copy of the head,
-//! which the handler and its tasks share. A sweep would write the line some time later. So the host is an
-//! `Arc<Shadowed<Parts>>`, which drops its fields together with the last `Arc`.
+//! and the handler shares the copy with tasks. A sweep would write the line some time later. So the host is an
+//! `Arc<Shadowed<Parts>>`: the last `Arc` drops the fields.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,7 +55,7 @@ pub(crate) async fn begin(State(log): State<Log>, request: Request, next: Next) 
     next.run(Request::from_parts(parts, body)).await
 }
 
-/// What a handler asks for, to take notes. Borrows nothing, so a task can own the `Notes`.
+/// The extractor of a handler with notes. Has no borrow, so a task can own the `Notes`.
 pub(crate) struct Notes(ArcRef<Shadowed<Parts>, Line>);
 
 impl Notes {

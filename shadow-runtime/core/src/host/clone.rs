@@ -1,8 +1,8 @@
 //! `Clone` of the fields of a host with embedded fields.
 //!
-//! In: the `ShadowFields` of a host. Out: the `ShadowFields` of the host's clone. The implementation is here, so that
-//! `fields/` does not depend on hosts: the clone of a value may attach to `Arc` hosts, whose sweeps the call defers.
-//! Neighbours: `fields/clone.rs`, the clones of the values; `arc/sweep.rs`, the deferred sweeps.
+//! In: the `ShadowFields` of a host. Out: the `ShadowFields` of the host's clone. The implementation is not in
+//! `fields/`, since `fields/` does not depend on hosts: the clone of a value may attach to `Arc` hosts, and the call
+//! defers sweeps. Neighbours: `fields/clone.rs`, the clones of the values; `arc/sweep.rs`, the deferred sweeps.
 #![forbid(unsafe_code)]
 
 use crate::fields::ShadowFields;
@@ -11,10 +11,10 @@ use crate::host::{ExclusiveHost, SweepDeferred};
 /// A clone has no fields: the fields belong to the object, not to the object's value. Fields with `#[shadow(clone)]`
 /// are an exception: the clone has clones of their values, each attached at the place where the value was attached.
 ///
-/// The cost is one look at each declaration of which the host has fields, one allocation for each declaration with a
-/// carried value, and the clones of the values. The clone has either the old or the new value of a field that another
-/// thread updates meanwhile. A field without a value, or whose initialiser is still running, is not carried. The report
-/// counts each carried value as an attach.
+/// The cost is one visit of each declaration of the host, one allocation for each declaration with a carried value, and
+/// the clones of the values. If another thread updates a field during the call, the clone has the old value or the new
+/// value. A field without a value, or with a running initialiser, is not carried. The report counts each carried value
+/// as an attach.
 ///
 /// # Panics
 ///
