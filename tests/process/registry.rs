@@ -600,12 +600,13 @@ fn a_report_has_every_name_in_full_at_every_width_and_in_both_forms() {
         &format!("{}:{}", place.file(), place.line()),
         &UPDATES.to_string(),
     ];
-    let widths = [40, 80, 120, 200].map(|width| format!("{report:width$}"));
+    let widths = [40, 80, 120, 200].into_iter().step_by(fewer(1, 3)).map(|width| format!("{report:width$}"));
+    let widths: Vec<String> = widths.collect();
     for printed in widths.iter().chain([&format!("{report:#}"), &report.to_string()]) {
         let missing: Vec<&str> = names.into_iter().filter(|name| !printed.contains(name)).collect();
         assert!(missing.is_empty(), "{missing:?} of\n{printed}");
     }
-    let [.., widest] = &widths;
+    let widest = &widths[widths.len() - 1];
     assert!(widest.lines().all(|line| line.chars().count() <= 200), "{widest}");
 }
 

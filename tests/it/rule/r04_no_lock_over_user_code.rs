@@ -15,44 +15,61 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, registry, shadow};
 
 use support::{Census, Life, capture, elsewhere, fewer, never_hangs};
 
-/// Uses the library in every way that takes a lock: of init locks, lists, logs, tables and shards.
+/// Uses the library in every way that takes a lock: of init locks, lists, logs, tables and shards. Under Miri, each call uses
+/// the library in one of these ways.
 fn use_everything() {
-    const CROWD: usize = fewer(300, 4);
     static FRESH: AtomicU64 = AtomicU64::new(10_000);
     thread_local! { static INSIDE: Cell<bool> = const { Cell::new(false) }; }
     if INSIDE.replace(true) {
         return;
     }
     let fresh = FRESH.fetch_add(1, Ordering::Relaxed);
+    let ways: [fn(u64); 4] = [use_the_registry, use_a_number, use_statics, use_init_locks_and_the_log];
+    if cfg!(miri) {
+        ways[(fresh % 4) as usize](fresh);
+    } else {
+        ways.map(|way| way(fresh));
+    }
+    INSIDE.set(false);
+}
 
-    // The report takes the lock of the registry's list. Each call here adds a row, and under Miri a report takes long.
-    // The sweep takes the locks of all logs and groups of `Arc` hosts.
+/// The report takes the lock of the registry's list. Each test adds rows, and under Miri a report takes long. The sweep takes
+/// the locks of all logs and groups of `Arc` hosts.
+fn use_the_registry(fresh: u64) {
     assert!(fresh % fewer(1, 16) != 0 || registry().report().iter().next().is_some());
     registry().sweep();
-    // A new number takes the locks of the table of numbers, of a shard and of the registry. `detach_all` takes the
-    // locks of all shards of the number's table.
+}
+
+/// A new number takes the locks of the table of numbers, of a shard and of the registry. `detach_all` takes the locks of all
+/// shards of the number's table.
+fn use_a_number(fresh: u64) {
     let (id, object) = (raw::Id::<u64>::new(fresh), Box::new(fresh));
     let key = ptr::from_ref(&*object).cast();
     // SAFETY: the object outlives the field, and no reference to the value is kept.
     assert_eq!(unsafe { id.get_or_attach(key, || Ok::<_, ()>(fresh)) }.copied().unwrap(), fresh);
     // SAFETY: no reference to a value is kept.
     assert_eq!(unsafe { id.detach_all(|_, _| ()) }.unwrap(), 1);
-    // New statics, so many that all shards get an entry. Under Miri, the shards get entries over several calls.
+}
+
+/// New statics, so many that all shards get an entry. Under Miri, the shards get entries over several calls.
+fn use_statics(fresh: u64) {
+    const CROWD: usize = fewer(300, 4);
     let crowd: &'static [AtomicU8; CROWD] = Box::leak(Box::new([const { AtomicU8::new(0) }; CROWD]));
     for host in crowd {
         host.update_version(fresh);
     }
-    // An initialiser takes an init lock. A new `Arc` host takes the lock of a shard.
+}
+
+/// An initialiser takes an init lock. A new `Arc` host takes the lock of a shard. A refused attach calls the logger.
+fn use_init_locks_and_the_log(fresh: u64) {
     let task = Task::default();
     task.counter().fetch_add(1, Ordering::Relaxed);
     let host = Arc::new(fresh);
     host.update_version(fresh);
     host.update_version_with(|before| before.unwrap() + 1);
     assert_eq!(host.version(), Some(fresh + 1));
-    // A refused attach calls the logger.
     task.attach_once(()).unwrap();
     assert!(task.attach_once(()).is_err());
-    INSIDE.set(false);
 }
 
 #[derive(Shadow, Default)]

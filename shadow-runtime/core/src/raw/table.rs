@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(walk(&table, |_| ()), BTreeSet::new());
         // Most shards are empty at first.
         let mut objects = BTreeSet::new();
-        for object in [0, DELETED_KEY, ALIAS_KEY, 1, 8].into_iter().chain((1..fewer(200, 20)).map(|index| 16 * index)) {
+        for object in [0, DELETED_KEY, ALIAS_KEY, 1, 8].into_iter().chain((1..fewer(200, 12)).map(|index| 16 * index)) {
             insert(&table, object);
             objects.insert(object);
             assert_eq!(walk(&table, |_| ()), objects);
@@ -360,7 +360,7 @@ mod tests {
         let mut added = 0;
         let seen = walk(&table, |object| {
             assert!(table.remove(object).is_some());
-            if added < 100 {
+            if added < fewer(100, 20) {
                 added += 1;
                 insert(&table, 16 * (1_000 + added));
             }

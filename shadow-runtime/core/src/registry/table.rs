@@ -405,7 +405,7 @@ declared at  PLACE";
         let place = format!("{}:{}", long.declared_at().file(), long.declared_at().line());
         let report =
             Report::of(vec![long, row(["m", "H", "f", "u8"], Policy::Attach, [1, 0, 0, 0])]).expect("there is memory");
-        for width in (0..300).step_by(fewer(1, 149)) {
+        for width in (0..300).step_by(fewer(1, 299)) {
             let printed = format!("{report:width$}");
             let shown = names.into_iter().chain([&*place, "get_or_update(copy)", "18446744073709551615"]);
             let missing: Vec<&str> = shown.filter(|name| !printed.contains(name)).collect();

@@ -65,7 +65,7 @@ fn check(shard: Shard<'_, usize>, expected: &BTreeMap<usize, NonNull<usize>>) {
 
 #[test]
 fn a_shard_is_a_map() {
-    const STEPS: usize = fewer(20_000, 200);
+    const STEPS: usize = fewer(20_000, 100);
     let table = Table::new();
     let shard = table.shard_at(0);
     let mut expected = BTreeMap::new();
@@ -104,7 +104,7 @@ fn a_reservation_has_its_slot_whatever_is_inserted_meanwhile() {
     let table = Table::new();
     let shard = table.shard_at(0);
     let (mut expected, mut reservations, mut random) = (BTreeMap::new(), Vec::new(), numbers());
-    for step in 0..fewer(20_000, 300) {
+    for step in 0..fewer(20_000, 100) {
         let key = 16 * random(300);
         let reserved: Option<Reservation<'_, usize>> =
             if random(3) == 0 && !reservations.is_empty() { Some(reservations.swap_remove(0)) } else { None };
@@ -224,7 +224,7 @@ fn every_shard_is_reached_by_its_number_and_once() {
 
 #[test]
 fn what_is_put_in_is_found_at_home_and_elsewhere_and_in_every_shard() {
-    const COUNT: usize = fewer(2000, 200);
+    const COUNT: usize = fewer(2000, 100);
     let table = SideTable::<u8, 4>::new();
     let keys = || (1..=COUNT).map(|number| 16 * number);
     let value = |key| NonNull::new(ptr::without_provenance_mut::<u8>(key));
@@ -291,7 +291,7 @@ fn a_walk_finds_the_keys_of_the_last_group_in_the_first_groups() {
 
 #[test]
 fn a_walk_goes_on_where_it_was_when_keys_are_removed_ahead_and_behind() {
-    const COUNT: usize = fewer(1000, 60);
+    const COUNT: usize = fewer(1000, 40);
     let table = Table::new();
     let shard = table.shard_at(0);
     let keys = filled(shard, COUNT);
@@ -315,7 +315,7 @@ fn a_walk_goes_on_where_it_was_when_keys_are_removed_ahead_and_behind() {
 
 #[test]
 fn a_walk_passes_every_key_once_while_the_shard_grows() {
-    const COUNT: usize = fewer(50, 10);
+    const COUNT: usize = fewer(50, 4);
     let table = Table::new();
     let shard = table.shard_at(0);
     let keys = filled(shard, COUNT);
@@ -323,7 +323,7 @@ fn a_walk_passes_every_key_once_while_the_shard_grows() {
     let (mut added, mut next) = (BTreeSet::new(), 1);
     let seen = walk(shard, |last| {
         // A walk of a shard that gets several keys in each step may take long.
-        for _ in 0..if next < 16 * fewer(2000, 200) { 20 } else { 0 } {
+        for _ in 0..if next < 16 * fewer(2000, 120) { 20 } else { 0 } {
             // No other key is odd.
             next += 16;
             shard.lock_with_room().insert(next, hash(next), value(next));

@@ -290,7 +290,7 @@ fn the_dead_are_at_most_as_many_as_the_living() {
         let mut living: Vec<_> = (first..first + live).collect();
         put(&mut old, living.iter().copied(), &mut state);
         let (mut most, mut looks) = (0, 0);
-        for step in 0..fewer(8 * live / CHUNK, 3) {
+        for step in 0..fewer(8 * live / CHUNK, 2) {
             let next = first + live + step * CHUNK;
             put(&mut old, next..next + CHUNK, &mut state);
             living.extend(next..next + CHUNK);
