@@ -466,7 +466,7 @@ fn two_readers_and_two_updates() {
 /// thread that has ended.
 #[test]
 fn a_reader_with_a_slot_of_a_thread_that_has_ended() {
-    model(3, 2, |model| {
+    model(2, 2, |model| {
         model.update(1);
         model.host.update_other(model.value(3));
         let first = beside(model, |model| assert!([1, 2].contains(&model.read())));

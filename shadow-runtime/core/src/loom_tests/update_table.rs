@@ -277,7 +277,9 @@ fn a_value_is_read_while_another_object_gets_its_memory_and_its_place() {
 #[test]
 fn values_of_two_ids_are_read_while_one_gets_the_memory_of_the_other() {
     for is_other_first in [false, true] {
-        model(move || {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(move || {
             let (one, other) = (with(&[1]), with(&[1]));
             let reader = thread::spawn({
                 let (one, other) = (Arc::clone(&one), Arc::clone(&other));
