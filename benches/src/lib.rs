@@ -10,6 +10,7 @@
 //! - [`measure`]: rounds in turns, medians, instructions; [`memory`]: live bytes;
 //! - [`check`]: figures against a target; [`rows`]: the table of targets, one file per group of rows;
 //! - [`builds`]: small generated crates, for the rows about compile times;
+//! - [`growth`]: more threads and more hosts than a machine here has, measured in part and simulated in part;
 //! - [`report`] and [`chart`]: the output.
 //!
 //! # What is the same for all contestants
@@ -65,6 +66,7 @@ pub mod builds;
 pub mod chart;
 pub mod check;
 pub mod contestant;
+pub mod growth;
 pub mod hash;
 pub mod hosts;
 pub mod measure;

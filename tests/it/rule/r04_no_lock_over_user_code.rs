@@ -15,8 +15,8 @@ use shadow_runtime::{Shadow, ShadowFields, Shadowed, registry, shadow};
 
 use support::{Census, Life, capture, elsewhere, fewer, never_hangs};
 
-/// Uses the library in every way that takes a lock: of init locks, lists, logs, tables and shards. Under Miri, each call uses
-/// the library in one of these ways.
+/// Uses the library in every way that takes a lock: of init locks, lists, logs, tables and shards. Under Miri, each
+/// call uses the library in one of these ways.
 fn use_everything() {
     static FRESH: AtomicU64 = AtomicU64::new(10_000);
     thread_local! { static INSIDE: Cell<bool> = const { Cell::new(false) }; }
@@ -28,20 +28,22 @@ fn use_everything() {
     if cfg!(miri) {
         ways[(fresh % 4) as usize](fresh);
     } else {
-        ways.map(|way| way(fresh));
+        for way in ways {
+            way(fresh);
+        }
     }
     INSIDE.set(false);
 }
 
-/// The report takes the lock of the registry's list. Each test adds rows, and under Miri a report takes long. The sweep takes
-/// the locks of all logs and groups of `Arc` hosts.
+/// The report takes the lock of the registry's list. Each test adds rows, and under Miri a report takes long. The sweep
+/// takes the locks of all logs and groups of `Arc` hosts.
 fn use_the_registry(fresh: u64) {
     assert!(fresh % fewer(1, 16) != 0 || registry().report().iter().next().is_some());
     registry().sweep();
 }
 
-/// A new number takes the locks of the table of numbers, of a shard and of the registry. `detach_all` takes the locks of all
-/// shards of the number's table.
+/// A new number takes the locks of the table of numbers, of a shard and of the registry. `detach_all` takes the locks
+/// of all shards of the number's table.
 fn use_a_number(fresh: u64) {
     let (id, object) = (raw::Id::<u64>::new(fresh), Box::new(fresh));
     let key = ptr::from_ref(&*object).cast();
