@@ -1,13 +1,15 @@
-//! Draws the chart as an SVG: the time of a read against the number of hosts, with logarithmic axes.
+//! Draws the chart as an SVG: times against the number of hosts, with logarithmic axes. The chart has a panel for each
+//! kind of work.
 //!
-//! In: one check per number of hosts, with the same contestants in the same order. Out: the text of the file. Labels
-//! stand at the ends of the lines, in place of a separate legend.
+//! In: for each number of hosts, one check per panel, each with the same contestants in the same order. Out: the text
+//! of the file. Labels stand at the ends of the lines, in place of a separate legend.
 
 use std::fmt::Write;
 
 use crate::check::{Check, float};
 
 const WIDTH: f64 = 980.0;
+/// The height of a panel.
 const HEIGHT: f64 = 560.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 660.0;
@@ -16,8 +18,29 @@ const BOTTOM: f64 = 492.0;
 /// The distance between labels.
 const LABEL: f64 = 21.0;
 
-/// Ours are strong and red; the rivals are subdued.
-const COLOURS: [&str; 8] = ["#a61e4d", "#495057", "#f03e3e", "#1c7ed6", "#0ca678", "#7048e8", "#f08c00", "#868e96"];
+/// The titles of the panels.
+pub const PANELS: [[&str; 2]; 3] = [
+    ["Reading the value beside a host", "Time per read, hosts in random order, one thread. Lower is better."],
+    ["Attaching a value to new Arc hosts", "Time per attach, one thread, a table that grows. Lower is better."],
+    [
+        "A new Arc host, attached, replaces a random one",
+        "Time per replacement, one thread. Maps are told by hand that a host ends; shadow fields find out.",
+    ],
+];
+
+/// The colours of contestants, by the beginnings of their names. Ours are strong and red; the rivals are subdued.
+const COLOURS: [(&str, &str); 7] = [
+    ("shadow field, embedded", "#a61e4d"),
+    ("shadow field", "#f03e3e"),
+    ("DashMap", "#1c7ed6"),
+    ("64 ×", "#0ca678"),
+    ("scc", "#7048e8"),
+    ("papaya", "#f08c00"),
+    ("the kernel", "#868e96"),
+];
+
+/// The colour of every other contestant.
+const OTHER: &str = "#495057";
 
 const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#343a40}\
 .t{font-size:19px;font-weight:600}.s{font-size:13px;fill:#868e96}.a{font-size:12px;fill:#495057}\
@@ -41,7 +64,7 @@ struct Scale {
 
 impl Scale {
     /// The smallest range of whole decades with all points.
-    fn of(points: &[(usize, Check)]) -> Self {
+    fn of(points: &[(usize, &Check)]) -> Self {
         let hosts = points.iter().map(|(hosts, _)| float(*hosts).log10());
         let times = points.iter().flat_map(|(_, check)| &check.figures).map(|figure| figure.value.log10());
         let (least, most) = bounds(times);
@@ -65,40 +88,54 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// The text of the file. The numbers of hosts must ascend.
 #[must_use]
-pub fn svg(points: &[(usize, Check)]) -> String {
-    let scale = Scale::of(points);
+pub fn svg(points: &[(usize, Vec<Check>)]) -> String {
+    let height = HEIGHT * float(PANELS.len());
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-label=\"Time per read against number of hosts\">\n<style>{STYLE}</style>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"10\" fill=\"#fff\"/>\n\
-         <text class=\"t\" x=\"24\" y=\"36\">Reading the value beside a host</text>\n\
-         <text class=\"s\" x=\"24\" y=\"58\">\
-         Time per read, hosts in random order, one thread. Lower is better.</text>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+         aria-label=\"Time per read, attach and replacement against number of hosts\">\n<style>{STYLE}</style>\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" rx=\"10\" fill=\"#fff\"/>\n"
     );
-    axes(&mut text, &scale);
+    for (index, [title, subtitle]) in PANELS.iter().enumerate() {
+        let points: Vec<(usize, &Check)> =
+            points.iter().filter_map(|(hosts, checks)| Some((*hosts, checks.get(index)?))).collect();
+        let _ = writeln!(text, "<g transform=\"translate(0 {})\">", HEIGHT * float(index));
+        let _ = writeln!(text, "<text class=\"t\" x=\"24\" y=\"36\">{title}</text>");
+        let _ = writeln!(text, "<text class=\"s\" x=\"24\" y=\"58\">{subtitle}</text>");
+        panel(&mut text, &points);
+        text += "</g>\n";
+    }
+    text + "</svg>\n"
+}
+
+fn panel(text: &mut String, points: &[(usize, &Check)]) {
+    let scale = Scale::of(points);
+    axes(text, &scale);
     let mut lines = lines(points, &scale);
     // Ours last, on top of the rivals' lines.
     lines.sort_by_key(|line| line.ours);
     for line in &lines {
-        draw(&mut text, line);
+        draw(text, line);
     }
-    labels(&mut text, lines);
-    text + "</svg>\n"
+    labels(text, lines);
 }
 
-fn lines<'a>(points: &'a [(usize, Check)], scale: &Scale) -> Vec<Line<'a>> {
+fn lines<'a>(points: &[(usize, &'a Check)], scale: &Scale) -> Vec<Line<'a>> {
     let Some((_, first)) = points.first() else { return Vec::new() };
     let line = |(index, figure): (usize, &'a crate::check::Figure)| {
         let times = points.iter().filter_map(|(hosts, check)| Some((*hosts, check.figures.get(index)?.value)));
         Line {
             name: &figure.who,
-            colour: COLOURS[index % COLOURS.len()],
+            colour: colour(&figure.who),
             ours: figure.who.starts_with("shadow field"),
             last: times.clone().next_back().map_or(0.0, |(_, time)| time),
             points: times.map(|(hosts, time)| (scale.x(float(hosts)), scale.y(time))).collect(),
         }
     };
     first.figures.iter().enumerate().map(line).collect()
+}
+
+fn colour(name: &str) -> &'static str {
+    COLOURS.iter().find(|(beginning, _)| name.starts_with(beginning)).map_or(OTHER, |(_, colour)| colour)
 }
 
 /// Draws a line per decade in both directions, and fainter lines between decades.

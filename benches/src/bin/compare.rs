@@ -51,7 +51,7 @@ fn main() -> io::Result<ExitCode> {
         let checks = cases(options.quick).get(case).map(|case| case.run(measure)).unwrap_or_default();
         print!("{}", checks.iter().map(Check::to_lines).collect::<String>());
     } else if let Some(size) = options.point {
-        print!("{}", chart_point(measure, size).to_lines());
+        print!("{}", chart_point(measure, size).iter().map(Check::to_lines).collect::<String>());
     } else if let Some(file) = &options.chart {
         fs::write(file, draw(options.quick)?)?;
     } else {
@@ -153,15 +153,16 @@ fn arguments(what: &str, number: usize, quick: bool) -> Vec<String> {
     arguments
 }
 
-/// Measures the points of the chart, each in a process of its own.
+/// Measures the points of the chart, each size in a process of its own.
 fn draw(quick: bool) -> io::Result<String> {
     const SIZES: [usize; 9] = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
     let mut points = Vec::new();
     for &size in if quick { &SIZES[..5] } else { &SIZES[..] } {
-        for check in again(&arguments("--point", size, quick))? {
-            println!("{}", report::point(&check));
-            points.push((size, check));
+        let checks = again(&arguments("--point", size, quick))?;
+        for check in &checks {
+            println!("{}", report::point(check));
         }
+        points.push((size, checks));
         io::stdout().flush()?;
     }
     Ok(chart::svg(&points))

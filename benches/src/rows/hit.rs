@@ -1,4 +1,4 @@
-//! Rows 5, 6 and 8, and the chart: reads of the value of an `Arc` host, by its address.
+//! Rows 5, 6 and 8, and a part of the chart: reads of the value of an `Arc` host, by its address.
 
 use std::sync::Arc;
 
@@ -96,13 +96,8 @@ fn against_kernel(measure: Measure, size: usize, most: f64) -> Check {
     Check::new(format!("`Arc` hit, {} hosts", human(size)), Target::Ratio(most), figures)
 }
 
-/// Measures the contestants with `size` hosts, for the chart.
-///
-/// # Panics
-///
-/// If a contestant has lost a value.
-#[must_use]
-pub fn chart_point(measure: Measure, size: usize) -> Check {
+/// Reads from `size` hosts, for the chart.
+pub(super) fn chart_point(measure: Measure, size: usize) -> Check {
     let hosts = Hosts::make(size, Layout::Strided);
     let tables = Tables::filled(&hosts.all);
     let kernel = filled::<Kernel>(&hosts.all);
@@ -122,5 +117,5 @@ pub fn chart_point(measure: Measure, size: usize) -> Check {
             table(Role::Rival, &kernel, &order),
         ],
     );
-    Check::new(format!("{} hosts", human(size)), Target::Ratio(1.0), figures)
+    Check::new(format!("reading, {} hosts", human(size)), Target::Ratio(1.0), figures)
 }

@@ -1,4 +1,4 @@
-//! Rows 20 to 22: writes to the side table of `Arc` hosts: churn, and two threads that attach.
+//! Rows 20 to 22, and two parts of the chart: writes to the side table of `Arc` hosts, as attaches and as churn.
 //!
 //! The side table of the process does not shrink. So in rows 21 and 22, with growing tables, each measurement has a
 //! fresh process.
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::check::{Check, Figure, Role, Target, Unit, float};
-use crate::contestant::{Alone, Dash, Detach, Index, Ours, Papaya, Table, fill};
+use crate::contestant::{Alone, Dash, Detach, Index, Kernel, Ours, Papaya, Sharded, Table, fill};
 use crate::hash::{AddressHash, fold};
 use crate::hosts::{Count, Hosts, Layout, Object};
 use crate::measure::{Contestant, Measure, nanoseconds, timed, together};
@@ -40,6 +40,36 @@ fn replacing<'a, T: Table>(
     let mut random = Xorshift::new(20);
     let end = move |host: &Arc<Object>| end(table, host);
     Contestant::new(role, T::NAME, move |count| timed(|| replace(table, &mut hosts, count, &mut random, &end)))
+}
+
+/// Churn among `size` hosts, for the chart.
+pub(super) fn chart_churn(measure: Measure, size: usize) -> Check {
+    let check = replacement(measure, size, 1.0);
+    Check { work: format!("replacing, {} hosts", human(size)), ..check }
+}
+
+/// Attaches to `size` hosts, in one thread, for the chart.
+pub(super) fn chart_attaches(size: usize) -> Check {
+    let hosts = Hosts::make(size, Layout::Strided).all;
+    let figures = vec![
+        filled_by_one::<Ours>(Role::Ours, &hosts),
+        filled_by_one::<Dash>(Role::Rival, &hosts),
+        filled_by_one::<Sharded>(Role::Rival, &hosts),
+        filled_by_one::<Index>(Role::Rival, &hosts),
+        filled_by_one::<Papaya>(Role::Rival, &hosts),
+        filled_by_one::<Kernel>(Role::Rival, &hosts),
+    ];
+    Check::new(format!("attaching, {} hosts", human(size)), Target::Ratio(1.0), figures)
+}
+
+/// The time of an attach in one thread.
+fn filled_by_one<T: Table>(role: Role, hosts: &[Arc<Object>]) -> Figure {
+    let table = T::empty();
+    let took = timed(|| {
+        fill(&table, hosts);
+        table.read(&hosts[0]).unwrap_or(0)
+    });
+    Figure::new(role, T::NAME, Unit::Nanoseconds, nanoseconds(took) / float(hosts.len()))
 }
 
 fn replacement(measure: Measure, size: usize, most: f64) -> Check {
