@@ -10,13 +10,17 @@ use std::io;
 use std::process::{Command, ExitCode};
 use std::{env, str};
 
-use benches::growth::measured::{self, Hosts, update_beside};
+use benches::contestant::{Dash, Ours, Table, fill};
+use benches::growth::measured::{self, update_beside};
 use benches::growth::simulation::{Costs, simulate};
+use benches::hosts::{Hosts, Layout};
 
 const USAGE: &str = "\
 usage: growth [--quick]
+       growth --attach ours|dashmap|nothing COUNT
 
-    --quick        small sizes: to see that it works, not to judge by";
+    --quick        small sizes: to see that it works, not to judge by
+    --attach       only attach to so many `Arc` hosts: to be counted by callgrind or cachegrind";
 
 /// The groups of old hosts of `host/arc/logs.rs`.
 const GROUPS: usize = 8;
@@ -30,18 +34,31 @@ fn main() -> io::Result<ExitCode> {
     let words: Vec<String> = env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--hosts", count] => {
-            let Hosts { attach, longest_attach, read, sweep_live, sweep_dead } =
+            let measured::Hosts { attach, longest_attach, read, sweep_live, sweep_dead } =
                 measured::hosts(count.parse().map_err(io::Error::other)?);
             println!("{attach} {longest_attach} {read} {sweep_live} {sweep_dead}");
         }
+        ["--attach", contestant, count] => {
+            let hosts = Hosts::make(count.parse().map_err(io::Error::other)?, Layout::Strided).all;
+            match *contestant {
+                "ours" => fill(&Ours::empty(), &hosts),
+                "dashmap" => fill(&Dash::empty(), &hosts),
+                "nothing" => {}
+                _ => return Ok(usage()),
+            }
+            // The hosts are not dropped: the count is of attaches.
+            std::mem::forget(hosts);
+        }
         [] => all(false)?,
         ["--quick"] => all(true)?,
-        _ => {
-            eprintln!("{USAGE}");
-            return Ok(ExitCode::from(2));
-        }
+        _ => return Ok(usage()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
 }
 
 fn all(quick: bool) -> io::Result<()> {
@@ -93,7 +110,7 @@ fn all(quick: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The figures of [`Hosts`], from a process of its own.
+/// The figures of [`measured::Hosts`], from a process of its own.
 fn in_a_child(count: u64) -> io::Result<[f64; 5]> {
     let output = Command::new(env::current_exe()?).args(["--hosts", &count.to_string()]).output()?;
     let text = str::from_utf8(&output.stdout).map_err(io::Error::other)?;

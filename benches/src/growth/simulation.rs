@@ -9,8 +9,8 @@
 //! 1. work without a lock: the node is allocated and initialised, the shard is searched;
 //! 2. the lock of a random shard of 128, for the insertion;
 //! 3. the lock of a log of 64; a thread that finds its log locked goes on to the next log;
-//! 4. looks at old hosts: an attach pays for 4.5 looks. With 16 or more looks paid for, the thread tries the lock of one
-//!    of 8 groups of old hosts, makes up to 64 looks, and goes on to the next group;
+//! 4. looks at old hosts: an attach pays for 4.5 looks. With 16 or more looks paid for, the thread tries the lock of
+//!    one of 8 groups of old hosts, makes up to 64 looks, and goes on to the next group;
 //! 5. the lock of a random shard, for the removal of a dead host, and the end of the host's fields.
 //!
 //! The numbers are those of `side_table/mod.rs`, `host/arc/logs.rs` and `host/arc/log/mod.rs` of `shadow-runtime-core`.
