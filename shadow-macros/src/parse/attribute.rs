@@ -5,6 +5,7 @@
 
 use std::mem;
 
+use syn::meta::ParseNestedMeta;
 use syn::{Attribute, Path, parse_quote};
 
 use crate::errors::Errors;
@@ -14,7 +15,7 @@ use crate::model::{Field, Runtime};
 pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Runtime {
     let mut found: Option<Path> = None;
     for attribute in attributes.iter().filter(|attribute| is_shadow(attribute)) {
-        let parsed = attribute.parse_nested_meta(|meta| {
+        each_option(attribute, "#[shadow(crate = path)]", errors, |meta| {
             if meta.path.is_ident("fields") {
                 return Err(meta.error("`fields` marks a member of the struct, not the struct: write it there"));
             }
@@ -33,7 +34,6 @@ pub(super) fn runtime(attributes: &[Attribute], errors: &mut Errors) -> Runtime 
             }
             Ok(())
         });
-        errors.ok(parsed);
     }
     match found {
         Some(path) => Runtime { path, is_default: false },
@@ -48,7 +48,7 @@ pub(super) fn with_options(mut field: Field, errors: &mut Errors) -> Field {
     field.attributes = attributes;
     for attribute in options {
         let mut is_clone = false;
-        let parsed = attribute.parse_nested_meta(|meta| {
+        each_option(&attribute, "#[shadow(clone)]", errors, |meta| {
             if meta.path.is_ident("crate") {
                 return Err(meta.error(
                     "`crate` is the path of a whole declaration: write it before the struct, `impl` or `trait`",
@@ -63,12 +63,28 @@ pub(super) fn with_options(mut field: Field, errors: &mut Errors) -> Field {
             is_clone = true;
             Ok(())
         });
-        errors.ok(parsed);
         if is_clone {
             field.clone = Some(attribute);
         }
     }
     field
+}
+
+/// Calls `option` with each option of a `#[shadow(...)]`. Without an option, the error says to write `example`.
+pub(super) fn each_option(
+    attribute: &Attribute,
+    example: &str,
+    errors: &mut Errors,
+    mut option: impl FnMut(ParseNestedMeta<'_>) -> syn::Result<()>,
+) {
+    let mut is_empty = true;
+    let parsed = attribute.parse_nested_meta(|meta| {
+        is_empty = false;
+        option(meta)
+    });
+    if errors.ok(parsed).is_some() && is_empty {
+        errors.push_at(attribute, format!("an option is missing: write `{example}`, or leave the attribute out"));
+    }
 }
 
 pub(super) fn is_shadow(attribute: &Attribute) -> bool {

@@ -107,7 +107,7 @@ fn place_in(members: &Fields) -> &'static str {
 fn is_marked(attributes: &[syn::Attribute], errors: &mut Errors) -> bool {
     let mut marked = false;
     for attribute in attributes.iter().filter(|attribute| attribute::is_shadow(attribute)) {
-        let parsed = attribute.parse_nested_meta(|meta| {
+        attribute::each_option(attribute, "#[shadow(fields)]", errors, |meta| {
             if meta.path.is_ident("fields") {
                 marked = true;
                 return Ok(());
@@ -120,7 +120,6 @@ fn is_marked(attributes: &[syn::Attribute], errors: &mut Errors) -> bool {
             }
             Err(meta.error("unknown option: only `fields` can be written at a member"))
         });
-        errors.ok(parsed);
     }
     marked
 }
