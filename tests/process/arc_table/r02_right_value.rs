@@ -85,7 +85,8 @@ fn an_arc_at_a_reused_address_has_no_field_of_the_one_before_when_it_is_swept() 
         drop(host);
         registry().sweep();
     }
-    assert!(reused > fewer(100, 2), "addresses are reused, or this test says nothing: {reused}");
+    // Miri reuses addresses at random.
+    assert!(cfg!(miri) || reused > 100, "addresses are reused, or this test says nothing: {reused}");
 }
 
 #[test]
@@ -100,7 +101,8 @@ fn an_arc_has_no_field_of_a_dead_one_however_the_dead_are_swept() {
         host.attach_serial(number).unwrap();
         assert_eq!(host.counter().fetch_add(1, Ordering::Relaxed), 0, "the field of a dead host");
     }
-    assert!(reused > fewer(100, 2), "addresses are reused, or this test says nothing: {reused}");
+    // Miri reuses addresses at random.
+    assert!(cfg!(miri) || reused > 100, "addresses are reused, or this test says nothing: {reused}");
 }
 
 #[test]
