@@ -5,10 +5,11 @@
 //! ```
 //!
 //! In: threads that insert and find field sets. Out: an error for a data race, or for a field set that is lost or
-//! inserted twice. Chunks are long, so models of chunks run with at most three preemptions.
+//! inserted twice. Tables are long, so models of tables run with at most three preemptions. Neighbour:
+//! `core/src/loom_tests/node_table.rs`, with the models of a table that is replaced.
 //!
 //! A field set of these models contains a loom `UnsafeCell`, to which the constructor writes; so does every header.
-//! Loom reports a data race if a reader's load is not ordered after the construction of a node or a chunk. Each
+//! Loom reports a data race if a reader's load is not ordered after the construction of a node or a table. Each
 //! ordering of the table, alone weakened to `Relaxed`, fails a model, here or in `loom_cells.rs`:
 //!
 //! | ordering | model that fails |
@@ -16,13 +17,8 @@
 //! | `ShadowFields::root`, `Acquire` | `two_threads_push_the_same_field_set` |
 //! | `ShadowFields::insert_first`, `Release` | `a_field_is_read_while_it_is_attached_first` of `loom_cells.rs` |
 //! | `ShadowFields::insert`, exchange for a node, `Release`, and `Acquire` on failure | `two_threads_push_the_same_field_set` |
-//! | the same, exchange for a chunk, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
-//! | `Chunk::next`, `Acquire` | `two_threads_push_the_same_seventh_field_set` |
-//! | `Entry::node`, `Acquire` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
-//! | `Chunk::find`, cached tag, `Acquire`; `Chunk::put`, the same, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
-//! | `Chunk::put`, node, `Release` | `two_threads_push_the_seventh_and_the_eighth_field_set` |
-//! | `Chunk::put`, node, `Acquire` on failure | `two_threads_push_the_third_field_set` |
-//! | `Chunk::put`, next chunk, `Release`, and `Acquire` on failure | `two_threads_push_the_same_seventh_field_set` |
+//! | the same, exchange for a table, `Release`, and `Acquire` on failure | `two_threads_push_two_field_sets` |
+//
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -136,14 +132,14 @@ fn a_reader_sees_field_sets_as_they_were_made() {
     });
 }
 
-/// Runs all interleavings with at most three preemptions: lists are long.
+/// Runs all interleavings with at most three preemptions: tables are long.
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(run);
 }
 
-/// Outcomes: the host has a list with room. Two field sets are both inserted, in either order; or both threads insert
+/// Outcomes: the host has a table with room. Two field sets are both inserted, in either order; or both threads insert
 /// the same field set, and find the node that was inserted first.
 #[test]
 fn two_threads_push_the_third_field_set() {
@@ -164,10 +160,9 @@ fn two_threads_push_the_third_field_set() {
     }
 }
 
-/// Outcomes: a thread that has found or inserted a node finds the node again, also before the entry caches the node's
-/// type tag.
+/// Outcomes: a thread that has found or inserted a node finds the node again, also before the order has the node.
 #[test]
-fn a_node_is_found_before_it_is_noted_what_it_is_of() {
+fn a_node_is_found_before_the_order_has_it() {
     model(|| {
         let host = Arc::new(Host::default());
         let _ = [reach::<1>, reach::<2>].map(|reach| reach(&host));
@@ -179,40 +174,5 @@ fn a_node_is_found_before_it_is_noted_what_it_is_of() {
         let mine = both(&host);
         assert_eq!(mine.1, Some(mine.0));
         assert_eq!(other.join().unwrap(), mine);
-    });
-}
-
-/// Outcomes: a list of six nodes is full, so each of the two threads allocates a list. One allocation is freed again.
-/// All nodes are present.
-#[test]
-fn two_threads_push_the_seventh_and_the_eighth_field_set() {
-    model(|| {
-        let host = Arc::new(Host::default());
-        let six = [reach::<1>, reach::<2>, reach::<3>, reach::<4>, reach::<5>, reach::<6>].map(|reach| reach(&host));
-        let others = [|host: &Host| (reach::<7>(host), None), |host: &Host| (reach::<8>(host), look::<7>(host))];
-        let [seventh, eighth] = others
-            .map(|push| {
-                let host = Arc::clone(&host);
-                thread::spawn(move || push(&host))
-            })
-            .map(|thread| thread.join().unwrap());
-        assert!(eighth.1.is_none_or(|seen| seen == seventh.0));
-        assert_eq!((look::<7>(&host), look::<8>(&host)), (Some(seventh.0), Some(eighth.0)));
-        assert_eq!((look::<1>(&host), look::<6>(&host)), (Some(six[0]), Some(six[5])));
-    });
-}
-
-/// Outcomes: both threads find the seventh node that was inserted first.
-#[test]
-fn two_threads_push_the_same_seventh_field_set() {
-    model(|| {
-        let host = Arc::new(Host::default());
-        let _ = [reach::<1>, reach::<2>, reach::<3>, reach::<4>, reach::<5>, reach::<6>].map(|reach| reach(&host));
-        let pushes = [(); 2].map(|()| {
-            let host = Arc::clone(&host);
-            thread::spawn(move || reach::<7>(&host))
-        });
-        let [one, other] = pushes.map(|push| push.join().unwrap());
-        assert_eq!(one, other);
     });
 }

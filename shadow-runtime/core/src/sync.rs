@@ -11,11 +11,11 @@ pub(crate) use crate::loom_tests::modelled_arc::{Arc, Weak};
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(loom)]
 pub(crate) use loom::sync::{Condvar, Mutex};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, fence};
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::sync::{Arc, Weak};
 #[cfg(not(loom))]
@@ -39,7 +39,7 @@ pub(crate) mod plain {
     pub(crate) use std::sync::Mutex;
     #[cfg(feature = "counts")]
     pub(crate) use std::sync::atomic::AtomicU64;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
     #[cfg(not(loom))]
     pub(crate) use super::lock;

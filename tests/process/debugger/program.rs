@@ -40,7 +40,7 @@ shadow! {
     impl Task { attach other: u8; }
 }
 
-// With these, a host has two chunks.
+// With these, the table of a host has been replaced.
 shadow! {
     impl Task { get_or_attach aligned: Aligned = Aligned(64); }
     impl Task { attach fourth: bool; }

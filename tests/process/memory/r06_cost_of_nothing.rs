@@ -221,7 +221,7 @@ fn the_fields_of_one_declaration_are_one_allocation() {
     let task = Task::default();
     assert_eq!(counts(|| *task.attach_once(1).unwrap()), ([1, 0], 1));
     assert_eq!(counts(|| task.made().load(Ordering::Relaxed)), ([0, 0], 0));
-    // A host with fields of several declarations also has a list of nodes.
+    // A host with fields of several declarations also has a table of nodes.
     assert_eq!(counts(|| *task.attach_later(2).unwrap()), ([2, 0], 2));
     assert_eq!(counts(|| task.much_later()[31]), ([0, 0], 0));
     assert_eq!(counts(|| drop(task)), ([0, 3], ()));

@@ -71,10 +71,12 @@ def register_shadow_fields():
     def read(address, size):
         return gdb.selected_inferior().read_memory(address, size).tobytes()
 
-    def words(address, count):
-        size = Target.word_size
+    def numbers(address, count, size):
         memory = read(address, size * count)
         return [int.from_bytes(memory[at : at + size], Target.order) for at in range(0, len(memory), size)]
+
+    def words(address, count):
+        return numbers(address, count, Target.word_size)
 
     def word(address):
         return words(address, 1)[0]
@@ -201,18 +203,21 @@ def register_shadow_fields():
             name, block = tag_of(header)
         except Exception:
             name, block = "", None
-        if not name.startswith("fields::chunk::"):
+        if not name.startswith("fields::node_table::"):
             # The caller reads the tag again, and reports an error.
             yield header
             return
-        chunk_type = lookup_type(core + "fields::chunk::Chunk", block)
-        for at in links(header, lambda at: word(int(typed(at, chunk_type)["next"].address))):
-            entries = typed(at, chunk_type)["entries"]
-            first, last = entries.type.range()
-            for index in range(first, last + 1):
-                node = word(int(entries[index]["node"].address))
-                if node:
-                    yield node
+        table_type = lookup_type(core + "fields::node_table::NodeTable", block)
+        capacity = 1 << (32 - int(typed(header, table_type)["shift"]))
+        slots = header + table_type.sizeof
+        order = numbers(slots + capacity * Target.word_size, capacity, 2)
+        order = [number - 1 for number in order if number]
+        # A slot that another thread has filled may not be in the order yet.
+        for slot in order + [slot for slot in range(capacity) if slot not in order]:
+            node = word(slots + slot * Target.word_size)
+            # 0 is a vacant slot, and 1 a closed slot.
+            if node > 1:
+                yield node - Target.word_size
 
     def fields_of_node(header):
         name, block = tag_of(header)

@@ -2,8 +2,8 @@
 //!
 //! In: the fields of a host, which other threads may use meanwhile. Out: the fields of the host's clone, which only
 //! this thread can reach. The header of `mod.rs` has the design and the invariants N1 to N5. Neighbours:
-//! `host/clone.rs`, the `Clone` of `ShadowFields`; `node.rs` and `chunk.rs`, whose vtables lead here; `field_set.rs`,
-//! with the function of a declaration.
+//! `host/clone.rs`, the `Clone` of `ShadowFields`; `node.rs` and `node_table.rs`, whose vtables lead here;
+//! `field_set.rs`, with the function of a declaration.
 //!
 //! A field is carried if its declaration says `#[shadow(clone)]`. A declaration with carried fields has a function that
 //! clones the values, and the vtables of its nodes have [`clone_node`]. Other vtables have `None`, so a host without

@@ -4,77 +4,88 @@
 //! the public type [`ShadowFields`]: the root pointer of a host with embedded fields. For a host with a side table
 //! entry, the entry stores the root pointer. The first node then also stores the state of the host for the table, so
 //! one allocation serves both purposes. Neighbours: `root.rs`, the search from a root pointer; `unpublished.rs`, new
-//! nodes and their publication; `node.rs`, one node; `chunk.rs`, the list of several nodes; `clone.rs`, the fields that
-//! a clone of the host carries.
+//! nodes and their publication; `node.rs`, one node; `node_table.rs`, the table of several nodes; `clone.rs`, the
+//! fields that a clone of the host carries.
 //!
 //! # Memory
 //!
 //! Most hosts have fields of one declaration, and the root points to the node of the declaration. The root of a host
-//! with several declarations points to a list of *chunks*. A chunk stores pointers to nodes, and caches a type tag for
-//! each node. Nodes and chunks begin with a [`Header`](node::Header), whose type tag tells nodes and chunks apart. The
-//! root points past the header, to the *payload*, so a reader compares the word before the target of the root. On
-//! equality the reader has the node; otherwise the reader searches. A node has no next pointer: with a next pointer,
-//! nodes of small values would fill 1.5 times as much of the caches.
+//! with several declarations points to a *table* of nodes, an insert-only hash table. Nodes and tables begin with a
+//! [`Header`](node::Header), whose type tag tells nodes and tables apart. The root points past the header, to the
+//! *payload*, so a reader compares the word before the target of the root. On equality the reader has the node;
+//! otherwise the reader searches. A node has no next pointer: with a next pointer, nodes of small values would fill 1.5
+//! times as much of the caches.
 //!
 //! # Invariants
 //!
-//! - **N1** Every header to which a chunk points, and the header right before the target of a root, is the start of a
-//!   live `Node<S, O>` or `Chunk`, allocated by `Box`, whose type tag is `vtable::<S, O>`, `vtable_first_ready::<S, O>`
-//!   or `vtable_of_chunk`. The provenance of the pointer covers the whole node or chunk, the header included.
+//! - **N1** Every slot of a table that is neither vacant nor closed, and every root, points right behind the header of
+//!   a live `Node<S, O>` or, a root alone, of a live `NodeTable`. The type tag is `vtable::<S, O>`,
+//!   `vtable_first_ready::<S, O>` or `vtable_of_table`. The provenance of the pointer covers the whole node or table,
+//!   the header included.
 //! - **N2** No two nodes of a host are of the same field set of the same image (`node.rs`).
-//! - **N3** A root goes from null to a node, and from the node to a chunk that has the node. An entry of a chunk goes
-//!   from vacant to a node. The next pointer of a chunk goes from null to a chunk. Entries are filled in order. Every
-//!   other change, except N5, and every free of a node or chunk requires exclusive access: `&mut ShadowFields`, or
-//!   [`RootPtr::destroy`]. So a node lives, and stays at its address, for as long as the root is borrowed (R1, R8).
+//! - **N3** A root goes from null to a node, from the node to a table that has the node, and from a table to a larger
+//!   table, which has all nodes of the table. A slot of a table goes from vacant to a node, or from vacant to closed. A
+//!   table that was replaced has no vacant slot. Every other change, except those of N5, and every free of a node or a
+//!   published table requires exclusive access: `&mut ShadowFields`, or [`RootPtr::destroy`]. So a node lives, and
+//!   stays at its address, for as long as the root is borrowed (R1, R8).
 //! - **N4** A node whose type tag is `vtable_first_ready` has the first-ready flag: the first cell of the set is ready.
 //!   A ready cell was filled, and was not emptied by exclusive access. A reader may read a ready cell without a load of
 //!   the cell's state, in the way that the cell of the policy defines. So a ready cell has a value, except a
 //!   `get_or_update` cell whose value was taken: its readers find the taken value missing (`cell/get_or_update.rs`). A
 //!   node is made with the flag or without. A caller with exclusive access clears the flag before the first cell may
 //!   become empty; [`RootPtr::detach`] is such a caller.
-//! - **N5** An entry of a chunk has, beside the node, a cached tag: the address of the type test of the node's set, or
-//!   null. The cached tag is written once, with the node or after the node. So an entry with a null tag may have a
-//!   node, and so may later entries.
+//! - **N5** An entry of a table's order goes from 0 to the number of a filled slot. The thread that fills the slot
+//!   fills the entry next. So a slot may have a node that the order does not have yet.
 //!
 //! The first-ready flag saves a reader of the first cell the load of the cell's state. The reader loads the type tag,
 //! as every reader does, and the value. Tag and value are adjacent, mostly in one cache line; the state would often be
 //! in the next cache line. So a hit takes two comparisons, with null and with the type tag of a flagged node. A hit on
 //! a node without the flag takes a third, and a miss on an empty host takes one. Readers load the state of every cell
-//! but the first, and of the first cell of a node without the flag. A node has the flag if an attach of field 0 has
-//! published the node as the first node of the host, or a clone of a host has a clone of the value of field 0; and as
-//! long as no exclusive access to the set has detached a field, or has borrowed a replaceable value mutably.
+//! but the first, and of the first cell of a node without the flag or in a table. A node has the flag if an attach of
+//! field 0 has published the node as the first node of the host, or a clone of a host has a clone of the value of field
+//! 0; and as long as no exclusive access to the set has detached a field, or has borrowed a replaceable value mutably.
 //!
 //! # Readers and writers
 //!
-//! *Reader*: load the root, and compare the type tag of the target. If the target is a chunk, compare the cached tag of
-//! each entry, up to the first null tag. So of several nodes the reader touches the requested node alone. If no address
-//! matches, call the type tests: the cached function or the function of the node, up to the first vacant entry.
+//! *Reader*: load the root, and compare the type tag of the target. If the target is a table, load the home slot of the
+//! field set, and compare the type tag of the node there. A home slot that is vacant or closed ends the search: the
+//! host had no such set when the reader loaded the root. If no tag matches, call the type tests of the nodes from the
+//! home slot to the first slot that is vacant or closed.
 //!
-//! *Writer*: allocate a node. Store the node in the first vacant entry, by one CAS, and then store the cached tag. If
-//! the host has no chunk yet, allocate a chunk of the present node and the new node, and publish the chunk by a CAS of
-//! the root. If a CAS fails, another thread has published a node or a chunk in the word. If the published node is of
-//! the same set, the writer returns this node, and frees its own node, whose cells are empty, so that no user code
-//! runs. Otherwise the writer frees the chunk that it could not publish, if any, and goes on from the published node or
-//! chunk. No thread waits for a cached tag.
+//! *Writer*: allocate a node. If the host has one node, make a table of this node and the new node, and publish the
+//! table by a CAS of the root. If the host has a table, store the node in the first vacant slot from the home slot on,
+//! by a CAS, and then append the slot's number to the order. A table with a collision is replaced (`node_table.rs`):
+//! *close* every vacant slot, by a CAS; make a table of the nodes that are there and the new node; publish the table by
+//! a CAS of the root. If a CAS fails, another thread has published a node or a table in the word. If the host has a
+//! node of the same set by now, the writer returns this node, and frees its own node, whose cells are empty, so that no
+//! user code runs. Otherwise the writer frees the table that it could not publish, if any, and goes on from the
+//! published node or table. No thread waits for another.
 //!
-//! *Orderings of the links*: readers race with writers, and writers with one another, at the words that a CAS
-//! publishes. Each CAS is a `Release`. Each load whose pointer is dereferenced is an `Acquire`, the load of a failed
-//! CAS included, unless an `Acquire` load of the entry's cached tag precedes. So a reader of a pointer sees the node as
-//! initialised, and a node with the first-ready flag with a ready first cell. A reader of a chunk also sees the
-//! initialised nodes in the chunk, since the maker of the chunk has acquired the nodes. Nodes are freed, and lose the
-//! flag, only under exclusive access, which excludes readers and writers. The synchronisation that led to the exclusive
-//! access orders all earlier accesses.
+//! *No node is lost*: after all slots of a table are filled or closed, the table gets no further node. So a table that
+//! replaces the table has every node that the table ever had.
 //!
-//! *Uniqueness*: two writers cannot publish two nodes of one set. Words are filled in order, so the later writer meets
-//! the earlier node first.
+//! *Uniqueness*: two writers of one set search the same slots in the same order, and no slot becomes vacant again. The
+//! later writer meets the earlier node before a vacant slot. In a table that is being replaced, the later writer meets
+//! a closed slot, closes the other slots, and then searches once more.
 //!
-//! *Orderings of the cached tags*: the tag is stored by a `Release` after the node, and loaded by an `Acquire`. So a
-//! reader of the tag also sees the node pointer and the initialised node. There is no ABA: by N3 and N5 no word has a
-//! value twice.
+//! *Reader and replacement*: a reader of a replaced table finds each node that the table had. If the reader finds no
+//! node of the set, the node was published by a later table. The publication of this table comes after the reader's
+//! load of the root, in the modification order of the root. So no attach of the set happens before the reader's load.
+//!
+//! *Orderings*: readers race with writers, and writers with one another, at the words that a CAS publishes. Each CAS
+//! that publishes a pointer is a `Release`. Each load whose pointer is dereferenced is an `Acquire`, the load after a
+//! failed CAS included. So a reader of a pointer sees the node as initialised, and a node with the first-ready flag
+//! with a ready first cell. A reader of a table also sees the initialised nodes in the table, since the maker of the
+//! table has acquired the nodes. The CAS that closes a slot publishes no memory, and is Relaxed. Nodes are freed, and
+//! lose the flag, only under exclusive access, which excludes readers and writers. The synchronisation that led to the
+//! exclusive access orders all earlier accesses. There is no ABA: by N3 no word has a value twice.
+//!
+//! *Order*: an append to the order is a `Release`, and the load of an entry an `Acquire`, so a reader of the entry sees
+//! the slot filled. Nodes that racing threads insert come in any order (R5).
 
-mod chunk;
 mod clone;
 mod node;
+mod node_table;
 mod root;
 mod unpublished;
 
@@ -97,8 +108,8 @@ pub use unpublished::Unpublished;
 ///
 /// A struct that derives `Shadow` has one member of this type. An empty `ShadowFields` has no allocation. Each
 /// declaration whose fields are used costs one allocation, for all fields of the declaration together. A host with
-/// several declarations has one more allocation for every six declarations. A `get_or_update` field also
-/// allocates each value. The drop of a `ShadowFields` drops all values, each exactly once.
+/// several declarations has one more allocation, or some, of 10 to 80 bytes for each declaration. A `get_or_update`
+/// field also allocates each value. The drop of a `ShadowFields` drops all values, each exactly once.
 ///
 /// The fields are no part of the host's value: a clone starts without fields, all `ShadowFields` are equal, and the
 /// fields add no bytes to a hash. So the host may derive [`Clone`], [`Eq`], [`Ord`], [`Hash`], [`Debug`] and
@@ -148,7 +159,7 @@ impl ShadowFields {
 
     #[inline]
     fn root(&self) -> Option<RootPtr> {
-        // Acquire: pairs with the Release of `insert` and `insert_first`, so the node or chunk is seen as initialised.
+        // Acquire: pairs with the Release of `insert` and `insert_first`, so the node or table is seen as initialised.
         NonNull::new(self.root.load(Ordering::Acquire)).map(RootPtr::from_raw)
     }
 
@@ -177,7 +188,7 @@ impl ShadowFields {
     fn publish<S: FieldSet + 'static>(&self, new: Unpublished<S>) -> &S {
         let exchange = |there: Option<RootPtr>, new: RootPtr| {
             let there = there.map_or(ptr::null_mut(), |root| root.into_raw().as_ptr());
-            // Release: publishes the initialised node or chunk; pairs with the Acquire loads of the root. Acquire on
+            // Release: publishes the initialised node or table; pairs with the Acquire loads of the root. Acquire on
             // failure: pairs with the Release of the thread that has published the current root.
             let put = self.root.compare_exchange(there, new.into_raw().as_ptr(), Ordering::Release, Ordering::Acquire);
             // By N3 a root does not become null again, so the root of a failed CAS is not null.

@@ -2,7 +2,7 @@
 //!
 //! In: the type of a field set, and the owner, the node's knowledge of its host. Out: the node, as a [`Header`] without
 //! the type. The header of `mod.rs` has the design of a host's memory and the invariants N1 to N5. Neighbours:
-//! `root.rs` and `chunk.rs`, which compare type tags and call vtables; `unpublished.rs`, which allocates nodes.
+//! `root.rs` and `node_table.rs`, which compare type tags and call vtables; `unpublished.rs`, which allocates nodes.
 //!
 //! # Type tags
 //!
@@ -13,9 +13,7 @@
 //! have its own copy of a vtable.
 //!
 //! For each set and owner there are two such functions: `vtable`, and `vtable_first_ready` for nodes with the
-//! first-ready flag (N4). The functions return different vtables, so no compiler merges the functions. A chunk caches
-//! another tag for each node: the address of the type test, which depends neither on the owner nor on the first-ready
-//! flag.
+//! first-ready flag (N4). The functions return different vtables, so no compiler merges the functions.
 //!
 //! None of these functions is inlined: an inline function has a copy in each codegen unit that takes its address.
 //!
@@ -28,9 +26,9 @@
 //!
 //! The identity of a field set is therefore its `TypeId` *and* the address of `S::fields()`, a static of the
 //! declaration and separate in each image. Neither suffices: all value types of a generic declaration share one static.
-//! A search never finds the node of another image. The chunks of a host have the nodes of all images; only functions of
+//! A search never finds the node of another image. The table of a host has the nodes of all images; only functions of
 //! the node's own image test, show and destroy a node. The design has two conditions: images stay mapped, and images
-//! have one version of this crate, so that `Header`, `VTable` and `Chunk`, all `repr(C)`, have one layout.
+//! have one version of this crate, so that `Header`, `VTable` and `NodeTable`, all `repr(C)`, have one layout.
 
 use std::any::{Any, TypeId};
 use std::cell::UnsafeCell;
@@ -42,10 +40,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::cell::FieldCell;
 use crate::field_set::FieldSet;
 use crate::fields::clone::{CloneNode, clone_node};
+use crate::fields::node_table::hash_of;
 use crate::panics::Panics;
 use crate::registry::Field;
 
-/// The start of every node and of every chunk.
+/// The start of every node and of every table of nodes.
 #[repr(C)]
 pub(crate) struct Header {
     /// Searches load the tag without an atomic. `detach` stores the tag while no search runs, but a check whether the
@@ -62,7 +61,7 @@ pub(crate) struct Payload {
     _before: Header,
 }
 
-/// The type tag of a node or chunk: returns the vtable.
+/// The type tag of a node or table: returns the vtable.
 pub(super) type VTableFn = fn() -> &'static VTable;
 
 /// The type test of a node, of any owner, with or without the first-ready flag: compares the `TypeId` of a field set
@@ -73,20 +72,22 @@ pub(super) type TypeTest = fn(TypeId, *const Field) -> bool;
 /// `TypeId`, which does not fit in a register.
 pub(super) type TypeQuery = fn(TypeTest) -> bool;
 
-/// The vtable of a node or chunk, whose type is erased.
+/// The vtable of a node or table, whose type is erased.
 ///
 /// # Safety
 ///
-/// A call of a function requires a pointer to the header of a live node or chunk with this vtable, as in N1. The number
-/// is the key of the host in a side table. `destroy` also requires that no other reference to the node or chunk exists,
-/// now or later.
+/// A call of a function requires a pointer to the header of a live node or table with this vtable, as in N1. The number
+/// is the key of the host in a side table. `destroy` and `free_table` also require that no other reference to the node
+/// or table exists, now or later.
 #[repr(C)]
 pub(super) struct VTable {
-    /// `None` for a chunk.
+    /// `None` for a table.
     pub(super) type_test: Option<TypeTest>,
+    /// The hash of the node's set: see [`hash_of`].
+    pub(super) hash: fn() -> u32,
     /// The type tag without the first-ready flag, if this is the vtable of a node with the first-ready flag.
     pub(super) without_first_ready: Option<VTableFn>,
-    /// The distance from the header to the owner, and the functions of the owner; `None` for a chunk.
+    /// The distance from the header to the owner, and the functions of the owner; `None` for a table.
     pub(super) owner_offset: usize,
     pub(super) owner: Option<&'static OwnerVTable>,
     pub(super) is_gone: unsafe fn(NonNull<Header>, usize) -> bool,
@@ -103,8 +104,11 @@ pub(super) struct VTable {
     /// Clones the carried fields to the fields of a clone of the host: see [`CloneNode`]. `None` for a node without
     /// carried fields.
     pub(super) clone: Option<CloneNode>,
-    /// Drops the values of the fields, releases the owner, and frees the node.
+    /// Drops the values of the fields, releases the owner, and frees the node; of a table, all this for each node, and
+    /// frees the table and the older tables.
     pub(super) destroy: unsafe fn(NonNull<Header>, usize, &mut Panics),
+    /// Frees a table, and neither its nodes nor older tables. `None` for a node.
+    pub(super) free_table: Option<unsafe fn(NonNull<Header>)>,
 }
 
 /// A set without cells.
@@ -249,7 +253,7 @@ pub(super) fn vtable_first_ready<S: FieldSet + 'static, O: HostOwner>() -> &'sta
     const { &VTable::of::<S, O>(Some(vtable::<S, O>)) }
 }
 
-/// The type test of `S`. The address is the cached tag in chunks.
+/// The type test of `S`.
 #[inline(never)]
 pub(super) fn type_test<S: FieldSet + 'static>(set: TypeId, fields: *const Field) -> bool {
     ptr::eq(fields, S::fields().as_ptr()) && set == TypeId::of::<S>()
@@ -264,6 +268,7 @@ impl VTable {
     const fn of<S: FieldSet + 'static, O: HostOwner>(without_first_ready: Option<VTableFn>) -> Self {
         Self {
             type_test: Some(type_test::<S>),
+            hash: hash_of::<S>,
             without_first_ready,
             owner_offset: offset_of!(Node<S, O>, owner),
             owner: Some(const { &OwnerVTable::of::<O>() }),
@@ -274,6 +279,7 @@ impl VTable {
             attached: attached::<S>,
             clone: if S::CLONE_CARRIED.is_some() { Some(clone_node::<S>) } else { None },
             destroy: destroy::<S, O>,
+            free_table: None,
         }
     }
 }
@@ -316,7 +322,7 @@ impl Header {
         ptr::fn_addr_eq(found, tag)
     }
 
-    /// The vtable of the node or chunk.
+    /// The vtable of the node or table.
     pub(super) fn vtable(&self) -> &'static VTable {
         #[cfg(loom)]
         self.made.with(|_| ());

@@ -2,17 +2,17 @@
 //!
 //! In: the type of a field set. Out: the field set, if the host has one. The header of `mod.rs` has the design and the
 //! invariants N1 to N5. Neighbours: `mod.rs` and `host/arc/mod.rs`, which store the root pointer; `node.rs` and
-//! `chunk.rs`, which define the targets.
+//! `node_table.rs`, which define the targets.
 
 use std::any::Any;
 use std::ptr::NonNull;
 
 use crate::field_set::FieldSet;
 use crate::fields::ShadowFields;
-use crate::fields::chunk::{Chunk, vtable_of_chunk};
 use crate::fields::node::{
-    Header, HostOwner, Payload, TypeQuery, TypeTest, bare_node, set, type_query, type_test, vtable, vtable_first_ready,
+    Header, HostOwner, Payload, TypeQuery, TypeTest, bare_node, set, type_query, vtable, vtable_first_ready,
 };
+use crate::fields::node_table::{TableRef, hash_of, vtable_of_table};
 use crate::panics::Panics;
 
 /// The root pointer of a host, and so the owner of all field sets of the host.
@@ -49,13 +49,13 @@ impl<'host, S> Found<'host, S> {
 }
 
 impl RootPtr {
-    /// The raw form, for a table. The provenance of the pointer covers the whole node or chunk.
+    /// The raw form, for a table. The provenance of the pointer covers the whole node or table.
     #[inline]
     pub(crate) const fn into_raw(self) -> NonNull<Payload> {
         self.payload
     }
 
-    /// The `RootPtr` of a raw form. The node or chunk may have been destroyed since, so every use of a `RootPtr` is
+    /// The `RootPtr` of a raw form. The node or table may have been destroyed since, so every use of a `RootPtr` is
     /// unsafe.
     #[inline]
     pub(crate) const fn from_raw(payload: NonNull<Payload>) -> Self {
@@ -66,7 +66,7 @@ impl RootPtr {
     ///
     /// # Safety
     ///
-    /// By N1 `header` is the start of a live node or chunk.
+    /// By N1 `header` is the start of a live node or table.
     #[inline]
     pub(super) const unsafe fn new(header: NonNull<Header>) -> Self {
         // SAFETY: by the contract `header` is the start of an allocation that has at least a header, so the result is
@@ -94,9 +94,11 @@ impl RootPtr {
     #[inline]
     pub(crate) unsafe fn find<'host, S: FieldSet + 'static, O: HostOwner>(self) -> Option<Found<'host, S>> {
         // SAFETY: by the contract the allocation is not freed during the call.
-        let (node, first_ready) = unsafe { self.find_node::<S, O>() }?;
-        // N6 holds by N4. SAFETY: `node` is the header of a live node of `S`.
-        Some(Found { set: unsafe { set(node) }, first_ready })
+        let (node, first_ready) = unsafe { self.find_root::<S, O>() }?;
+        // SAFETY: by N1 and N3 the node is live during `'host`.
+        let header = unsafe { node.header() };
+        // N6 holds by N4. SAFETY: `header` is the header of a live node of `S`.
+        Some(Found { set: unsafe { set(header) }, first_ready })
     }
 
     /// The node of the field set `S`, and whether the node is known to have the first-ready flag.
@@ -107,56 +109,84 @@ impl RootPtr {
     #[inline]
     pub(super) unsafe fn find_node<S: FieldSet + 'static, O: HostOwner>(self) -> Option<(NonNull<Header>, bool)> {
         // SAFETY: by the contract the allocation is not freed during the call.
+        let (node, first_ready) = unsafe { self.find_root::<S, O>() }?;
+        // SAFETY: by N1 and N3 the node is live during the call.
+        Some((unsafe { node.header() }, first_ready))
+    }
+
+    /// The node of the field set `S`, as the root of a host whose only node this is; and whether the node is known to
+    /// have the first-ready flag.
+    ///
+    /// # Safety
+    ///
+    /// The root's allocation is not freed during the call.
+    #[inline]
+    unsafe fn find_root<S: FieldSet + 'static, O: HostOwner>(self) -> Option<(Self, bool)> {
+        // SAFETY: by the contract the allocation is not freed during the call.
         let header = unsafe { self.header() };
         // SAFETY: by N1 the header is live, since the allocation is not freed.
         let first = unsafe { header.as_ref() };
         // By N1 the header is that of a node of `S` if the tags are equal, since equal addresses are one function.
         if first.has_tag(vtable_first_ready::<S, O>) {
-            return Some((header, true));
+            return Some((self, true));
         }
         if first.has_tag_volatile(vtable::<S, O>) {
-            return Some((header, false));
+            return Some((self, false));
+        }
+        if first.has_tag(vtable_of_table) {
+            // SAFETY: by N1 the header is the start of a table, which `header` covers. The table is not freed during
+            // the call.
+            let node = unsafe { TableRef::new(header.cast()) }.at_home(hash_of::<S>())?;
+            // SAFETY: by N3 the nodes of a table live as long as the table.
+            let header = unsafe { node.header() };
+            // SAFETY: as above.
+            let found = unsafe { header.as_ref() };
+            if found.has_tag(vtable::<S, ()>) || found.has_tag(vtable_first_ready::<S, O>) {
+                return Some((node, false));
+            }
         }
         // SAFETY: by the contract the allocation is not freed during the call.
-        Some((unsafe { self.search(type_test::<S>, type_query::<S>) }?, false))
+        Some((unsafe { self.search(hash_of::<S>(), type_query::<S>) }?, false))
     }
 
-    /// The slow path of a search: the node of the field set whose type test is `test`, and which `query` requests. Not
-    /// generic, to be compiled once.
+    /// The slow path of a search: the node of the field set with this hash, which `query` requests. Not generic, to be
+    /// compiled once.
     ///
     /// # Safety
     ///
     /// The root's allocation is not freed during the call.
     #[cold]
     #[inline(never)]
-    unsafe fn search(self, test: TypeTest, query: TypeQuery) -> Option<NonNull<Header>> {
+    unsafe fn search(self, hash: u32, query: TypeQuery) -> Option<Self> {
         // SAFETY: by the contract the allocation is not freed during the call.
-        match unsafe { self.chunk_or_node() } {
-            Ok(chunk) => chunk.find(test, query),
-            Err((node, test_of_node)) => query(test_of_node).then_some(node),
+        match unsafe { self.table_or_node() } {
+            // SAFETY: the node of a table is live.
+            Ok(table) => table.find(hash, query).map(|node| unsafe { Self::new(node) }),
+            Err((_, test_of_node)) => query(test_of_node).then_some(self),
         }
     }
 
-    /// The first chunk; or the only node, with the type test of the node.
+    /// The table; or the only node, with the type test of the node.
     ///
     /// # Safety
     ///
     /// The root's allocation is not freed during `'host`.
     #[inline]
-    pub(super) unsafe fn chunk_or_node<'host>(self) -> Result<&'host Chunk, (NonNull<Header>, TypeTest)> {
+    pub(super) unsafe fn table_or_node<'host>(self) -> Result<TableRef<'host>, (NonNull<Header>, TypeTest)> {
         // SAFETY: by the contract the allocation is not freed during `'host`.
         let header = unsafe { self.header() };
         // SAFETY: by N1 the header is live, since the allocation is not freed.
         let first = unsafe { header.as_ref() };
-        if !first.has_tag(vtable_of_chunk) {
-            // The function `vtable_of_chunk` of another crate or image may have another address, so a different address
+        if !first.has_tag(vtable_of_table) {
+            // The function `vtable_of_table` of another crate or image may have another address, so a different address
             // proves no node.
             if let Some(test) = first.vtable().type_test {
                 return Err((header, test));
             }
         }
-        // SAFETY: by N1 the header is the start of a chunk: a vtable without a type test is a chunk's.
-        Ok(unsafe { header.cast::<Chunk>().as_ref() })
+        // SAFETY: by N1 the header is the start of a table, which the pointer covers: a vtable without a type test is a
+        // table's. By N3 the table and its nodes live as long as the root's allocation.
+        Ok(unsafe { TableRef::new(header.cast()) })
     }
 
     /// Whether the host is gone, according to the owner in the first node.
@@ -272,10 +302,7 @@ impl RootPtr {
 
 #[cfg(all(test, not(loom)))]
 pub(super) mod tests {
-    use std::any::TypeId;
     use std::collections::HashSet;
-
-    use std::ptr;
 
     use super::*;
     use crate::cell::FieldCell;
@@ -296,11 +323,6 @@ pub(super) mod tests {
         fn each(&self, _: &mut dyn FnMut(&dyn FieldCell)) {}
 
         fn each_mut(&mut self, _: &mut dyn FnMut(&mut dyn FieldCell)) {}
-    }
-
-    /// A copy of `type_test` at another address, as another crate may have one.
-    fn copy<const NUMBER: u8>(set: TypeId, fields: *const Field) -> bool {
-        std::hint::black_box(set) == TypeId::of::<Set<NUMBER>>() && ptr::eq(fields, Set::<NUMBER>::fields().as_ptr())
     }
 
     pub(in crate::fields) fn destroy(root: RootPtr) {
@@ -324,22 +346,24 @@ pub(super) mod tests {
         now
     }
 
+    /// Another image, or another crate, has other addresses of the tags, so its search goes by type tests alone.
     #[test]
-    fn a_node_is_found_whatever_the_address_of_the_function_that_says_what_it_is_of() {
+    fn a_node_is_found_by_its_tag_and_by_its_type_test() {
         fn found<const NUMBER: u8>(first: RootPtr) -> Option<NonNull<Header>> {
-            let (own, other): (TypeTest, TypeTest) = (type_test::<Set<NUMBER>>, copy::<NUMBER>);
-            assert!(!ptr::fn_addr_eq(own, other));
             // SAFETY: the allocation is not freed during the call.
-            let found = [own, other].map(|test| unsafe { first.search(test, type_query::<Set<NUMBER>>) });
-            assert_eq!(found[0], found[1]);
-            found[0]
+            let by_test = unsafe { first.search(hash_of::<Set<NUMBER>>(), type_query::<Set<NUMBER>>) };
+            // SAFETY: as above.
+            let by_test = by_test.map(|node| unsafe { node.header() });
+            // SAFETY: as above.
+            let by_tag = unsafe { first.find_node::<Set<NUMBER>, ()>() };
+            assert_eq!(by_tag.map(|(node, _)| node), by_test);
+            by_test
         }
         let found = [found::<1>, found::<2>, found::<3>, found::<4>, found::<5>, found::<6>, found::<7>, found::<8>];
         // SAFETY: the tag is the `vtable` of this set and owner.
         let node = unsafe { Node::<Set<1>, ()>::new_raw(vtable::<Set<1>, ()>, ()) };
         // SAFETY: `node` is a live node.
         let mut first = unsafe { RootPtr::new(node) };
-        // One node, several nodes, a full list, and a second list after the full list.
         let more = [with::<Set<2>>, with::<Set<3>>, with::<Set<4>>];
         let yet_more = [with::<Set<5>>, with::<Set<6>>, with::<Set<7>>];
         for (count, put) in (1..).zip([more, yet_more].concat()) {

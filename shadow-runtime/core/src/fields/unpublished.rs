@@ -9,14 +9,12 @@ use std::mem;
 use std::ptr::NonNull;
 
 use crate::field_set::FieldSet;
-use crate::fields::chunk::Chunk;
-use crate::fields::node::{
-    Header, HostOwner, Node, TypeQuery, TypeTest, set, set_mut, type_query, type_test, vtable, vtable_first_ready,
-};
+use crate::fields::node::{Header, HostOwner, Node, TypeQuery, set, set_mut, type_query, vtable, vtable_first_ready};
+use crate::fields::node_table::{free_table, hash_of, make};
 use crate::fields::root::RootPtr;
 use crate::panics::Panics;
 
-/// An unpublished field set: a node without references from a root, a chunk or a table.
+/// An unpublished field set: a node without references from a root or a table.
 ///
 /// - **U1** `node` is the header of a live node of `S` by N1, of any owner, and the only reference to this node.
 /// - **U2** `key` is the key of the host for which the node's owner was made.
@@ -107,7 +105,7 @@ impl<S: FieldSet + 'static> Unpublished<S> {
     ) -> &'host S {
         // SAFETY: by U1 the node is an unpublished node of `S`. The contract of this function covers the root and
         // `exchange`.
-        let node = unsafe { publish(self.node, type_test::<S>, type_query::<S>, there, exchange) };
+        let node = unsafe { publish(self.node, hash_of::<S>(), type_query::<S>, there, exchange) };
         if node == self.node {
             mem::forget(self);
         }
@@ -144,11 +142,11 @@ unsafe fn free(root: RootPtr, key: usize) {
 ///
 /// # Safety
 ///
-/// `new` is an unpublished node; `test` and `query` are the functions of its set. [`Unpublished::publish`] has the
-/// conditions for `there` and `exchange`.
+/// `new` is an unpublished node; `hash` is the hash of its set, and `query` requests the set. [`Unpublished::publish`]
+/// has the conditions for `there` and `exchange`.
 unsafe fn publish(
     new: NonNull<Header>,
-    test: TypeTest,
+    hash: u32,
     query: TypeQuery,
     mut there: Option<RootPtr>,
     mut exchange: impl FnMut(Option<RootPtr>, RootPtr) -> Result<(), RootPtr>,
@@ -163,23 +161,28 @@ unsafe fn publish(
             continue;
         };
         // SAFETY: by the contract the allocation is not freed during the call.
-        let (node, test_of_node) = match unsafe { root.chunk_or_node() } {
-            // SAFETY: by the contract `new` is an unpublished node, and `test` and `query` are the functions of its
-            // set.
-            Ok(chunk) => return unsafe { chunk.put(new, test, query) },
-            Err(only) => only,
+        let table = match unsafe { root.table_or_node() } {
+            Ok(table) => {
+                // SAFETY: by the contract `new` is an unpublished node, of the set of `hash` and `query`.
+                if let Some(node) = unsafe { table.put(new, hash, query) } {
+                    return node;
+                }
+                // SAFETY: as above.
+                match unsafe { table.larger(new, hash, query) } {
+                    Ok(larger) => larger,
+                    Err(node) => return node,
+                }
+            }
+            Err((node, test_of_node)) if query(test_of_node) => return node,
+            // SAFETY: by N1 `node` is a live node, and by the contract so is `new`.
+            Err((node, _)) => unsafe { make(&[node, new].into_iter(), None) },
         };
-        if query(test_of_node) {
-            return node;
-        }
-        // SAFETY: by N1 `node` is a live node, and by the contract so is `new`.
-        let both = unsafe { Chunk::of([node, new]) };
-        // SAFETY: `both` is a live chunk, which this call has just made.
-        match exchange(there, unsafe { RootPtr::new(both.cast()) }) {
+        // SAFETY: `table` is a live table, which this call has just made.
+        match exchange(there, unsafe { RootPtr::new(table.cast()) }) {
             Ok(()) => return new,
             Err(root) => there = Some(root),
         }
-        // SAFETY: the chunk was not published, so no other reference exists.
-        let _ = unsafe { Chunk::into_inner(both) };
+        // SAFETY: the table was not published, so no other reference exists.
+        unsafe { free_table(table.cast()) };
     }
 }

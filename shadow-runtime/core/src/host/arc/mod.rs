@@ -18,9 +18,9 @@
 //!   no `Arc` exists, now or later; or `Arc::make_mut` owns the last `Arc` exclusively, and moves the value to an
 //!   object without fields.
 //! - **A2** An entry stores the raw form of a [`RootPtr`]: a pointer past the header of the host's first node, or of a
-//!   chunk that begins with the first node. The owner in the first node keeps the allocation. Nodes and chunks are
-//!   destroyed only after the removal of the entry. While `detach.rs` drops the values of a host, the entry has the
-//!   root of a bare node instead.
+//!   table whose first node is the host's first node. The owner in the first node keeps the allocation. Nodes and
+//!   tables are destroyed only after the removal of the entry. While `detach.rs` drops the values of a host, the entry
+//!   has the root of a bare node instead.
 //!
 //! So a caller that borrows an `Arc` may look up its key (T5 of `side_table/mod.rs`), and borrow the fields of the
 //! allocation for as long (R1).
@@ -30,10 +30,10 @@
 //! *Reader*: find the entry, then the field set in the entry's nodes. A reader takes no lock.
 //!
 //! *Writer*: search like a reader first. If the host has no entry: allocate a node, lock the shard, search again,
-//! insert. If the entry lacks the field set: allocate a chunk of both nodes, lock the shard, and replace the entry's
-//! value. The lock is necessary, since a writer of another key may move the entry. If the entry has a chunk: put the
-//! node into a vacant entry of the list, without the lock (`fields/mod.rs`). Surplus nodes and chunks are freed after
-//! the unlock.
+//! insert. If the entry lacks the field set: allocate a table of both nodes, lock the shard, and replace the entry's
+//! value. The lock is necessary, since a writer of another key may move the entry. If the entry has a table of nodes:
+//! put the node into a vacant slot, without the lock (`fields/mod.rs`). Surplus nodes and tables are freed after the
+//! unlock.
 //!
 //! *Sweeper*: find a dead host in the log, lock the shard, remove the entry, unlock, and only then drop the fields. So
 //! destructors run under no lock (R4), each destructor contained (R5).
@@ -163,7 +163,7 @@ unsafe fn is_dead_by_table(key: usize) -> bool {
     TABLE.find(key).is_some_and(|root| unsafe { RootPtr::from_raw(root).is_gone(key) })
 }
 
-/// Gives `host` the field set `S`, which an earlier search did not find. Nodes and chunks are allocated and freed under
+/// Gives `host` the field set `S`, which an earlier search did not find. Nodes and tables are allocated and freed under
 /// no lock.
 #[cold]
 fn insert<S: FieldSet + 'static, T: ?Sized, O: WeakOwner<T>>(host: &Arc<T>) -> &S {
