@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use shadow_runtime::{Shadow, ShadowFields, Shadowed, raw, registry, shadow};
 
 use support::alone;
-use support::memory::{allocations, frees};
+use support::memory::{allocations, bytes, frees};
 
 #[derive(Shadow, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[shadow_field(attach once: u32)]
@@ -40,6 +40,23 @@ const REFUSED: raw::UpdateId<u32> = raw::UpdateId::new(802);
 #[shadow_field(get_or_update newest: u32)]
 struct First {
     shadow: ShadowFields,
+}
+
+/// A host with eight declarations.
+#[derive(Shadow, Default)]
+#[shadow_field(attach f1: u64)]
+struct Many {
+    shadow: ShadowFields,
+}
+
+shadow! {
+    impl Many { attach f2: u64; }
+    impl Many { attach f3: u64; }
+    impl Many { attach f4: u64; }
+    impl Many { attach f5: u64; }
+    impl Many { attach f6: u64; }
+    impl Many { attach f7: u64; }
+    impl Many { attach f8: u64; }
 }
 
 /// Runs `work`, and returns the numbers of allocations and deallocations.
@@ -225,6 +242,36 @@ fn the_fields_of_one_declaration_are_one_allocation() {
     assert_eq!(counts(|| *task.attach_later(2).unwrap()), ([2, 0], 2));
     assert_eq!(counts(|| task.much_later()[31]), ([0, 0], 0));
     assert_eq!(counts(|| drop(task)), ([0, 3], ()));
+}
+
+/// Replaced tables of nodes stay until the host's end, and are bounded by the number of declarations.
+#[test]
+fn the_tables_of_a_host_with_eight_declarations_are_small() {
+    let _alone = alone();
+    let attach: [fn(&Many) -> bool; 8] = [
+        |host| host.attach_f1(1).is_ok(),
+        |host| host.attach_f2(2).is_ok(),
+        |host| host.attach_f3(3).is_ok(),
+        |host| host.attach_f4(4).is_ok(),
+        |host| host.attach_f5(5).is_ok(),
+        |host| host.attach_f6(6).is_ok(),
+        |host| host.attach_f7(7).is_ok(),
+        |host| host.attach_f8(8).is_ok(),
+    ];
+    let grown = |attach: &[fn(&Many) -> bool]| {
+        let host = Many::default();
+        let before = bytes();
+        assert!(attach.iter().all(|attach| attach(&host)));
+        (bytes() - before, host)
+    };
+    // The first attaches enter the fields into the registry.
+    drop(grown(&attach));
+    let (one, all) = (grown(&attach[..1]), grown(&attach));
+    let tables = all.0 - 8 * one.0;
+    assert!((100..=8 * 80).contains(&tables), "{tables} bytes");
+    let before = bytes();
+    drop((one.1, all.1));
+    assert_eq!(before - bytes(), one.0 + all.0);
 }
 
 #[test]

@@ -40,7 +40,7 @@ const LEAST: usize = 8;
 const TRIES: usize = 128;
 
 /// The most nodes of a table that is apart, and its most slots for each node.
-const MOST_APART: usize = 32;
+const MOST_APART: usize = 16;
 const MOST_SLOTS: usize = 4;
 
 /// A slot: null, if vacant; [`CLOSED`]; or the root pointer of a node. Not a pointer to the header: a search then has
