@@ -354,11 +354,16 @@ pub(super) unsafe fn make(
 
 /// A table without nodes.
 ///
+/// # Panics
+///
+/// If a host gets more than 16,384 field sets: an entry of the order has 16 bits. Here no node is published yet.
+///
 /// # Safety
 ///
 /// The caller puts a node into the table, and fills an entry of the order, before another use of the table (N9).
 unsafe fn vacant(head: NodeTable) -> NonNull<NodeTable> {
     let capacity = head.capacity();
+    assert!(capacity < 1 << u16::BITS, "a host has at most 16,384 field sets");
     let (layout, _) = layout(capacity);
     // SAFETY: the layout has a size above 0.
     let memory: *mut () = unsafe { alloc(layout) }.cast();
@@ -380,7 +385,7 @@ unsafe fn vacant(head: NodeTable) -> NonNull<NodeTable> {
 
 /// The entry of the order for a slot.
 fn number_of(slot: usize) -> u16 {
-    u16::try_from(slot + 1).expect("a host has fewer than 60,000 field sets")
+    u16::try_from(slot + 1).expect("`vacant` has made no larger table")
 }
 
 /// The chosen size and hash function of a table.
@@ -585,7 +590,12 @@ impl<'host> TableRef<'host> {
 
     /// The first node.
     fn first(self) -> Found<'host> {
-        self.nodes().next().expect("by N9 a table has a node")
+        // Acquire: as in `nodes`.
+        let number = self.order()[0].load(Ordering::Acquire);
+        let slot = usize::from(number).checked_sub(1);
+        // SAFETY: by N9 a number of the order is that of a slot.
+        let node = slot.and_then(|slot| Self::node_in(unsafe { self.slot(slot) }));
+        node.expect("by N9 a table has a node")
     }
 
     /// The nodes in the order of their insertions. Nodes that other threads have inserted, and not yet appended to the
