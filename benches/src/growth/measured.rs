@@ -1,8 +1,8 @@
-//! The costs of one thread on this machine, by the number of `Arc` hosts; and of an update, by the number of threads
-//! that have read the field.
+//! Measured costs of one thread: of attach, read and sweep by the number of `Arc` hosts, and of an update by the number
+//! of threads with a hazard slot.
 //!
 //! In: a number of hosts or of threads. Out: nanoseconds and milliseconds. A process measures one number of hosts
-//! once: the table of `Arc` hosts keeps its size.
+//! once, since the table of `Arc` hosts never shrinks.
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -41,9 +41,9 @@ pub struct Hosts {
     pub longest_attach: f64,
     /// Nanoseconds of a read of a random host.
     pub read: f64,
-    /// Nanoseconds of a sweep on demand for each host, all of which are alive.
+    /// Nanoseconds of a sweep on demand for each host, if no host is dead.
     pub sweep_live: f64,
-    /// Nanoseconds of a sweep on demand for each host, all of which are dead.
+    /// Nanoseconds of a sweep on demand for each host, if no host is alive.
     pub sweep_dead: f64,
 }
 
@@ -83,7 +83,7 @@ pub fn hosts(count: u64) -> Hosts {
     Hosts { attach, longest_attach: nanoseconds(longest) / 1e6, read, sweep_live, sweep_dead }
 }
 
-/// Nanoseconds of an update of a field that `threads` other threads have read, and that no thread reads at the moment.
+/// Nanoseconds of an update of a field, after reads by `threads` further threads, each with a hazard slot.
 #[must_use]
 pub fn update_beside(threads: usize) -> f64 {
     const UPDATES: u32 = 2_000;
@@ -104,7 +104,7 @@ pub fn update_beside(threads: usize) -> f64 {
             let start = Instant::now();
             for number in 0..UPDATES {
                 black_box(task.update_setting(u64::from(number)));
-                // Reads in between, as of a field that is read more often than updated.
+                // A read in between keeps the cell read-biased.
                 black_box(task.setting());
             }
             nanoseconds(start.elapsed()) / f64::from(UPDATES)
